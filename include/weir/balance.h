@@ -1,0 +1,40 @@
+/*
+ * balance: choose the server of a pool that gets one request (or one TCP session).
+ *
+ * Runs in: worker.  Reads health, weights and all workers' active counts in shared memory, writes only this worker's
+ * slot; never allocates, blocks or logs.  Knows pools and servers, nothing of HTTP or sockets.
+ */
+#ifndef WEIR_BALANCE_H
+#define WEIR_BALANCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "weir/addr.h"
+#include "weir/pool.h"
+
+enum { BALANCE_TRIED_MAX = 8 };
+
+/* What is known of the client of a request, and what was tried for it already. */
+struct balance_request {
+	const struct addr *client; /* borrowed */
+	const struct addr *local;  /* borrowed; the address the client spoke to */
+	struct server *tried[BALANCE_TRIED_MAX]; /* failed for this request: not chosen again */
+	unsigned tried_count;
+};
+
+/*
+ * Choose by the pool's method among the servers that are usable and not tried, and count the request as active.
+ * Returns  NULL if none is usable.
+ * Pair     each server returned (here or by balance_pick_sticky) with one balance_release(), on error paths too.
+ */
+struct server *balance_pick(struct pool *pool, const struct balance_request *request);
+/* Count a request as active on the server that stickiness chose. */
+void balance_hold(struct server *server);
+/* Give back what was counted.  NULL is allowed and does nothing. */
+void balance_release(struct server *server);
+
+/* source_hash, tuple_hash: rendezvous hashing; a server that leaves moves only its own share. */
+struct server *balance_hash_pick(struct pool *pool, const struct balance_request *request, uint64_t hash);
+
+#endif

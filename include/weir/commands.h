@@ -1,0 +1,31 @@
+/*
+ * commands: the control socket that weirctl talks to.
+ *
+ * Runs in: control.  A request is one line of words, the answer one JSON object in one line:
+ * {"ok": true, "result": ...} or {"ok": false, "error": "..."}; then the next request may come.
+ */
+#ifndef WEIR_COMMANDS_H
+#define WEIR_COMMANDS_H
+
+#include <stdbool.h>
+
+#include "weir/conf.h"
+#include "weir/shm.h"
+
+struct event_base;
+struct commands;
+
+/* What commands asks of the process it runs in (process/control.c). */
+struct commands_ops {
+	/* Ask the master for a reload; `done` is called once, later: ok, or the diagnostics as text. */
+	void (*reload)(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
+};
+
+/* fd: non-blocking listening Unix socket, stays the caller's. */
+struct commands *commands_start(struct event_base *base, const struct config *config, struct shm *shm, int fd,
+    const struct commands_ops *ops, void *arg);
+/* Are answers still owed?  (A control process that a reload replaces goes only when this is false.) */
+bool commands_busy(const struct commands *commands);
+void commands_stop(struct commands *commands);
+
+#endif

@@ -1,0 +1,229 @@
+/*
+ * conf: one loaded configuration: the immutable tree that everything else reads.
+ *
+ * Runs in: master (load), then read-only in all processes, which inherit it by fork.  The option tables
+ * (src/conf/options.c) fill these structures; each field is named after its key.  Durations are milliseconds, sizes
+ * bytes.  A field exists only if something reads it.
+ */
+#ifndef WEIR_CONF_H
+#define WEIR_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "weir/addr.h"
+#include "weir/diag.h"
+
+struct arena;
+struct acl;         /* acl.h: the compiled networks */
+struct tls_context; /* tls_context.h: loaded certificate and policy */
+
+enum { CONF_AUTO = 0 }; /* "auto" for counts */
+
+enum listener_protocol { PROTOCOL_TCP = 0, PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOCOL_TLS };
+enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH };
+enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP };
+enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP };
+enum forwarded_for { FORWARDED_FOR_APPEND = 0, FORWARDED_FOR_REPLACE, FORWARDED_FOR_OFF };
+enum log_format { LOG_FORMAT_JSON = 0, LOG_FORMAT_COMBINED };
+
+struct limits_config {         /* global.limits */
+	unsigned connections;  /* client connections per worker; CONF_AUTO: what descriptors allow */
+	uint32_t request_head; /* bytes, request line and fields together; over: 431 (line alone: 414) */
+	uint32_t response_head;
+	uint32_t headers;      /* fields in one head */
+	uint32_t drain_ms;     /* "drain": how long an old worker may finish what it has */
+	uint32_t sticky_entries; /* shared table of source-address stickiness */
+	uint32_t idle_upstream;  /* idle connections kept per worker and server */
+};
+
+struct global_config {
+	unsigned workers; /* CONF_AUTO: processors available */
+	const char *user; /* who workers run as when started as root */
+	const char *certificates_dir; /* global.certificates.dir */
+	const char *control_socket;   /* global.control.socket */
+	bool stats_on;                /* global.stats.listen: "off" or an address */
+	struct addr stats_listen;
+	const char *access_log; /* global.log.access: "off", "stdout" or a file's path */
+	enum log_format access_format; /* global.log.format */
+	int log_level;                 /* global.log.level: enum log_level */
+	const char *error_log;         /* global.log.error: "stderr" or a file's path */
+	const char *pid_file;
+	const char *state_dir;
+	struct limits_config limits;
+};
+
+struct acl_config { /* acls: {NAME: {networks: [...]}} */
+	const char *name;
+	struct where where;
+	struct network *networks;
+	size_t network_count;
+	struct acl *compiled; /* owned by the generation; made by acl_compile() at load */
+};
+
+struct server_name_config { /* listeners[].tls.server_names[] */
+	const char *name;   /* lower case; "*.example.com" allowed: one label */
+	const char *certificate;
+	struct where where;
+};
+
+struct tls_config {
+	bool on;                 /* the block is there */
+	struct where where;
+	const char *certificate; /* ID in the certificate directory */
+	struct where certificate_where;
+	struct server_name_config *server_names;
+	size_t server_name_count;
+	const char *policy; /* name; tls_policy_find() knows it */
+	struct where policy_where;
+	const char **alpn;  /* offered protocols, most wanted first */
+	size_t alpn_count;
+};
+
+struct timeouts_config { /* all in milliseconds */
+	uint32_t client_head; /* from the first byte of a request head to its end; from accept for the first request */
+	uint32_t client_body; /* between two reads of a request body, and two writes of a response */
+	uint32_t client_idle; /* keep-alive: waiting for the next request */
+	uint32_t connect;     /* to a server, per attempt */
+	uint32_t response;    /* from the request sent to the response head, and between two reads of its body */
+	uint32_t idle;        /* tcp, tls: both directions silent */
+	uint32_t tunnel;      /* after Upgrade: both directions silent */
+};
+
+struct forwarded_config { /* X-Forwarded-* towards the servers */
+	enum forwarded_for for_; /* "for": append (default) | replace | off */
+	bool proto;              /* X-Forwarded-Proto := http|https; off: the client's is passed */
+};
+
+enum path_match { PATH_ANY = 0, PATH_EXACT, PATH_PREFIX };
+
+struct route_config { /* listeners[].routes[]: {host, path: {exact|prefix}, pool} */
+	struct where where;
+	const char *host;     /* lower case, without port; "*.x" matches one label; NULL: any */
+	enum path_match match;
+	const char *path;     /* NULL for PATH_ANY; a prefix matches whole segments */
+	const char *pool_name;
+	struct where pool_where;
+	struct pool_config *pool; /* set by conf_check */
+};
+
+struct redirect_config {
+	bool on;
+	const char *scheme; /* http | https */
+	uint16_t port;      /* left out of the Location when it is the scheme's own */
+	unsigned status;    /* 301 302 303 307 308 */
+};
+
+struct listener_config {
+	struct where where;
+	uint32_t id; /* entity in shared memory; given by shm_bind_config() */
+	unsigned index; /* position in config.listeners */
+	const char *name;
+	struct addr *listen;
+	struct where *listen_where;
+	size_t listen_count;
+	enum listener_protocol protocol;
+	struct tls_config tls;
+	struct tls_context *tls_context; /* made by tls_load() at load; NULL without TLS */
+	struct timeouts_config timeouts;
+	const char *access_acl; /* access.acl; NULL: everybody */
+	struct where access_where;
+	bool access_deny; /* access.mode: allow (default) | deny */
+	struct acl_config *acl; /* set by conf_check */
+	struct forwarded_config forwarded;
+	struct redirect_config redirect;
+	struct route_config *routes;
+	size_t route_count;
+	const char *pool_name; /* NULL: none */
+	struct where pool_where;
+	struct pool_config *pool; /* set by conf_check; NULL: no default pool (404) */
+};
+
+struct status_set { /* "2xx", "200", "200-204" */
+	uint64_t bits[10]; /* bit n%64 of word n/64: status n of 0 to 599 */
+};
+
+struct sticky_config {
+	enum sticky_by by;
+	const char *name;    /* cookie name; default SERVERID */
+	uint32_t timeout_ms; /* cookie life, or how long an unused source address is remembered */
+};
+
+struct health_config {
+	enum health_type type;
+	uint32_t interval_ms, timeout_ms;
+	unsigned rise, fall;
+	const char *path;   /* http */
+	const char *host;   /* http; NULL: the server's own address */
+	const char *method; /* http: GET | HEAD */
+	struct status_set status; /* http: accepted */
+	uint16_t port;      /* 0: the server's own */
+};
+
+struct server_config {
+	struct where where;
+	uint32_t id;      /* entity in shared memory */
+	unsigned index;   /* position in pool.servers */
+	const char *name;
+	struct addr address;
+	unsigned weight;  /* 0 to 256; 0: only what sticks to it */
+	char cookie[33];  /* sticky cookie value: keyed hash of pool and server name; made at load */
+};
+
+struct meta_config {
+	const char *key, *value;
+};
+
+struct pool_config {
+	struct where where;
+	uint32_t id;    /* entity in shared memory */
+	unsigned index; /* position in config.pools */
+	const char *name;
+	bool is_http;   /* protocol: http (else tcp) */
+	enum balance_method balance;
+	struct sticky_config sticky;
+	struct health_config health;
+	struct server_config *servers;
+	size_t server_count;
+	struct meta_config *meta; /* carried to stats */
+	size_t meta_count;
+};
+
+struct config {
+	struct arena *arena; /* owns all below */
+	const char *file;
+	unsigned generation; /* counted up by the master with each load that succeeds */
+	struct global_config global;
+	struct acl_config *acls;
+	size_t acl_count;
+	struct listener_config *listeners;
+	size_t listener_count;
+	struct pool_config *pools;
+	size_t pool_count;
+};
+
+/*
+ * Load and check a configuration completely: syntax, types, ranges, unknown keys, references, two listeners on one
+ * address, pools without servers (warning).  It does not touch certificates, sockets or shared memory: see
+ * tls_load() and listen_open().
+ * Returns  the tree, owned by the caller; NULL when `diag` got an error.
+ */
+struct config *conf_load(const char *path, struct diag *diag);
+/* The same from text (tests, fuzzers). */
+struct config *conf_load_text(const char *name, const char *text, size_t len, struct diag *diag);
+void conf_free(struct config *config);
+
+/* Print `config` as YAML with every default filled in; reading it back gives the same tree (weir -T). */
+void conf_dump(const struct config *config, FILE *out);
+/* Print the JSON Schema of the configuration (weir --schema). */
+void conf_print_schema(FILE *out);
+/* Print the option reference as mdoc lists, for weir.yaml(5). */
+void conf_print_manual(FILE *out);
+
+struct pool_config *conf_find_pool(const struct config *config, const char *name);
+struct server_config *conf_find_server(const struct pool_config *pool, const char *name);
+bool status_set_has(const struct status_set *set, unsigned status);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * front: a worker's clients: accept, HTTP, TCP.
+ *
+ * Runs in: worker.  process/worker.c makes one front, hands it the listening sockets and calls front_turn() after each
+ * turn of the event loop.
+ */
+#ifndef WEIR_FRONT_H
+#define WEIR_FRONT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "weir/conf.h"
+#include "weir/shm.h"
+
+struct event_base;
+struct front;
+
+/*
+ * access_log_fd  descriptor for the access log, -1: off; stays the caller's.
+ * Returns a front that the caller owns; never NULL (out of memory ends the process).
+ */
+struct front *front_new(struct event_base *base, const struct config *config, struct shm *shm, int slot, int access_log_fd);
+/* Accept clients of `listener` from the non-blocking listening socket `fd`, which stays the caller's.  Returns 0 or -1 with errno. */
+int front_listen(struct front *front, const struct listener_config *listener, int fd);
+/*
+ * Stop accepting and finish: each response from now on says Connection: close, idle connections may end.
+ * After `limit_ms` what is left is cut.  front_is_empty() tells when the last connection has gone.
+ */
+void front_drain(struct front *front, uint32_t limit_ms);
+bool front_is_empty(const struct front *front);
+/* After each turn of the event loop: frees what callbacks ended, writes log batches. */
+void front_turn(struct front *front);
+/* The access log was reopened: use this descriptor from now on. */
+void front_set_access_log(struct front *front, int fd);
+/* Cuts all connections.  Context: not inside an event callback. */
+void front_free(struct front *front);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * health: check all servers and write what was found into shared memory.
+ *
+ * Runs in: control.
+ */
+#ifndef WEIR_HEALTH_H
+#define WEIR_HEALTH_H
+
+#include "weir/conf.h"
+#include "weir/shm.h"
+
+struct event_base;
+struct health;
+
+/* Starts checking all pools that have a health block; states that shared memory knows already go on. */
+struct health *health_start(struct event_base *base, const struct config *config, struct shm *shm);
+void health_stop(struct health *health);
+
+#endif

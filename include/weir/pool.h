@@ -1,0 +1,52 @@
+/*
+ * pool: the servers of a pool as one worker sees them.
+ *
+ * Runs in: worker.  Made once at start from the configuration; health, run-time weights and other workers' counts are
+ * read from shared memory.
+ */
+#ifndef WEIR_POOL_H
+#define WEIR_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "weir/conf.h"
+#include "weir/shm.h"
+
+struct upstream;
+TAILQ_HEAD(upstream_list, upstream);
+
+struct server {
+	const struct server_config *conf; /* borrowed from the generation */
+	struct pool *pool;                /* the pool it is in */
+	struct entity *entity;            /* shared memory */
+	struct tally *tally;              /* shared memory, this worker's own */
+	struct upstream_list idle;        /* kept connections, most recently used first; upstream.c */
+	unsigned idle_count;
+	int64_t wrr_current;              /* smooth weighted round robin: this worker's own running value */
+};
+
+struct pool {
+	const struct pool_config *conf; /* borrowed from the generation */
+	struct shm *shm;
+	struct tally *tally;            /* shared memory, this worker's own */
+	struct server *servers;         /* owned; conf->server_count of them, same order */
+	struct server **by_cookie;      /* owned; open-addressing hash of the cookie values; NULL unless sticky by cookie */
+	size_t by_cookie_size;          /* a power of two */
+	unsigned first;                 /* where this worker's round robin starts, so that workers do not march in step */
+};
+
+/* An array of config->pool_count pools, owned by the caller.  slot: this worker's slot in shared memory. */
+struct pool *pools_new(const struct config *config, struct shm *shm, int slot);
+void pools_free(struct pool *pools, const struct config *config);
+
+/* Once at load, in the master: fill server.cookie of all servers: HMAC-SHA256(secret, pool name NUL server name), 128 bits in hex. */
+void pool_name_cookies(struct config *config, const uint8_t *secret, size_t secret_len);
+/* The server whose cookie value this is; NULL if none. */
+struct server *pool_find_cookie(const struct pool *pool, const char *value, size_t len);
+/* The server with this entity; NULL if none. */
+struct server *pool_find_entity(const struct pool *pool, uint32_t id);
+
+#endif

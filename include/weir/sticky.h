@@ -1,0 +1,30 @@
+/*
+ * sticky: the server that a client used before.
+ *
+ * Runs in: worker.  By cookie (the value names the server) or by source address (shared table).  When the remembered
+ * server is down, gone or in maintenance the session moves: these functions then find nothing, and the caller
+ * balances and remembers anew.
+ */
+#ifndef WEIR_STICKY_H
+#define WEIR_STICKY_H
+
+#include "weir/addr.h"
+#include "weir/pool.h"
+#include "weir/slice.h"
+
+/* By cookie: `value` is the cookie's value in the request.  NULL: none, unknown, or its server cannot be used. */
+struct server *sticky_find_cookie(const struct pool *pool, struct slice value);
+/* By source address, port not counted.  NULL as above. */
+struct server *sticky_find_source(const struct pool *pool, const struct addr *client);
+void sticky_store_source(const struct pool *pool, const struct addr *client, const struct server *server);
+
+/*
+ * Find cookie `name` in the value of one Cookie field (RFC 6265 section 4.2.1).
+ * value  set to its value, within `field`.
+ * cut    set to the part of `field` to leave out so that the cookie does not reach the server: with its separator;
+ *        the whole field if there is no other cookie in it.
+ * Returns whether it is there.
+ */
+bool sticky_find_in_field(struct slice field, struct slice name, struct slice *value, struct slice *cut);
+
+#endif

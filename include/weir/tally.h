@@ -1,0 +1,78 @@
+/*
+ * tally: the counters that the data path writes.
+ *
+ * Runs in: workers write, each only its own (see shm.h); control reads all.  One table (src/record/tally.c) names them
+ * for /stats.json, /metrics and weirctl.  Counters are 64-bit, written with relaxed atomics by one writer: a plain
+ * load and store, no lock prefix.
+ */
+#ifndef WEIR_TALLY_H
+#define WEIR_TALLY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum tally_field {
+	TALLY_ACTIVE = 0,   /* listener: open connections; pool, server: requests or TCP sessions in progress */
+	TALLY_CONNECTIONS,  /* listener: accepted; server: opened to it */
+	TALLY_REQUESTS,     /* http: requests whose head was read; tcp: sessions */
+	TALLY_BYTES_IN,     /* from the client */
+	TALLY_BYTES_OUT,    /* to the client */
+	TALLY_STATUS_1XX,   /* responses to the client by class */
+	TALLY_STATUS_2XX,
+	TALLY_STATUS_3XX,
+	TALLY_STATUS_4XX,
+	TALLY_STATUS_5XX,
+	TALLY_REFUSED,      /* listener: closed by the access list or a limit */
+	TALLY_BAD_REQUESTS, /* listener: malformed heads and framing */
+	TALLY_TLS_HANDSHAKES,
+	TALLY_TLS_FAILURES,
+	TALLY_CONNECT_ERRORS,  /* server: connection refused, timed out... */
+	TALLY_RESPONSE_ERRORS, /* server: malformed, truncated or late responses */
+	TALLY_RETRIES,         /* pool: attempts after the first */
+	TALLY_NO_SERVER,       /* pool: requests answered 503 (tcp: closed) for want of a server */
+	TALLY_STICKY_HITS,     /* pool: the remembered server was used */
+	TALLY_FIELDS
+};
+
+struct tally {
+	_Atomic uint64_t v[TALLY_FIELDS];
+};
+
+/* Context: only the process that owns this tally. */
+static inline void
+tally_add(struct tally *tally, enum tally_field field, uint64_t n)
+{
+	uint64_t old = atomic_load_explicit(&tally->v[field], memory_order_relaxed);
+
+	atomic_store_explicit(&tally->v[field], old + n, memory_order_relaxed);
+}
+
+static inline void
+tally_sub(struct tally *tally, enum tally_field field, uint64_t n)
+{
+	tally_add(tally, field, (uint64_t)0 - n);
+}
+
+static inline uint64_t
+tally_get(const struct tally *tally, enum tally_field field)
+{
+	return atomic_load_explicit(&tally->v[field], memory_order_relaxed);
+}
+
+enum { TALLY_OF_LISTENER = 1, TALLY_OF_POOL = 2, TALLY_OF_SERVER = 4 };
+
+struct tally_info {
+	const char *name; /* in JSON, and with the prefix weir_OBJECT_ and the suffix _total in /metrics */
+	const char *help; /* one sentence */
+	unsigned of;      /* which objects have it: TALLY_OF_* */
+	bool is_gauge;
+};
+
+/* One row per field, in their order. */
+extern const struct tally_info tally_table[TALLY_FIELDS];
+
+/* The counter of a status class: 404 -> TALLY_STATUS_4XX. */
+enum tally_field tally_of_status(unsigned status);
+
+#endif

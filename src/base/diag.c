@@ -1,0 +1,215 @@
+#include "weir/diag.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "weir/arena.h"
+
+struct finding {
+	struct where where;
+	size_t file_rank; /* order in which the files were first mentioned */
+	size_t rank;      /* order of coming, for a stable sort */
+	enum diag_level level;
+	char *text; /* owned */
+};
+
+struct diag {
+	struct finding *items; /* owned */
+	size_t count, size;
+	size_t errors, warnings;
+	bool strict;
+};
+
+struct diag *
+diag_new(void)
+{
+	return xcalloc(1, sizeof(struct diag));
+}
+
+void
+diag_free(struct diag *diag)
+{
+	if (diag == NULL)
+		return;
+	for (size_t i = 0; i < diag->count; i++)
+		free(diag->items[i].text);
+	free(diag->items);
+	free(diag);
+}
+
+/* Control characters could forge lines or talk to the terminal: they become \xNN. */
+static char *
+escape(const char *text)
+{
+	char *out = xmalloc(strlen(text) * 4 + 1), *p = out;
+
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c < 0x20 || c == 0x7f)
+			p += sprintf(p, "\\x%02x", c);
+		else
+			*p++ = (char)c;
+	}
+	*p = '\0';
+	return out;
+}
+
+static size_t
+file_rank(const struct diag *diag, const char *file)
+{
+	if (file == NULL)
+		return SIZE_MAX;
+	for (size_t i = 0; i < diag->count; i++)
+		if (diag->items[i].where.file != NULL && strcmp(diag->items[i].where.file, file) == 0)
+			return diag->items[i].file_rank;
+	return diag->count;
+}
+
+static void
+add(struct diag *diag, enum diag_level level, struct where where, const char *format, va_list args)
+{
+	struct finding *f;
+	char *raw = xvprintf(format, args);
+
+	if (diag->count == diag->size) {
+		diag->size = diag->size ? diag->size * 2 : 16;
+		diag->items = xrealloc(diag->items, diag->size * sizeof(*diag->items));
+	}
+	if (level == DIAG_WARNING && diag->strict)
+		level = DIAG_ERROR;
+	f = &diag->items[diag->count];
+	*f = (struct finding){ .where = where, .level = level, .rank = diag->count, .text = escape(raw) };
+	f->file_rank = file_rank(diag, where.file);
+	diag->count++;
+	if (level == DIAG_ERROR)
+		diag->errors++;
+	else
+		diag->warnings++;
+	free(raw);
+}
+
+void
+diag_error(struct diag *diag, struct where where, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add(diag, DIAG_ERROR, where, format, args);
+	va_end(args);
+}
+
+void
+diag_warning(struct diag *diag, struct where where, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add(diag, DIAG_WARNING, where, format, args);
+	va_end(args);
+}
+
+size_t
+diag_errors(const struct diag *diag)
+{
+	return diag->errors;
+}
+
+size_t
+diag_warnings(const struct diag *diag)
+{
+	return diag->warnings;
+}
+
+void
+diag_be_strict(struct diag *diag)
+{
+	diag->strict = true;
+	for (size_t i = 0; i < diag->count; i++)
+		diag->items[i].level = DIAG_ERROR;
+	diag->errors += diag->warnings;
+	diag->warnings = 0;
+}
+
+#define ORDER(a, b) \
+	do { \
+		if ((a) != (b)) \
+			return (a) < (b) ? -1 : 1; \
+	} while (0)
+
+static int
+compare(const void *left, const void *right)
+{
+	const struct finding *a = *(const struct finding *const *)left;
+	const struct finding *b = *(const struct finding *const *)right;
+
+	ORDER(a->file_rank, b->file_rank);
+	ORDER(a->where.line, b->where.line);
+	ORDER(a->where.column, b->where.column);
+	ORDER(a->rank, b->rank);
+	return 0;
+}
+
+static char *
+format_line(const struct finding *f, const char *program)
+{
+	const char *word = f->level == DIAG_ERROR ? "error" : "warning";
+
+	if (f->where.file == NULL)
+		return xprintf("%s: %s: %s", program, word, f->text);
+	if (f->where.line == 0)
+		return xprintf("%s: %s: %s", f->where.file, word, f->text);
+	return xprintf("%s:%u:%u: %s: %s", f->where.file, f->where.line, f->where.column, word, f->text);
+}
+
+void
+diag_each(const struct diag *diag, void (*each)(void *arg, enum diag_level level, const char *line),
+    const char *program, void *arg)
+{
+	const struct finding **sorted = xcalloc(diag->count, sizeof(const struct finding *));
+	char *before = NULL;
+
+	for (size_t i = 0; i < diag->count; i++)
+		sorted[i] = &diag->items[i];
+	if (diag->count > 0)
+		qsort(sorted, diag->count, sizeof(*sorted), compare);
+	for (size_t i = 0; i < diag->count; i++) {
+		char *line = format_line(sorted[i], program);
+
+		if (before == NULL || strcmp(before, line) != 0)
+			each(arg, sorted[i]->level, line);
+		free(before);
+		before = line;
+	}
+	free(before);
+	free(sorted);
+}
+
+static void
+print_line(void *arg, enum diag_level level, const char *line)
+{
+	(void)level;
+	fprintf(arg, "%s\n", line);
+}
+
+void
+diag_print(const struct diag *diag, const char *program, FILE *out)
+{
+	diag_each(diag, print_line, program, out);
+}
+
+char *
+diag_text(const struct diag *diag, const char *program)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (out == NULL)
+		return xstrdup("");
+	diag_print(diag, program, out);
+	fclose(out);
+	return text;
+}

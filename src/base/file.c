@@ -1,0 +1,161 @@
+#include "weir/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "weir/arena.h"
+
+static char *
+read_all(int fd, size_t max, size_t *len)
+{
+	size_t size = 64 * 1024, filled = 0;
+	char *data = xmalloc(size + 1);
+
+	for (;;) {
+		ssize_t n = read(fd, data + filled, size - filled);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			break;
+		if (n == 0) {
+			data[filled] = '\0';
+			*len = filled;
+			return data;
+		}
+		filled += (size_t)n;
+		if (filled > max) {
+			errno = EFBIG;
+			break;
+		}
+		if (filled == size) {
+			size *= 2;
+			data = xrealloc(data, size + 1);
+		}
+	}
+	free(data);
+	return NULL;
+}
+
+char *
+file_read(const char *path, size_t max, size_t *len)
+{
+	int fd, saved;
+	char *data;
+
+	if (strcmp(path, "-") == 0)
+		return read_all(STDIN_FILENO, max, len);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return NULL;
+	data = read_all(fd, max, len);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return data;
+}
+
+static bool
+holds_already(const char *path, const void *data, size_t len)
+{
+	size_t old_len;
+	char *old = file_read(path, len, &old_len);
+	bool same = old != NULL && old_len == len && memcmp(old, data, len) == 0;
+
+	free(old);
+	return same;
+}
+
+static int
+write_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return -1;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* A rename lasts over a crash only once its directory is on disk too. */
+static void
+sync_directory(const char *path)
+{
+	char *copy = xstrdup(path);
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd != -1) {
+		fsync(fd);
+		close(fd);
+	}
+	free(copy);
+}
+
+int
+file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, bool *changed)
+{
+	char *temporary;
+	int fd, saved;
+
+	if (changed != NULL)
+		*changed = false;
+	if (holds_already(path, data, len))
+		return 0;
+	temporary = xprintf("%s.XXXXXX", path);
+	fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd == -1)
+		goto fail;
+	if (write_all(fd, data, len) == -1 || fchmod(fd, mode) == -1 || fsync(fd) == -1)
+		goto fail;
+	if (rename(temporary, path) == -1)
+		goto fail;
+	close(fd);
+	free(temporary);
+	sync_directory(path);
+	if (changed != NULL)
+		*changed = true;
+	return 0;
+
+fail:
+	saved = errno;
+	if (fd != -1) {
+		close(fd);
+		unlink(temporary);
+	}
+	free(temporary);
+	errno = saved;
+	return -1;
+}
+
+int
+file_make_dirs(const char *path, mode_t mode)
+{
+	char *copy = xstrdup(path);
+	int result = 0;
+
+	for (char *p = copy + 1; result == 0; p++) {
+		char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) == -1 && errno != EEXIST)
+			result = -1;
+		*p = c;
+		if (c == '\0')
+			break;
+	}
+	free(copy);
+	return result;
+}
