@@ -1,0 +1,195 @@
+#include "probe_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "weir/addr.h"
+#include "weir/arena.h"
+
+enum probe_state {
+	PROBE_CONNECTING = 0, /* connect() is under way; all that a TCP check wants to know */
+	PROBE_ASKING,         /* connected: probe_http.c sends and reads */
+	PROBE_ENDED,          /* the verdict stands; `alarm` delivers it */
+};
+
+struct probe {
+	enum probe_state state;
+	bool passed; /* PROBE_ENDED */
+	char text[PROBE_TEXT_SIZE];
+	int fd;             /* owned */
+	struct event ready; /* the socket, both ways, edge-triggered */
+	struct event alarm; /* the deadline of the whole probe */
+	const struct health_config *health;
+	struct probe_http http;
+	probe_done_fn *done;
+	void *arg;
+};
+
+void
+probe_error_text(int error, char text[static PROBE_TEXT_SIZE])
+{
+	/* clang-format off */
+	static const struct { int error; const char *text; } known[] = {
+		{ ECONNREFUSED, "connection refused" },
+		{ ECONNRESET, "connection reset" },
+		{ EPIPE, "connection reset" },
+		{ ETIMEDOUT, "timeout" },
+		{ EHOSTUNREACH, "no route to host" },
+		{ ENETUNREACH, "network unreachable" },
+		{ EADDRNOTAVAIL, "no local address or port left" },
+		{ EACCES, "not permitted" },
+		{ EPERM, "not permitted" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (known[i].error == error) {
+			snprintf(text, PROBE_TEXT_SIZE, "%s", known[i].text);
+			return;
+		}
+	}
+	snprintf(text, PROBE_TEXT_SIZE, "%s", strerror(error));
+}
+
+static void
+probe_free(struct probe *probe)
+{
+	event_del(&probe->ready);
+	event_del(&probe->alarm);
+	if (probe->fd != -1)
+		close(probe->fd);
+	probe_http_fini(&probe->http);
+	free(probe);
+}
+
+void
+probe_cancel(struct probe *probe)
+{
+	if (probe != NULL)
+		probe_free(probe);
+}
+
+/* The probe is freed before `done` runs, so that it may start the next one. */
+static void
+probe_deliver(struct probe *probe)
+{
+	char text[PROBE_TEXT_SIZE];
+	probe_done_fn *done = probe->done;
+	void *arg = probe->arg;
+	bool passed = probe->passed;
+
+	memcpy(text, probe->text, sizeof(text));
+	probe_free(probe);
+	done(arg, passed, text);
+}
+
+static enum probe_step
+probe_connected(struct probe *probe)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
+		error = errno;
+	if (error != 0) {
+		probe_error_text(error, probe->text);
+		return PROBE_FAILED;
+	}
+	if (probe->health->type == HEALTH_HTTP) {
+		probe->state = PROBE_ASKING;
+		return probe_http_run(&probe->http, probe->health, probe->fd, probe->text);
+	}
+	snprintf(probe->text, sizeof(probe->text), "connected");
+	return PROBE_PASSED;
+}
+
+static void
+probe_on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct probe *probe = arg;
+	enum probe_step step;
+
+	(void)what;
+	if (probe->state == PROBE_CONNECTING)
+		step = probe_connected(probe);
+	else
+		step = probe_http_run(&probe->http, probe->health, fd, probe->text);
+	if (step == PROBE_WAIT)
+		return;
+	probe->passed = step == PROBE_PASSED;
+	probe_deliver(probe);
+}
+
+/* The deadline, or the way out for a probe that ended while it was started. */
+static void
+probe_on_alarm(evutil_socket_t fd, short what, void *arg)
+{
+	struct probe *probe = arg;
+
+	(void)fd;
+	(void)what;
+	if (probe->state != PROBE_ENDED) {
+		probe->passed = false;
+		snprintf(probe->text, sizeof(probe->text), "timeout");
+	}
+	probe_deliver(probe);
+}
+
+static void
+probe_end_soon(struct probe *probe, int error)
+{
+	probe->state = PROBE_ENDED;
+	probe->passed = false;
+	probe_error_text(error, probe->text);
+	event_active(&probe->alarm, EV_TIMEOUT, 0);
+}
+
+static bool
+probe_is_own_fault(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+struct probe *
+probe_start(struct event_base *base, const struct health_config *health,
+    const struct server_config *server, probe_done_fn *done, void *arg)
+{
+	struct timeval timeout = { .tv_sec = health->timeout_ms / 1000,
+		.tv_usec = (suseconds_t)(health->timeout_ms % 1000) * 1000 };
+	struct addr address = server->address;
+	struct probe *probe;
+	int fd = socket(address.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd == -1 && probe_is_own_fault(errno))
+		return NULL;
+	probe = xcalloc(1, sizeof(*probe));
+	probe->fd = fd;
+	probe->health = health;
+	probe->done = done;
+	probe->arg = arg;
+	event_assign(&probe->alarm, base, -1, 0, probe_on_alarm, probe);
+	event_assign(&probe->ready, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
+	    probe_on_ready, probe);
+	if (health->port != 0)
+		addr_set_port(&address, health->port);
+	if (fd == -1 || (connect(fd, &address.sa, address.len) == -1 && errno != EINPROGRESS)) {
+		probe_end_soon(probe, errno); /* also a kernel without IPv6 */
+		return probe;
+	}
+	if (health->type == HEALTH_HTTP)
+		probe_http_init(&probe->http, health, &address);
+	if (event_add(&probe->ready, NULL) == -1 || event_add(&probe->alarm, &timeout) == -1) {
+		probe_free(probe);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return probe;
+}

@@ -1,0 +1,61 @@
+/*
+ * probe: one health check of one server, from connect() to its verdict.
+ *
+ * Runs in: control.  Knows how to ask a server; not when (schedule.c) nor what the answer means for its state
+ * (states.c).
+ */
+#ifndef WEIR_PROBE_PRIV_H
+#define WEIR_PROBE_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "weir/conf.h"
+
+enum { PROBE_TEXT_SIZE = 48 }; /* as entity.last_check */
+
+struct event_base;
+struct probe;
+
+/* What a probe found: passed or not, and the reason for people ("200", "connection refused"). */
+typedef void probe_done_fn(void *arg, bool passed, const char *text);
+
+/*
+ * Start one probe; `done` is called once, never from within this call, after which the probe is gone.
+ * health, server  borrowed until then.
+ * Returns  NULL with errno set when this process lacks the means (descriptors, memory): that says nothing of the server.
+ */
+struct probe *probe_start(struct event_base *base, const struct health_config *health,
+    const struct server_config *server, probe_done_fn *done, void *arg);
+/* End it without a verdict; `done` is not called.  NULL is allowed. */
+void probe_cancel(struct probe *probe);
+
+/* What probe.c and probe_http.c share. */
+
+enum probe_step {
+	PROBE_WAIT = 0, /* EAGAIN: the next readiness event goes on here */
+	PROBE_PASSED,
+	PROBE_FAILED,
+};
+
+struct probe_http {
+	char *request; /* owned */
+	size_t request_len, sent;
+	char *response; /* owned; PROBE_RESPONSE_SIZE bytes */
+	size_t filled;
+};
+
+/* The request for `server`, which is asked at `address`. */
+void probe_http_init(struct probe_http *http, const struct health_config *health, const struct addr *address);
+void probe_http_fini(struct probe_http *http);
+/*
+ * Send what is left of the request, then read until the status is known.
+ * text  set unless PROBE_WAIT is returned.
+ */
+enum probe_step probe_http_run(struct probe_http *http, const struct health_config *health, int fd,
+    char text[static PROBE_TEXT_SIZE]);
+
+/* "connection refused" and friends, in one style for all probes; others as strerror() says. */
+void probe_error_text(int error, char text[static PROBE_TEXT_SIZE]);
+
+#endif

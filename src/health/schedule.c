@@ -1,0 +1,262 @@
+/*
+ * One binary heap orders all checks by the time they are due, one timer waits for the first of
+ * them: thousands of servers cost a few array steps per probe.  A check is in the heap while it
+ * waits and out of it while its probe runs, so that no server is ever asked twice at once.
+ */
+#include "weir/health.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "probe_priv.h"
+#include "states_priv.h"
+#include "weir/arena.h"
+#include "weir/clock.h"
+#include "weir/log.h"
+
+enum {
+	PROBES_MAX = 1000,     /* in flight; further ones wait for their turn */
+	PROBES_PER_TURN = 64,  /* started before the loop looks at other events again */
+	SPREAD_MS = 1000,      /* the checks of servers already known begin within this */
+	MAINT_LOOK_MS = 1000,  /* how soon a server that left maintenance is noticed */
+	SCARCE_WAIT_MS = 1000, /* after a probe could not be started for want of descriptors */
+};
+
+struct check {
+	struct health *health;
+	struct states_pool *pool;           /* borrowed from health->pools */
+	const struct server_config *server; /* borrowed from the generation */
+	struct entity *entity;              /* shared memory */
+	struct probe *probe;                /* owned; NULL while the check is in the heap */
+	uint64_t due_ms;                    /* when the next probe starts */
+};
+
+struct health {
+	struct event_base *base;
+	struct event timer;        /* the first check of the heap */
+	struct states_pool *pools; /* owned */
+	struct check *checks;      /* owned; check_count of them */
+	struct check **heap;       /* owned; due[i / 2] <= due[i], counted from 1 */
+	size_t check_count, heap_count;
+	size_t in_flight, in_flight_max;
+	uint64_t random; /* xorshift state, never 0 */
+};
+
+static uint64_t
+health_random(struct health *health, uint64_t below)
+{
+	health->random ^= health->random << 13;
+	health->random ^= health->random >> 7;
+	health->random ^= health->random << 17;
+	return below > 0 ? health->random % below : 0;
+}
+
+static void
+heap_push(struct health *health, struct check *check)
+{
+	size_t i = ++health->heap_count;
+
+	for (; i > 1 && health->heap[i / 2]->due_ms > check->due_ms; i /= 2)
+		health->heap[i] = health->heap[i / 2];
+	health->heap[i] = check;
+}
+
+/* Takes the first check out; the heap is not empty. */
+static struct check *
+heap_pop(struct health *health)
+{
+	struct check *first = health->heap[1], *last = health->heap[health->heap_count--];
+	size_t i = 1, child;
+
+	for (; (child = i * 2) <= health->heap_count; i = child) {
+		if (child < health->heap_count &&
+		    health->heap[child + 1]->due_ms < health->heap[child]->due_ms)
+			child++;
+		if (health->heap[child]->due_ms >= last->due_ms)
+			break;
+		health->heap[i] = health->heap[child];
+	}
+	health->heap[i] = last;
+	return first;
+}
+
+/* Called after any change: the timer waits for the first check, or not at all while no probe may
+ * start. */
+static void
+health_arm(struct health *health, uint64_t not_before_ms)
+{
+	struct timeval wait = { 0, 0 };
+	uint64_t due;
+
+	if (health->heap_count == 0 || health->in_flight >= health->in_flight_max)
+		return;
+	due = health->heap[1]->due_ms;
+	if (due < not_before_ms)
+		due = not_before_ms;
+	if (due > now_ms) {
+		wait.tv_sec = (time_t)((due - now_ms) / 1000);
+		wait.tv_usec = (suseconds_t)((due - now_ms) % 1000) * 1000;
+	}
+	event_add(&health->timer, &wait);
+}
+
+static void
+health_on_done(void *arg, bool passed, const char *text)
+{
+	struct check *check = arg;
+	struct health *health = check->health;
+
+	clock_update();
+	check->probe = NULL;
+	health->in_flight--;
+	/* A result that comes in after the operator took the server out says nothing any more. */
+	if (check->entity->admin != ADMIN_MAINT)
+		states_record(check->pool, check->server, check->entity, passed, text);
+	heap_push(health, check);
+	health_arm(health, 0);
+}
+
+/* The next start: one interval after this one, give or take a twentieth, so that checks do not
+ * march in step. */
+static uint64_t
+check_next_ms(struct check *check)
+{
+	uint64_t interval = check->pool->conf->health.interval_ms;
+
+	return now_ms + interval - interval / 20 + health_random(check->health, interval / 10 + 1);
+}
+
+/* Returns false when this process lacks the means to start a probe now. */
+static bool
+check_begin(struct check *check)
+{
+	static struct log_limit limit;
+	struct health *health = check->health;
+
+	if (check->entity->admin == ADMIN_MAINT) {
+		check->due_ms = now_ms + MAINT_LOOK_MS;
+		heap_push(health, check);
+		return true;
+	}
+	check->probe = probe_start(
+	    health->base, &check->pool->conf->health, check->server, health_on_done, check);
+	if (check->probe == NULL) {
+		if (log_allowed(&limit, 1, 60000))
+			log_warn("health: checks wait, %zu in flight: cannot start a probe",
+			    health->in_flight);
+		heap_push(health, check);
+		return false;
+	}
+	check->due_ms = check_next_ms(check);
+	health->in_flight++;
+	return true;
+}
+
+static void
+health_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct health *health = arg;
+	uint64_t not_before_ms = 0;
+
+	(void)fd;
+	(void)what;
+	clock_update();
+	for (int budget = PROBES_PER_TURN; budget > 0; budget--) {
+		if (health->heap_count == 0 || health->heap[1]->due_ms > now_ms ||
+		    health->in_flight >= health->in_flight_max)
+			break;
+		if (!check_begin(heap_pop(health))) {
+			not_before_ms = now_ms + SCARCE_WAIT_MS;
+			break;
+		}
+	}
+	health_arm(health, not_before_ms);
+}
+
+/* Half of the descriptors at most: the stats endpoint and the control socket need some too. */
+static size_t
+health_probes_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur / 2 >= PROBES_MAX)
+		return PROBES_MAX;
+	return limit.rlim_cur >= 2 ? (size_t)limit.rlim_cur / 2 : 1;
+}
+
+static void
+health_add_pool(struct health *health, struct states_pool *pool, const struct shm *shm)
+{
+	uint64_t spread =
+	    pool->conf->health.interval_ms < SPREAD_MS ? pool->conf->health.interval_ms : SPREAD_MS;
+
+	for (size_t i = 0; i < pool->conf->server_count; i++) {
+		struct check *check = &health->checks[health->check_count++];
+		const struct server_config *server = &pool->conf->servers[i];
+
+		*check = (struct check){ .health = health, .pool = pool, .server = server };
+		check->entity = shm_entity(shm, server->id);
+		/* Nothing is known of a new server: ask at once, lest requests find out. */
+		check->due_ms = now_ms;
+		if (check->entity->health != HEALTH_UNKNOWN)
+			check->due_ms += health_random(health, spread + 1);
+		heap_push(health, check);
+	}
+}
+
+static size_t
+health_count_checks(const struct config *config)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->pool_count; i++)
+		if (config->pools[i].health.type != HEALTH_OFF)
+			count += config->pools[i].server_count;
+	return count;
+}
+
+struct health *
+health_start(struct event_base *base, const struct config *config, struct shm *shm)
+{
+	struct health *health = xcalloc(1, sizeof(*health));
+	size_t count = health_count_checks(config);
+
+	clock_update();
+	health->base = base;
+	health->in_flight_max = health_probes_max();
+	health->pools = xcalloc(config->pool_count + 1, sizeof(*health->pools));
+	health->checks = xcalloc(count + 1, sizeof(*health->checks));
+	health->heap = xcalloc(count + 1, sizeof(struct check *));
+	if (getrandom(&health->random, sizeof(health->random), GRND_NONBLOCK) == -1)
+		health->random = clock_us();
+	health->random |= 1;
+	event_assign(&health->timer, base, -1, 0, health_on_timer, health);
+	for (size_t i = 0; i < config->pool_count; i++) {
+		states_init(&health->pools[i], &config->pools[i], shm);
+		if (config->pools[i].health.type != HEALTH_OFF)
+			health_add_pool(health, &health->pools[i], shm);
+	}
+	health_arm(health, 0);
+	return health;
+}
+
+void
+health_stop(struct health *health)
+{
+	if (health == NULL)
+		return;
+	event_del(&health->timer);
+	for (size_t i = 0; i < health->check_count; i++)
+		probe_cancel(health->checks[i].probe);
+	free(health->pools);
+	free(health->checks);
+	free(health->heap);
+	free(health);
+}
