@@ -18,6 +18,8 @@ struct finding {
 struct diag {
 	struct finding *items; /* owned */
 	size_t count, size;
+	char **files; /* owned; copies of the names, in order of first mention */
+	size_t file_count;
 	size_t errors, warnings;
 	bool strict;
 };
@@ -36,6 +38,9 @@ diag_free(struct diag *diag)
 	for (size_t i = 0; i < diag->count; i++)
 		free(diag->items[i].text);
 	free(diag->items);
+	for (size_t i = 0; i < diag->file_count; i++)
+		free(diag->files[i]);
+	free(diag->files);
 	free(diag);
 }
 
@@ -57,15 +62,18 @@ escape(const char *text)
 	return out;
 }
 
+/* The findings may outlive the tree whose places they name (a load that failed), so the diag has its own file names. */
 static size_t
-file_rank(const struct diag *diag, const char *file)
+file_rank(struct diag *diag, const char *file)
 {
 	if (file == NULL)
 		return SIZE_MAX;
-	for (size_t i = 0; i < diag->count; i++)
-		if (diag->items[i].where.file != NULL && strcmp(diag->items[i].where.file, file) == 0)
-			return diag->items[i].file_rank;
-	return diag->count;
+	for (size_t i = diag->file_count; i > 0; i--)
+		if (strcmp(diag->files[i - 1], file) == 0)
+			return i - 1;
+	diag->files = xrealloc(diag->files, (diag->file_count + 1) * sizeof(*diag->files));
+	diag->files[diag->file_count] = xstrdup(file);
+	return diag->file_count++;
 }
 
 static void
@@ -83,6 +91,8 @@ add(struct diag *diag, enum diag_level level, struct where where, const char *fo
 	f = &diag->items[diag->count];
 	*f = (struct finding){ .where = where, .level = level, .rank = diag->count, .text = escape(raw) };
 	f->file_rank = file_rank(diag, where.file);
+	if (where.file != NULL)
+		f->where.file = diag->files[f->file_rank];
 	diag->count++;
 	if (level == DIAG_ERROR)
 		diag->errors++;
