@@ -26,10 +26,10 @@ struct balance_request {
 /*
  * Choose by the pool's method among the servers that are usable and not tried, and count the request as active.
  * Returns  NULL if none is usable.
- * Pair     each server returned (here or by balance_pick_sticky) with one balance_release(), on error paths too.
+ * Pair     each server returned (here or by counted by balance_hold) with one balance_release(), on error paths too.
  */
 struct server *balance_pick(struct pool *pool, const struct balance_request *request);
-/* Count a request as active on the server that stickiness chose. */
+/* Count a request as active on the server that stickiness chose (TALLY_ACTIVE of the server and of its pool). */
 void balance_hold(struct server *server);
 /* Give back what was counted.  NULL is allowed and does nothing. */
 void balance_release(struct server *server);

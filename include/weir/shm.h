@@ -8,9 +8,12 @@
  * workers count active connections on the same server together.  The region is one memfd, mapped at the same address
  * in all processes because they are forked; it holds no pointers, so that a new binary can take it over.
  *
- * Layout: header | entities[capacity] | slots[SHM_SLOTS] of tally[capacity] | sticky table.  It is sparse: pages cost memory
+ * Layout: header | entities[capacity] | sticky table | slots[SHM_SLOTS] of tally[capacity].  It is sparse: pages cost memory
  * only once touched.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
  * holds what ended workers had counted.
+ *
+ * Workers keep schedules made from health, admin states and weights.  Whoever changes one of these calls shm_set_*(),
+ * which tell the workers through the pool's change counter; a change written past them is noticed within a second.
  */
 #ifndef WEIR_SHM_H
 #define WEIR_SHM_H
@@ -26,7 +29,7 @@ struct config;
 struct server_config;
 struct shm;
 
-enum { SHM_SLOTS = 256, SHM_SLOT_RETIRED = 0 };
+enum { SHM_SLOTS = 256, SHM_SLOT_RETIRED = 0, SHM_CAPACITY_MAX = (1 << 22) - 2 };
 
 enum entity_kind { ENTITY_FREE = 0, ENTITY_LISTENER, ENTITY_POOL, ENTITY_SERVER };
 
@@ -39,44 +42,60 @@ enum admin_state { ADMIN_READY = 0, ADMIN_DRAIN, ADMIN_MAINT };
 enum { WEIGHT_FROM_CONFIG = -1 };
 
 struct entity {
-	uint64_t key[2];    /* 128-bit hash of kind and name */
-	uint32_t kind;      /* enum entity_kind */
-	uint32_t generation; /* the last configuration that named it; written by the master */
+	_Alignas(64) uint64_t key[2]; /* 128-bit hash of kind and name; written by the master before workers know the id */
+	uint32_t kind;                /* enum entity_kind; likewise */
+	uint32_t generation;          /* the last configuration that named it; written and read by the master */
 	/* Servers; health_* written by control, admin and weight by control on the operator's word, read by all. */
 	_Atomic uint32_t health;   /* enum health_state */
 	_Atomic uint32_t admin;    /* enum admin_state */
 	_Atomic int32_t weight;    /* run-time weight; WEIGHT_FROM_CONFIG */
 	_Atomic uint32_t checks_in_row; /* equal results in a row */
+	/* Pools: counted up (release) after a server changed; workers read it (acquire) before they read the servers. */
+	_Atomic uint32_t changes;
+	_Atomic uint16_t incarnation; /* counted up by the master when the place gets a new name; see shm_sticky_find() */
+	uint16_t config_weight;       /* servers: the weight of the last configuration; master only */
 	_Atomic uint64_t health_since_ms; /* CLOCK_MONOTONIC, when `health` last changed */
 	_Atomic uint64_t checks_ok, checks_failed, transitions;
-	char last_check[48]; /* "200", "connection refused"...: text for people; written by control */
+	char last_check[48]; /* "200", "connection refused"...: text for people; written and read by control */
 };
+_Static_assert(sizeof(struct entity) == 128, "an entity is two cache lines");
 
 /*
  * Make a region with room for `capacity` entities and `sticky_entries` source addresses.
- * Returns NULL with errno set.
+ * Returns NULL with errno set (EINVAL: no room at all or more than SHM_CAPACITY_MAX).
  */
 struct shm *shm_new(size_t capacity, size_t sticky_entries);
+/* Unmaps the region and closes its descriptor in this process; it lives on in others.  NULL is allowed. */
 void shm_free(struct shm *shm);
+/* The descriptor of the region (close-on-exec), to hand over to a new binary; stays the shm's. */
+int shm_fd(const struct shm *shm);
+/*
+ * Take over the region behind `fd`, which becomes the shm's.  Context: master of a new binary.
+ * Returns NULL with errno set and `fd` still the caller's; EPROTO: laid out by an incompatible version.
+ */
+struct shm *shm_attach_take(int fd);
 size_t shm_capacity(const struct shm *shm);
 /* Entities that a configuration needs. */
 size_t shm_needed(const struct config *config);
 
 /*
  * Give each listener, pool and server of `config` its entity (the .id fields), keeping the state of those known by
- * name, and free entities that no configuration since `oldest_generation` names.  A run-time weight is reset to
- * WEIGHT_FROM_CONFIG, admin states stay.
+ * name, and free entities that no configuration since `oldest_generation` names.  Admin states stay; a run-time weight
+ * stays as long as the configured weight is the same, and gives way to a new one.
  * Context: master.  Returns 0; -1 when the region is full (nothing changed that matters): make a larger one.
  */
 int shm_bind_config(struct shm *shm, struct config *config, unsigned oldest_generation);
-/* Copy states, retired counters and sticky entries of all entities of `from` into the larger `to`.  Context: master. */
+/*
+ * Copy the entities of `from` with their ids, states, counters so far and sticky entries into the new `to`, which is at
+ * least as large.  What the workers of `from` count from now on is not seen in `to`.  Context: master.
+ */
 void shm_copy(struct shm *to, struct shm *from);
 
 /* Context: master.  Take a free slot for a worker to be started; -1: all taken. */
 int shm_take_slot(struct shm *shm);
 /* Context: master, once the worker is reaped: its counters are added to slot 0, its gauges vanish, the slot is free. */
 void shm_retire_slot(struct shm *shm, int slot);
-/* 64 slots per word: bit set = in use.  `words` has SHM_SLOTS / 64. */
+/* 64 slots per word: bit set = a worker's.  `words` has SHM_SLOTS / 64.  Slot 0 is never among them. */
 void shm_live_slots(const struct shm *shm, uint64_t words[static SHM_SLOTS / 64]);
 
 /* What the master tells everybody about the processes; the master writes, all read. */
@@ -101,6 +120,16 @@ struct tally *shm_tally(const struct shm *shm, int slot, uint32_t id);
 uint64_t shm_sum(const struct shm *shm, uint32_t id, enum tally_field field);
 void shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS]);
 
+/*
+ * Change what is known of a server and tell the workers.  Nothing is told when nothing changes.
+ * shm_set_health() leaves health_since_ms and the counts to the caller.  weight: 0 to 256 or WEIGHT_FROM_CONFIG.
+ */
+void shm_set_health(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum health_state state);
+void shm_set_admin(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum admin_state state);
+void shm_set_weight(struct shm *shm, uint32_t pool_id, uint32_t server_id, int weight);
+/* Tell the workers that something of a pool's servers has changed. */
+void shm_touch_pool(struct shm *shm, uint32_t pool_id);
+
 /* Weight in force: run-time weight or the configured one. */
 unsigned shm_weight(const struct shm *shm, const struct server_config *server);
 
@@ -110,8 +139,9 @@ bool shm_server_usable(const struct shm *shm, const struct server_config *server
 bool shm_server_stickable(const struct shm *shm, const struct server_config *server);
 
 /*
- * Source-address stickiness: one table for all pools, 8-way sets of one 64-bit word each (tag, entity, seconds), so
- * that readers and writers need no lock; the entry unused for longest makes room.
+ * Source-address stickiness: one table for all pools, 8-way sets of one 64-bit word each (tag, entity and its
+ * incarnation, second of last use), so that readers and writers need no lock; the entry unused for longest makes room.
+ * Time is that of now_ms (CLOCK_MONOTONIC, so the same in all processes).
  *
  * key         64-bit hash of pool entity and source address
  * timeout_s   entries unused for longer do not count

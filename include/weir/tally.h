@@ -35,8 +35,9 @@ enum tally_field {
 	TALLY_FIELDS
 };
 
+/* Whole cache lines, so that neighbours of two processes never share one. */
 struct tally {
-	_Atomic uint64_t v[TALLY_FIELDS];
+	_Alignas(64) _Atomic uint64_t v[TALLY_FIELDS];
 };
 
 /* Context: only the process that owns this tally. */

@@ -1,0 +1,394 @@
+#include "weir/shm.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm_priv.h"
+#include "weir/arena.h"
+#include "weir/conf.h"
+
+static const uint64_t shm_magic = 0x7765697273686d31; /* "weirshm1" */
+
+enum {
+	SHM_VERSION = 1,
+	SHM_PAGE = 4096, /* parts start at multiples, so that a slot can be given back to the kernel */
+	SHM_WEIGHT_MAX = 256,
+	SHM_STICKY_SETS_MAX = 1 << 24,
+	SHM_SUM_TRIES = 1000,
+};
+
+static size_t
+round_up(size_t n, size_t unit)
+{
+	return (n + unit - 1) / unit * unit;
+}
+
+/* Where the parts are, all from capacity and sticky_sets. */
+static void
+shm_lay_out(struct shm *shm)
+{
+	size_t entities = round_up(sizeof(struct shm_header), SHM_PAGE);
+	size_t sticky = entities + round_up(shm->capacity * sizeof(struct entity), SHM_PAGE);
+	size_t sticky_size = shm->sticky_sets * SHM_STICKY_WAYS * sizeof(uint64_t);
+	size_t slots = sticky + round_up(sticky_size, SHM_PAGE);
+
+	shm->slot_stride = round_up(shm->capacity * sizeof(struct tally), SHM_PAGE);
+	shm->size = slots + SHM_SLOTS * shm->slot_stride;
+	if (shm->map == NULL)
+		return;
+	shm->header = (struct shm_header *)(void *)shm->map;
+	shm->entities = (struct entity *)(void *)(shm->map + entities);
+	shm->sticky = (_Atomic uint64_t *)(void *)(shm->map + sticky);
+	shm->slots = shm->map + slots;
+}
+
+static int
+shm_map(struct shm *shm)
+{
+	void *map = mmap(NULL, shm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, shm->fd, 0);
+
+	if (map == MAP_FAILED)
+		return -1;
+	shm->map = map;
+	shm_lay_out(shm);
+	return 0;
+}
+
+struct shm *
+shm_new(size_t capacity, size_t sticky_entries)
+{
+	struct shm *shm;
+	int saved;
+
+	if (capacity == 0 || capacity > SHM_CAPACITY_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	shm = xcalloc(1, sizeof(*shm));
+	shm->capacity = capacity;
+	shm->sticky_sets = 1;
+	while (shm->sticky_sets * SHM_STICKY_WAYS < sticky_entries && shm->sticky_sets < SHM_STICKY_SETS_MAX)
+		shm->sticky_sets *= 2;
+	shm_lay_out(shm);
+	shm->fd = memfd_create("weir", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (shm->fd == -1 || ftruncate(shm->fd, (off_t)shm->size) == -1)
+		goto fail;
+	/* A worker that was taken over must not be able to shrink the region under the others (SIGBUS). */
+	if (fcntl(shm->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == -1)
+		goto fail;
+	if (shm_map(shm) == -1)
+		goto fail;
+	shm->header->version = SHM_VERSION;
+	shm->header->header_size = sizeof(struct shm_header);
+	shm->header->entity_size = sizeof(struct entity);
+	shm->header->tally_size = sizeof(struct tally);
+	shm->header->tally_fields = TALLY_FIELDS;
+	shm->header->slots = SHM_SLOTS;
+	shm->header->capacity = shm->capacity;
+	shm->header->sticky_sets = shm->sticky_sets;
+	shm->header->size = shm->size;
+	shm->header->magic = shm_magic;
+	return shm;
+
+fail:
+	saved = errno;
+	shm_free(shm);
+	errno = saved;
+	return NULL;
+}
+
+void
+shm_free(struct shm *shm)
+{
+	if (shm == NULL)
+		return;
+	if (shm->map != NULL)
+		munmap(shm->map, shm->size);
+	if (shm->fd != -1)
+		close(shm->fd);
+	free(shm);
+}
+
+int
+shm_fd(const struct shm *shm)
+{
+	return shm->fd;
+}
+
+static bool
+header_fits(const struct shm_header *h)
+{
+	return h->magic == shm_magic && h->version == SHM_VERSION && h->header_size == sizeof(*h) &&
+	       h->entity_size == sizeof(struct entity) && h->tally_size == sizeof(struct tally) &&
+	       h->tally_fields == TALLY_FIELDS && h->slots == SHM_SLOTS && h->capacity > 0 &&
+	       h->capacity <= SHM_CAPACITY_MAX && h->sticky_sets > 0 &&
+	       h->sticky_sets <= SHM_STICKY_SETS_MAX && (h->sticky_sets & (h->sticky_sets - 1)) == 0;
+}
+
+struct shm *
+shm_attach_take(int fd)
+{
+	struct shm *shm = xcalloc(1, sizeof(*shm));
+	struct shm_header header;
+	struct stat st;
+	ssize_t n;
+	int saved;
+
+	shm->fd = -1; /* the caller's until all has gone well */
+	n = pread(fd, &header, sizeof(header), 0);
+	if (n == -1 || fstat(fd, &st) == -1)
+		goto fail;
+	errno = EPROTO;
+	if ((size_t)n != sizeof(header) || !header_fits(&header))
+		goto fail;
+	shm->capacity = header.capacity;
+	shm->sticky_sets = header.sticky_sets;
+	shm_lay_out(shm);
+	if (shm->size != header.size || shm->size != (size_t)st.st_size)
+		goto fail;
+	shm->fd = fd;
+	if (shm_map(shm) == -1 || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1) {
+		saved = errno;
+		shm->fd = -1;
+		errno = saved;
+		goto fail;
+	}
+	return shm;
+
+fail:
+	saved = errno;
+	shm_free(shm);
+	errno = saved;
+	return NULL;
+}
+
+size_t
+shm_capacity(const struct shm *shm)
+{
+	return shm->capacity;
+}
+
+size_t
+shm_used(const struct shm *shm)
+{
+	size_t used = atomic_load_explicit(&shm->header->used, memory_order_relaxed);
+
+	return used < shm->capacity ? used : shm->capacity;
+}
+
+struct shm_global *
+shm_global(const struct shm *shm)
+{
+	return &shm->header->global;
+}
+
+struct slot_info *
+shm_slot_info(const struct shm *shm, int slot)
+{
+	assert(slot >= 0 && slot < SHM_SLOTS);
+	return &shm->header->info[slot];
+}
+
+struct entity *
+shm_entity(const struct shm *shm, uint32_t id)
+{
+	assert(id < shm->capacity);
+	return &shm->entities[id];
+}
+
+struct tally *
+shm_tally(const struct shm *shm, int slot, uint32_t id)
+{
+	assert(slot >= 0 && slot < SHM_SLOTS && id < shm->capacity);
+	return (struct tally *)(void *)(shm->slots + (size_t)slot * shm->slot_stride) + id;
+}
+
+/* Slots */
+
+static void
+slot_info_clear(struct slot_info *info)
+{
+	atomic_store_explicit(&info->pid, 0, memory_order_relaxed);
+	atomic_store_explicit(&info->generation, 0, memory_order_relaxed);
+	atomic_store_explicit(&info->state, SLOT_FREE, memory_order_relaxed);
+}
+
+int
+shm_take_slot(struct shm *shm)
+{
+	for (int slot = 1; slot < SHM_SLOTS; slot++) {
+		uint64_t bit = UINT64_C(1) << (slot % 64);
+
+		/* Atomic, since an old and a new master take slots side by side during an upgrade. */
+		if ((atomic_fetch_or(&shm->header->live[slot / 64], bit) & bit) == 0) {
+			slot_info_clear(&shm->header->info[slot]);
+			return slot;
+		}
+	}
+	return -1;
+}
+
+static void
+retire_entity(struct shm *shm, int slot, uint32_t id)
+{
+	struct tally *from = shm_tally(shm, slot, id);
+
+	for (unsigned field = 0; field < TALLY_FIELDS; field++) {
+		uint64_t n = tally_get(from, field);
+
+		if (n != 0 && !tally_table[field].is_gauge)
+			atomic_fetch_add_explicit(&shm_tally(shm, SHM_SLOT_RETIRED, id)->v[field], n,
+			    memory_order_relaxed);
+	}
+}
+
+void
+shm_retire_slot(struct shm *shm, int slot)
+{
+	struct shm_header *h = shm->header;
+	char *start = shm->slots + (size_t)slot * shm->slot_stride;
+	size_t used = shm_used(shm);
+
+	assert(slot > SHM_SLOT_RETIRED && slot < SHM_SLOTS);
+	atomic_fetch_add_explicit(&h->retire_begun, 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release); /* pairs with the second fence of shm_sum_all() */
+	for (uint32_t id = 0; id < used; id++)
+		retire_entity(shm, slot, id);
+	/* Zeroes the slot by giving its pages back. */
+	if (madvise(start, shm->slot_stride, MADV_REMOVE) == -1)
+		memset(start, 0, used * sizeof(struct tally));
+	atomic_fetch_add_explicit(&h->retire_ended, 1, memory_order_release);
+	slot_info_clear(&h->info[slot]);
+	atomic_fetch_and(&h->live[slot / 64], ~(UINT64_C(1) << (slot % 64)));
+}
+
+void
+shm_live_slots(const struct shm *shm, uint64_t words[static SHM_SLOTS / 64])
+{
+	for (int i = 0; i < SHM_SLOT_WORDS; i++)
+		words[i] = atomic_load_explicit(&shm->header->live[i], memory_order_acquire);
+}
+
+/* Sums */
+
+static void
+add_slot(const struct shm *shm, int slot, uint32_t id, uint64_t sums[static TALLY_FIELDS])
+{
+	const struct tally *tally = shm_tally(shm, slot, id);
+
+	for (unsigned field = 0; field < TALLY_FIELDS; field++)
+		sums[field] += tally_get(tally, field);
+}
+
+static void
+add_slots(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS])
+{
+	uint64_t live[SHM_SLOT_WORDS];
+
+	memset(sums, 0, TALLY_FIELDS * sizeof(*sums));
+	shm_live_slots(shm, live);
+	add_slot(shm, SHM_SLOT_RETIRED, id, sums);
+	for (int word = 0; word < SHM_SLOT_WORDS; word++)
+		for (uint64_t bits = live[word]; bits != 0; bits &= bits - 1)
+			add_slot(shm, word * 64 + __builtin_ctzll(bits), id, sums);
+}
+
+/*
+ * While a slot is being retired its counts stand in two places, and a sum taken then would later seem to go back: so
+ * sum again.  After many tries the master must have died in the middle; then any sum will do.
+ */
+void
+shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS])
+{
+	const struct shm_header *h = shm->header;
+
+	for (int tries = 0; tries < SHM_SUM_TRIES; tries++) {
+		uint32_t ended = atomic_load_explicit(&h->retire_ended, memory_order_acquire);
+		uint32_t begun = atomic_load_explicit(&h->retire_begun, memory_order_acquire);
+
+		add_slots(shm, id, sums);
+		atomic_thread_fence(memory_order_acquire); /* pairs with the fence of shm_retire_slot() */
+		if (begun == ended && begun == atomic_load_explicit(&h->retire_begun, memory_order_relaxed))
+			return;
+	}
+}
+
+uint64_t
+shm_sum(const struct shm *shm, uint32_t id, enum tally_field field)
+{
+	uint64_t sums[TALLY_FIELDS];
+
+	shm_sum_all(shm, id, sums);
+	return sums[field];
+}
+
+/* Servers */
+
+void
+shm_touch_pool(struct shm *shm, uint32_t pool_id)
+{
+	/* Pairs with the acquire of the workers (balance_wrr.c): who sees the count sees the change before it. */
+	atomic_fetch_add_explicit(&shm_entity(shm, pool_id)->changes, 1, memory_order_release);
+}
+
+void
+shm_set_health(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum health_state state)
+{
+	struct entity *server = shm_entity(shm, server_id);
+
+	if (atomic_exchange_explicit(&server->health, state, memory_order_relaxed) != state)
+		shm_touch_pool(shm, pool_id);
+}
+
+void
+shm_set_admin(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum admin_state state)
+{
+	struct entity *server = shm_entity(shm, server_id);
+
+	if (atomic_exchange_explicit(&server->admin, state, memory_order_relaxed) != state)
+		shm_touch_pool(shm, pool_id);
+}
+
+void
+shm_set_weight(struct shm *shm, uint32_t pool_id, uint32_t server_id, int weight)
+{
+	struct entity *server = shm_entity(shm, server_id);
+
+	assert(weight >= WEIGHT_FROM_CONFIG && weight <= SHM_WEIGHT_MAX);
+	if (atomic_exchange_explicit(&server->weight, weight, memory_order_relaxed) != weight)
+		shm_touch_pool(shm, pool_id);
+}
+
+unsigned
+shm_weight(const struct shm *shm, const struct server_config *server)
+{
+	int32_t weight = atomic_load_explicit(&shm_entity(shm, server->id)->weight, memory_order_relaxed);
+
+	if (weight < 0)
+		return server->weight;
+	return weight < SHM_WEIGHT_MAX ? (unsigned)weight : SHM_WEIGHT_MAX;
+}
+
+bool
+shm_server_usable(const struct shm *shm, const struct server_config *server)
+{
+	const struct entity *e = shm_entity(shm, server->id);
+
+	return atomic_load_explicit(&e->health, memory_order_relaxed) != HEALTH_DOWN &&
+	       atomic_load_explicit(&e->admin, memory_order_relaxed) == ADMIN_READY && shm_weight(shm, server) > 0;
+}
+
+bool
+shm_server_stickable(const struct shm *shm, const struct server_config *server)
+{
+	const struct entity *e = shm_entity(shm, server->id);
+
+	return atomic_load_explicit(&e->health, memory_order_relaxed) != HEALTH_DOWN &&
+	       atomic_load_explicit(&e->admin, memory_order_relaxed) != ADMIN_MAINT;
+}

@@ -1,0 +1,277 @@
+/*
+ * shm_bind: which entity belongs to which listener, pool and server.
+ *
+ * Runs in: master, at start and reload.  The region itself has no index: a private hash table is made from a scan of the
+ * entities each time, which takes milliseconds for 100,000 of them and cannot be left inconsistent by a crash.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "shm_priv.h"
+#include "weir/arena.h"
+#include "weir/conf.h"
+
+enum { NO_ID = UINT32_MAX };
+
+struct binder {
+	struct shm *shm;
+	unsigned generation;
+	uint32_t *index; /* owned; open addressing: entity ids or NO_ID */
+	size_t index_mask;
+	XXH3_state_t *hash; /* owned */
+	size_t missing;     /* objects that have no entity yet */
+	uint32_t next_free; /* where the search for a free entity goes on */
+};
+
+/* One named object of a configuration. */
+struct object {
+	enum entity_kind kind;
+	const char *pool_name; /* servers only */
+	const char *name;
+	uint32_t *id;
+	unsigned weight;
+};
+
+typedef void visit_fn(struct binder *binder, const struct object *object);
+
+static void
+each_object(struct binder *binder, struct config *config, visit_fn *visit)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct listener_config *l = &config->listeners[i];
+
+		visit(binder, &(struct object){ ENTITY_LISTENER, NULL, l->name, &l->id, 0 });
+	}
+	for (size_t i = 0; i < config->pool_count; i++) {
+		struct pool_config *p = &config->pools[i];
+
+		visit(binder, &(struct object){ ENTITY_POOL, NULL, p->name, &p->id, 0 });
+		for (size_t j = 0; j < p->server_count; j++) {
+			struct server_config *s = &p->servers[j];
+
+			visit(binder, &(struct object){ ENTITY_SERVER, p->name, s->name, &s->id, s->weight });
+		}
+	}
+}
+
+static void
+object_key(struct binder *binder, const struct object *object, uint64_t key[static 2])
+{
+	unsigned char kind = (unsigned char)object->kind;
+	XXH128_hash_t hash;
+
+	XXH3_128bits_reset(binder->hash);
+	XXH3_128bits_update(binder->hash, &kind, 1);
+	if (object->pool_name != NULL)
+		XXH3_128bits_update(binder->hash, object->pool_name, strlen(object->pool_name) + 1);
+	XXH3_128bits_update(binder->hash, object->name, strlen(object->name));
+	hash = XXH3_128bits_digest(binder->hash);
+	key[0] = hash.low64;
+	key[1] = hash.high64;
+}
+
+/* The place of `key` in the index: with its id, or the empty one where it would go. */
+static uint32_t *
+index_find(const struct binder *binder, const uint64_t key[static 2])
+{
+	for (size_t i = (size_t)key[0];; i++) {
+		uint32_t *place = &binder->index[i & binder->index_mask];
+
+		if (*place == NO_ID || memcmp(binder->shm->entities[*place].key, key, 16) == 0)
+			return place;
+	}
+}
+
+static void
+binder_init(struct binder *binder, struct shm *shm, const struct config *config)
+{
+	size_t used = shm_used(shm), size = 16;
+
+	while (size < 2 * (used + shm_needed(config)))
+		size *= 2;
+	*binder = (struct binder){ .shm = shm, .generation = config->generation };
+	binder->index = xmalloc(size * sizeof(*binder->index));
+	memset(binder->index, 0xff, size * sizeof(*binder->index));
+	binder->index_mask = size - 1;
+	binder->hash = XXH3_createState();
+	assert(binder->hash != NULL);
+	for (uint32_t id = 0; id < used; id++)
+		if (shm->entities[id].kind != ENTITY_FREE)
+			*index_find(binder, shm->entities[id].key) = id;
+}
+
+static void
+binder_fini(struct binder *binder)
+{
+	XXH3_freeState(binder->hash);
+	free(binder->index);
+}
+
+/* Visitor: those that were here before get their entity again. */
+static void
+bind_known(struct binder *binder, const struct object *object)
+{
+	struct entity *e;
+	uint64_t key[2];
+
+	object_key(binder, object, key);
+	*object->id = *index_find(binder, key);
+	if (*object->id == NO_ID) {
+		binder->missing++;
+		return;
+	}
+	e = &binder->shm->entities[*object->id];
+	e->generation = binder->generation;
+	if (object->kind == ENTITY_SERVER && e->config_weight != object->weight) {
+		e->config_weight = (uint16_t)object->weight;
+		atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
+	}
+	if (object->kind == ENTITY_POOL)
+		shm_touch_pool(binder->shm, *object->id);
+}
+
+/* Frees what no configuration in use names.  Returns how many entities are free then. */
+static size_t
+free_unnamed(struct binder *binder, unsigned oldest_generation)
+{
+	size_t used = shm_used(binder->shm), count = binder->shm->capacity - used;
+
+	for (size_t id = 0; id < used; id++) {
+		struct entity *e = &binder->shm->entities[id];
+
+		if (e->generation < oldest_generation && e->generation != binder->generation)
+			e->kind = ENTITY_FREE;
+		if (e->kind == ENTITY_FREE)
+			count++;
+	}
+	return count;
+}
+
+static void
+clear_tallies(struct shm *shm, uint32_t id)
+{
+	uint64_t live[SHM_SLOT_WORDS];
+
+	/* No worker in life knows this entity by its old name, so nobody else writes here. */
+	shm_live_slots(shm, live);
+	live[SHM_SLOT_RETIRED / 64] |= 1;
+	for (int slot = 0; slot < SHM_SLOTS; slot++)
+		if (live[slot / 64] >> (slot % 64) & 1)
+			for (unsigned field = 0; field < TALLY_FIELDS; field++)
+				atomic_store_explicit(&shm_tally(shm, slot, id)->v[field], 0,
+				    memory_order_relaxed);
+}
+
+static uint32_t
+take_entity(struct binder *binder)
+{
+	struct shm *shm = binder->shm;
+	size_t used = shm_used(shm);
+	uint32_t id = binder->next_free;
+
+	while (id < used && shm->entities[id].kind != ENTITY_FREE)
+		id++;
+	assert(id < shm->capacity);
+	binder->next_free = id + 1;
+	if (id == used)
+		atomic_store_explicit(&shm->header->used, id + 1, memory_order_relaxed);
+	else
+		clear_tallies(shm, id);
+	return id;
+}
+
+/* Visitor: the others get a new one. */
+static void
+bind_new(struct binder *binder, const struct object *object)
+{
+	uint64_t key[2];
+	uint32_t *place;
+	uint16_t incarnation;
+	struct entity *e;
+
+	if (*object->id != NO_ID)
+		return;
+	object_key(binder, object, key);
+	place = index_find(binder, key);
+	if (*place == NO_ID) {
+		*place = take_entity(binder);
+		e = &binder->shm->entities[*place];
+		incarnation = atomic_load_explicit(&e->incarnation, memory_order_relaxed);
+		memset(e, 0, sizeof(*e));
+		memcpy(e->key, key, sizeof(key));
+		e->kind = object->kind;
+		e->generation = binder->generation;
+		e->config_weight = (uint16_t)object->weight;
+		atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
+		atomic_store_explicit(&e->incarnation, (uint16_t)(incarnation + 1), memory_order_relaxed);
+	}
+	*object->id = *place;
+}
+
+size_t
+shm_needed(const struct config *config)
+{
+	size_t count = config->listener_count + config->pool_count;
+
+	for (size_t i = 0; i < config->pool_count; i++)
+		count += config->pools[i].server_count;
+	return count;
+}
+
+int
+shm_bind_config(struct shm *shm, struct config *config, unsigned oldest_generation)
+{
+	struct binder binder;
+	int result = -1;
+
+	binder_init(&binder, shm, config);
+	each_object(&binder, config, bind_known);
+	if (free_unnamed(&binder, oldest_generation) >= binder.missing) {
+		each_object(&binder, config, bind_new);
+		result = 0;
+	}
+	binder_fini(&binder);
+	return result;
+}
+
+static void
+copy_entity(struct shm *to, struct shm *from, uint32_t id)
+{
+	uint64_t sums[TALLY_FIELDS];
+
+	memcpy(&to->entities[id], &from->entities[id], sizeof(struct entity));
+	if (from->entities[id].kind == ENTITY_FREE)
+		return;
+	shm_sum_all(from, id, sums);
+	for (unsigned field = 0; field < TALLY_FIELDS; field++)
+		if (sums[field] != 0 && !tally_table[field].is_gauge)
+			atomic_store_explicit(&shm_tally(to, SHM_SLOT_RETIRED, id)->v[field], sums[field],
+			    memory_order_relaxed);
+}
+
+static void
+copy_global(struct shm_global *to, const struct shm_global *from)
+{
+	to->master_pid = from->master_pid;
+	to->generation = from->generation;
+	to->started_wall_s = from->started_wall_s;
+	to->loaded_wall_s = from->loaded_wall_s;
+	to->reloads = from->reloads;
+	to->reload_failures = from->reload_failures;
+	to->worker_deaths = from->worker_deaths;
+}
+
+void
+shm_copy(struct shm *to, struct shm *from)
+{
+	size_t used = shm_used(from);
+
+	assert(to->capacity >= used);
+	for (uint32_t id = 0; id < used; id++)
+		copy_entity(to, from, id);
+	atomic_store_explicit(&to->header->used, (uint32_t)used, memory_order_relaxed);
+	copy_global(&to->header->global, &from->header->global);
+	shm_sticky_copy(to, from);
+}

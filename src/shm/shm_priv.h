@@ -1,0 +1,49 @@
+/*
+ * shm_priv: the layout of the shared region, for the files of this room.
+ */
+#ifndef WEIR_SHM_PRIV_H
+#define WEIR_SHM_PRIV_H
+
+#include "weir/shm.h"
+
+enum { SHM_SLOT_WORDS = SHM_SLOTS / 64, SHM_STICKY_WAYS = 8 };
+
+/* First in the region.  Everything up to `size` is written once, and checked by a new binary before it takes over. */
+struct shm_header {
+	uint64_t magic;
+	uint32_t version; /* of the meaning of fields; the sizes below speak for themselves */
+	uint32_t header_size, entity_size, tally_size, tally_fields, slots;
+	uint64_t capacity;    /* entities */
+	uint64_t sticky_sets; /* a power of two */
+	uint64_t size;        /* bytes of the whole region */
+	_Atomic uint32_t used; /* entities at and above this were never touched; written and read by masters */
+	/*
+	 * Slots being retired: `begun` goes up before a slot's counters move to slot 0, `ended` after (release; shm_sum()
+	 * acquires).  Two counts, because two masters share the region during an upgrade.
+	 */
+	_Atomic uint32_t retire_begun, retire_ended;
+	_Atomic uint64_t live[SHM_SLOT_WORDS]; /* written by masters (release), read by all (acquire) */
+	struct shm_global global;
+	struct slot_info info[SHM_SLOTS];
+};
+
+/* One process's view.  The sizes are its own copy: what others may have scribbled into the header does not matter. */
+struct shm {
+	int fd;     /* owned */
+	char *map;  /* owned; the whole region */
+	size_t size;
+	size_t capacity;
+	size_t slot_stride; /* bytes from one slot to the next */
+	size_t sticky_sets;
+	struct shm_header *header;
+	struct entity *entities;
+	_Atomic uint64_t *sticky; /* sticky_sets * SHM_STICKY_WAYS words */
+	char *slots;
+};
+
+/* Entities that may hold something. */
+size_t shm_used(const struct shm *shm);
+/* The sticky part of shm_copy(). */
+void shm_sticky_copy(struct shm *to, struct shm *from);
+
+#endif
