@@ -1,0 +1,184 @@
+#include "collect_priv.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "weir/arena.h"
+#include "weir/clock.h"
+
+static size_t
+collect_workers_wanted(const struct config *config)
+{
+	cpu_set_t set;
+
+	if (config->global.workers != CONF_AUTO)
+		return config->global.workers;
+	if (sched_getaffinity(0, sizeof(set), &set) == -1)
+		return 1;
+	return (size_t)CPU_COUNT(&set);
+}
+
+void
+collect_process(struct process_stats *process, const struct config *config, const struct shm *shm)
+{
+	const struct shm_global *global = shm_global(shm);
+
+	*process = (struct process_stats){ .pid = global->master_pid };
+	process->generation = global->generation;
+	process->started_wall_s = global->started_wall_s;
+	process->loaded_wall_s = global->loaded_wall_s;
+	if (now_wall_s > 0 && (uint64_t)now_wall_s > process->started_wall_s)
+		process->uptime_s = (uint64_t)now_wall_s - process->started_wall_s;
+	process->reloads = global->reloads;
+	process->reload_failures = global->reload_failures;
+	process->worker_deaths = global->worker_deaths;
+	process->workers_wanted = collect_workers_wanted(config);
+	for (int slot = 0; slot < SHM_SLOTS; slot++) {
+		const struct slot_info *info = shm_slot_info(shm, slot);
+		struct worker_stats *worker = &process->workers[process->worker_count];
+
+		if (slot == SHM_SLOT_RETIRED || info->state == SLOT_FREE)
+			continue;
+		worker->pid = info->pid;
+		worker->slot = slot;
+		worker->state = info->state;
+		worker->generation = info->generation;
+		if (worker->state == SLOT_RUNNING && worker->generation == process->generation)
+			process->workers_current++;
+		process->worker_count++;
+	}
+}
+
+void
+collect_listener(
+    struct listener_stats *stats, const struct listener_config *conf, const struct shm *shm)
+{
+	stats->conf = conf;
+	shm_sum_all(shm, conf->id, stats->sums);
+}
+
+void
+collect_server(struct server_stats *stats, const struct pool_config *pool,
+    const struct server_config *conf, const struct shm *shm)
+{
+	const struct entity *entity = shm_entity(shm, conf->id);
+	uint64_t since_ms = entity->health_since_ms;
+
+	stats->conf = conf;
+	stats->pool = pool;
+	shm_sum_all(shm, conf->id, stats->sums);
+	stats->health = entity->health;
+	stats->admin = entity->admin;
+	stats->weight = shm_weight(shm, conf);
+	stats->usable = shm_server_usable(shm, conf);
+	stats->has_since = since_ms != 0;
+	stats->since_s = since_ms != 0 && now_ms > since_ms ? (now_ms - since_ms) / 1000 : 0;
+	stats->checks_ok = entity->checks_ok;
+	stats->checks_failed = entity->checks_failed;
+	stats->transitions = entity->transitions;
+	memcpy(stats->last_check, entity->last_check, sizeof(stats->last_check));
+	stats->last_check[sizeof(stats->last_check) - 1] = '\0';
+}
+
+static void
+collect_pool(struct stats *stats, struct pool_stats *pool, const struct pool_config *conf,
+    const struct shm *shm)
+{
+	pool->conf = conf;
+	shm_sum_all(shm, conf->id, pool->sums);
+	pool->servers = arena_array(stats->arena, conf->server_count, sizeof(*pool->servers));
+	for (size_t i = 0; i < conf->server_count; i++) {
+		struct server_stats *server = &pool->servers[i];
+
+		collect_server(server, conf, &conf->servers[i], shm);
+		pool->usable += server->usable;
+		pool->down += server->health == HEALTH_DOWN;
+	}
+	stats->server_count += conf->server_count;
+	stats->servers_down += pool->down;
+}
+
+struct stats *
+collect_all(const struct config *config, const struct shm *shm)
+{
+	struct arena *arena = arena_new();
+	struct stats *stats = arena_alloc(arena, sizeof(*stats));
+
+	clock_update();
+	stats->arena = arena;
+	stats->config = config;
+	collect_process(&stats->process, config, shm);
+	stats->listeners = arena_array(arena, config->listener_count, sizeof(*stats->listeners));
+	for (size_t i = 0; i < config->listener_count; i++)
+		collect_listener(&stats->listeners[i], &config->listeners[i], shm);
+	stats->pools = arena_array(arena, config->pool_count, sizeof(*stats->pools));
+	for (size_t i = 0; i < config->pool_count; i++)
+		collect_pool(stats, &stats->pools[i], &config->pools[i], shm);
+	return stats;
+}
+
+void
+collect_free(struct stats *stats)
+{
+	if (stats != NULL)
+		arena_free(stats->arena);
+}
+
+/* A value from shared memory is checked: an index is as good as what wrote it. */
+#define COLLECT_NAME(names, value)                                                                 \
+	((size_t)(value) < sizeof(names) / sizeof((names)[0]) ? (names)[value] : "unknown")
+
+const char *
+collect_health_name(enum health_state state)
+{
+	static const char *const names[] = { "unknown", "up", "down" };
+
+	return COLLECT_NAME(names, state);
+}
+
+const char *
+collect_admin_name(enum admin_state state)
+{
+	static const char *const names[] = { "ready", "drain", "maint" };
+
+	return COLLECT_NAME(names, state);
+}
+
+const char *
+collect_slot_name(enum slot_state state)
+{
+	static const char *const names[] = { "free", "running", "draining" };
+
+	return COLLECT_NAME(names, state);
+}
+
+const char *
+collect_listener_protocol(const struct listener_config *listener)
+{
+	static const char *const names[] = { "tcp", "http", "https", "tls" };
+
+	return COLLECT_NAME(names, listener->protocol);
+}
+
+const char *
+collect_pool_protocol(const struct pool_config *pool)
+{
+	return pool->is_http ? "http" : "tcp";
+}
+
+const char *
+collect_balance_name(enum balance_method method)
+{
+	static const char *const names[] = { "weighted_round_robin", "weighted_least_connections",
+		"source_hash", "tuple_hash" };
+
+	return COLLECT_NAME(names, method);
+}
+
+const char *
+collect_check_name(enum health_type type)
+{
+	static const char *const names[] = { "off", "tcp", "http" };
+
+	return COLLECT_NAME(names, type);
+}

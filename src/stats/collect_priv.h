@@ -1,0 +1,93 @@
+/*
+ * collect: one look at everything that is counted, for the exporters and the commands.
+ *
+ * Runs in: control.  Reads the configuration and shared memory in one pass; a value that workers change meanwhile is
+ * old or new, never torn.
+ */
+#ifndef WEIR_COLLECT_PRIV_H
+#define WEIR_COLLECT_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "weir/conf.h"
+#include "weir/shm.h"
+#include "weir/tally.h"
+
+struct arena;
+
+struct worker_stats {
+	int pid, slot;
+	enum slot_state state;
+	unsigned generation;
+};
+
+struct process_stats {
+	int pid; /* of the master */
+	unsigned generation;
+	uint64_t started_wall_s, loaded_wall_s, uptime_s;
+	uint64_t reloads, reload_failures, worker_deaths;
+	struct worker_stats workers[SHM_SLOTS];
+	size_t worker_count;
+	size_t workers_current; /* running, and of the present generation */
+	size_t workers_wanted;  /* what the configuration asks for */
+};
+
+struct server_stats {
+	const struct server_config *conf;
+	const struct pool_config *pool;
+	uint64_t sums[TALLY_FIELDS];
+	enum health_state health;
+	enum admin_state admin;
+	unsigned weight; /* in force */
+	bool usable;     /* for new requests */
+	bool has_since;  /* the health changed at least once */
+	uint64_t since_s; /* seconds since then */
+	uint64_t checks_ok, checks_failed, transitions;
+	char last_check[sizeof(((struct entity *)NULL)->last_check)];
+};
+
+struct pool_stats {
+	const struct pool_config *conf;
+	uint64_t sums[TALLY_FIELDS];
+	struct server_stats *servers; /* conf->server_count of them */
+	size_t usable, down;
+};
+
+struct listener_stats {
+	const struct listener_config *conf;
+	uint64_t sums[TALLY_FIELDS];
+};
+
+struct stats {
+	struct arena *arena; /* owns all below */
+	const struct config *config; /* borrowed; its counts are those of the arrays */
+	struct process_stats process;
+	struct listener_stats *listeners;
+	struct pool_stats *pools;
+	size_t server_count, servers_down;
+};
+
+/*
+ * Cost     O(objects x workers).
+ * Returns  a copy of everything; collect_free() it.
+ */
+struct stats *collect_all(const struct config *config, const struct shm *shm);
+void collect_free(struct stats *stats);
+/* Parts of the same, for answers that need no more. */
+void collect_process(struct process_stats *process, const struct config *config, const struct shm *shm);
+void collect_listener(struct listener_stats *stats, const struct listener_config *conf, const struct shm *shm);
+void collect_server(struct server_stats *stats, const struct pool_config *pool, const struct server_config *conf,
+    const struct shm *shm);
+
+/* The words that JSON, tables and the configuration use. */
+const char *collect_health_name(enum health_state state);
+const char *collect_admin_name(enum admin_state state);
+const char *collect_slot_name(enum slot_state state);
+const char *collect_listener_protocol(const struct listener_config *listener);
+const char *collect_pool_protocol(const struct pool_config *pool);
+const char *collect_balance_name(enum balance_method method);
+const char *collect_check_name(enum health_type type);
+
+#endif

@@ -1,0 +1,131 @@
+#include "export_priv.h"
+
+#include "weir/addr.h"
+
+static void
+export_sums(struct json *json, const uint64_t sums[static TALLY_FIELDS], unsigned of)
+{
+	for (size_t i = 0; i < TALLY_FIELDS; i++)
+		if ((tally_table[i].of & of) != 0)
+			json_uint(json, tally_table[i].name, sums[i]);
+}
+
+static void
+export_address(struct json *json, const char *key, const struct addr *addr)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	json_string(json, key, addr_print(addr, text));
+}
+
+void
+export_json_workers(struct json *json, const struct process_stats *process)
+{
+	json_open(json, "workers", '[');
+	for (size_t i = 0; i < process->worker_count; i++) {
+		const struct worker_stats *worker = &process->workers[i];
+
+		json_open(json, NULL, '{');
+		json_uint(json, "pid", (uint64_t)worker->pid);
+		json_uint(json, "slot", (uint64_t)worker->slot);
+		json_string(json, "state", collect_slot_name(worker->state));
+		json_uint(json, "generation", worker->generation);
+		json_close(json, '}');
+	}
+	json_close(json, ']');
+}
+
+void
+export_json_listener(struct json *json, const struct listener_stats *listener)
+{
+	const struct listener_config *conf = listener->conf;
+
+	json_open(json, NULL, '{');
+	json_string(json, "name", conf->name);
+	json_string(json, "protocol", collect_listener_protocol(conf));
+	json_open(json, "addresses", '[');
+	for (size_t i = 0; i < conf->listen_count; i++)
+		export_address(json, NULL, &conf->listen[i]);
+	json_close(json, ']');
+	export_sums(json, listener->sums, TALLY_OF_LISTENER);
+	json_close(json, '}');
+}
+
+void
+export_json_server(struct json *json, const struct server_stats *server, bool with_pool)
+{
+	json_open(json, NULL, '{');
+	if (with_pool)
+		json_string(json, "pool", server->pool->name);
+	json_string(json, "name", server->conf->name);
+	export_address(json, "address", &server->conf->address);
+	json_uint(json, "weight", server->weight);
+	json_uint(json, "configured_weight", server->conf->weight);
+	json_string(json, "health", collect_health_name(server->health));
+	json_string(json, "admin", collect_admin_name(server->admin));
+	json_bool(json, "usable", server->usable);
+	json_string(json, "last_check", server->last_check);
+	if (server->has_since)
+		json_uint(json, "since_s", server->since_s);
+	else
+		json_null(json, "since_s");
+	json_uint(json, "checks_ok", server->checks_ok);
+	json_uint(json, "checks_failed", server->checks_failed);
+	json_uint(json, "transitions", server->transitions);
+	export_sums(json, server->sums, TALLY_OF_SERVER);
+	json_close(json, '}');
+}
+
+void
+export_json_pool(struct json *json, const struct pool_stats *pool, bool with_servers)
+{
+	const struct pool_config *conf = pool->conf;
+
+	json_open(json, NULL, '{');
+	json_string(json, "name", conf->name);
+	json_string(json, "protocol", collect_pool_protocol(conf));
+	json_string(json, "balance", collect_balance_name(conf->balance));
+	json_string(json, "checks", collect_check_name(conf->health.type));
+	json_uint(json, "servers_total", conf->server_count);
+	json_uint(json, "servers_usable", pool->usable);
+	json_uint(json, "servers_down", pool->down);
+	export_sums(json, pool->sums, TALLY_OF_POOL);
+	json_open(json, "meta", '{');
+	for (size_t i = 0; i < conf->meta_count; i++)
+		json_string(json, conf->meta[i].key, conf->meta[i].value);
+	json_close(json, '}');
+	if (with_servers) {
+		json_open(json, "servers", '[');
+		for (size_t i = 0; i < conf->server_count; i++)
+			export_json_server(json, &pool->servers[i], false);
+		json_close(json, ']');
+	}
+	json_close(json, '}');
+}
+
+void
+export_json(struct text *text, const struct stats *stats)
+{
+	const struct process_stats *process = &stats->process;
+	struct json json = { .text = text };
+
+	json_open(&json, NULL, '{');
+	json_string(&json, "version", WEIR_VERSION);
+	json_uint(&json, "pid", (uint64_t)process->pid);
+	json_uint(&json, "generation", process->generation);
+	json_uint(&json, "uptime_s", process->uptime_s);
+	json_uint(&json, "reloads", process->reloads);
+	json_uint(&json, "reload_failures", process->reload_failures);
+	json_uint(&json, "worker_deaths", process->worker_deaths);
+	export_json_workers(&json, process);
+	json_open(&json, "listeners", '[');
+	for (size_t i = 0; i < stats->config->listener_count; i++)
+		export_json_listener(&json, &stats->listeners[i]);
+	json_close(&json, ']');
+	json_open(&json, "pools", '[');
+	for (size_t i = 0; i < stats->config->pool_count; i++)
+		export_json_pool(&json, &stats->pools[i], true);
+	json_close(&json, ']');
+	json_close(&json, '}');
+	text_puts(text, "\n");
+}

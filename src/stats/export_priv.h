@@ -1,0 +1,32 @@
+/*
+ * export: what collect.c saw, as JSON and as Prometheus text.
+ *
+ * Runs in: control.  The counters come from tally_table: a row added there appears everywhere.
+ */
+#ifndef WEIR_EXPORT_PRIV_H
+#define WEIR_EXPORT_PRIV_H
+
+#include <stdbool.h>
+
+#include "collect_priv.h"
+#include "text_priv.h"
+
+#ifndef WEIR_VERSION
+#define WEIR_VERSION "unknown"
+#endif
+
+/* /stats.json: one object with everything. */
+void export_json(struct text *text, const struct stats *stats);
+
+/* Parts of it, for the commands. */
+void export_json_workers(struct json *json, const struct process_stats *process);
+void export_json_listener(struct json *json, const struct listener_stats *listener);
+/* with_servers  false: only how many. */
+void export_json_pool(struct json *json, const struct pool_stats *pool, bool with_servers);
+/* with_pool  whether the pool's name is said too. */
+void export_json_server(struct json *json, const struct server_stats *server, bool with_pool);
+
+/* /metrics: Prometheus text format 0.0.4. */
+void export_prometheus(struct text *text, const struct stats *stats);
+
+#endif

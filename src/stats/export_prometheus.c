@@ -1,0 +1,277 @@
+/*
+ * The text format wants all samples of a family together under its HELP and TYPE, so each family is
+ * one pass over the objects.
+ */
+#include "export_priv.h"
+
+typedef uint64_t server_value_fn(const struct server_stats *server);
+typedef uint64_t pool_value_fn(const struct pool_stats *pool);
+
+struct family {
+	const char *name; /* without "weir_" */
+	const char *help;
+	bool is_gauge; /* else a counter, and its name ends in _total */
+};
+
+static void
+family_head(struct text *text, const char *object, const struct family *family)
+{
+	const char *suffix = family->is_gauge ? "" : "_total";
+
+	text_printf(text, "# HELP weir_%s%s%s %s\n", object, family->name, suffix, family->help);
+	text_printf(text, "# TYPE weir_%s%s%s %s\n", object, family->name, suffix,
+	    family->is_gauge ? "gauge" : "counter");
+}
+
+static void
+family_name(struct text *text, const char *object, const struct family *family)
+{
+	text_puts(text, "weir_");
+	text_puts(text, object);
+	text_puts(text, family->name);
+	if (!family->is_gauge)
+		text_puts(text, "_total");
+}
+
+static void
+sample_end(struct text *text, uint64_t value)
+{
+	text_add(text, " ", 1);
+	text_uint(text, value);
+	text_add(text, "\n", 1);
+}
+
+static void
+sample_plain(struct text *text, const struct family *family, uint64_t value)
+{
+	family_head(text, "", family);
+	family_name(text, "", family);
+	sample_end(text, value);
+}
+
+static void
+sample_listener(struct text *text, const struct family *family,
+    const struct listener_stats *listener, uint64_t value)
+{
+	family_name(text, "listener_", family);
+	text_puts(text, "{listener=");
+	text_label_value(text, listener->conf->name);
+	text_puts(text, "}");
+	sample_end(text, value);
+}
+
+static void
+sample_pool(
+    struct text *text, const struct family *family, const struct pool_stats *pool, uint64_t value)
+{
+	family_name(text, "pool_", family);
+	text_puts(text, "{pool=");
+	text_label_value(text, pool->conf->name);
+	text_puts(text, "}");
+	sample_end(text, value);
+}
+
+static void
+sample_server(struct text *text, const struct family *family, const struct server_stats *server,
+    uint64_t value)
+{
+	family_name(text, "server_", family);
+	text_puts(text, "{pool=");
+	text_label_value(text, server->pool->name);
+	text_puts(text, ",server=");
+	text_label_value(text, server->conf->name);
+	text_puts(text, "}");
+	sample_end(text, value);
+}
+
+/* One family per row of tally_table and kind of object. */
+static void
+export_tally(struct text *text, const struct stats *stats, size_t field)
+{
+	const struct tally_info *info = &tally_table[field];
+	const struct family family = { info->name, info->help, info->is_gauge };
+
+	if ((info->of & TALLY_OF_LISTENER) != 0) {
+		family_head(text, "listener_", &family);
+		for (size_t i = 0; i < stats->config->listener_count; i++)
+			sample_listener(
+			    text, &family, &stats->listeners[i], stats->listeners[i].sums[field]);
+	}
+	if ((info->of & TALLY_OF_POOL) != 0) {
+		family_head(text, "pool_", &family);
+		for (size_t i = 0; i < stats->config->pool_count; i++)
+			sample_pool(text, &family, &stats->pools[i], stats->pools[i].sums[field]);
+	}
+	if ((info->of & TALLY_OF_SERVER) == 0)
+		return;
+	family_head(text, "server_", &family);
+	for (size_t i = 0; i < stats->config->pool_count; i++)
+		for (size_t k = 0; k < stats->pools[i].conf->server_count; k++)
+			sample_server(text, &family, &stats->pools[i].servers[k],
+			    stats->pools[i].servers[k].sums[field]);
+}
+
+static uint64_t
+pool_servers(const struct pool_stats *pool)
+{
+	return pool->conf->server_count;
+}
+
+static uint64_t
+pool_usable(const struct pool_stats *pool)
+{
+	return pool->usable;
+}
+
+static void
+export_pools(struct text *text, const struct stats *stats)
+{
+	static const struct {
+		struct family family;
+		pool_value_fn *value;
+	} rows[] = {
+		{ { "servers", "Servers of the pool.", true }, pool_servers },
+		{ { "servers_usable", "Servers that new requests may go to.", true }, pool_usable },
+	};
+
+	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		family_head(text, "pool_", &rows[row].family);
+		for (size_t i = 0; i < stats->config->pool_count; i++)
+			sample_pool(text, &rows[row].family, &stats->pools[i],
+			    rows[row].value(&stats->pools[i]));
+	}
+}
+
+static uint64_t
+server_up(const struct server_stats *server)
+{
+	return server->health != HEALTH_DOWN;
+}
+
+static uint64_t
+server_usable(const struct server_stats *server)
+{
+	return server->usable;
+}
+
+static uint64_t
+server_admin(const struct server_stats *server)
+{
+	return server->admin;
+}
+
+static uint64_t
+server_weight(const struct server_stats *server)
+{
+	return server->weight;
+}
+
+static uint64_t
+server_checks_ok(const struct server_stats *server)
+{
+	return server->checks_ok;
+}
+
+static uint64_t
+server_checks_failed(const struct server_stats *server)
+{
+	return server->checks_failed;
+}
+
+static uint64_t
+server_transitions(const struct server_stats *server)
+{
+	return server->transitions;
+}
+
+static void
+export_servers(struct text *text, const struct stats *stats)
+{
+	static const struct {
+		struct family family;
+		server_value_fn *value;
+	} rows[] = {
+		{ { "up", "0 when health checks found the server down, else 1.", true },
+		    server_up },
+		{ { "usable", "1 when new requests may go to the server, else 0.", true },
+		    server_usable },
+		{ { "admin_state", "What the operator set: 0 ready, 1 drain, 2 maint.", true },
+		    server_admin },
+		{ { "weight", "Weight in force.", true }, server_weight },
+		{ { "checks_passed", "Health checks that passed.", false }, server_checks_ok },
+		{ { "checks_failed", "Health checks that failed.", false }, server_checks_failed },
+		{ { "health_transitions", "Changes between up and down.", false },
+		    server_transitions },
+	};
+
+	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		family_head(text, "server_", &rows[row].family);
+		for (size_t i = 0; i < stats->config->pool_count; i++)
+			for (size_t k = 0; k < stats->pools[i].conf->server_count; k++)
+				sample_server(text, &rows[row].family, &stats->pools[i].servers[k],
+				    rows[row].value(&stats->pools[i].servers[k]));
+	}
+}
+
+static void
+export_workers(struct text *text, const struct process_stats *process)
+{
+	static const struct family family = { "process_workers", "Worker processes by state.",
+		true };
+	static const enum slot_state states[] = { SLOT_RUNNING, SLOT_DRAINING };
+
+	family_head(text, "", &family);
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		uint64_t count = 0;
+
+		for (size_t k = 0; k < process->worker_count; k++)
+			count += process->workers[k].state == states[i];
+		family_name(text, "", &family);
+		text_printf(text, "{state=\"%s\"}", collect_slot_name(states[i]));
+		sample_end(text, count);
+	}
+}
+
+static void
+export_process(struct text *text, const struct process_stats *process)
+{
+	const struct {
+		struct family family;
+		uint64_t value;
+	} rows[] = {
+		{ { "process_start_time_seconds", "When weir was started, in Unix time.", true },
+		    process->started_wall_s },
+		{ { "process_config_load_time_seconds",
+		      "When the configuration was loaded, in Unix time.", true },
+		    process->loaded_wall_s },
+		{ { "process_config_generation", "Number of the loaded configuration.", true },
+		    process->generation },
+		{ { "process_reloads", "Configurations loaded after the first.", false },
+		    process->reloads },
+		{ { "process_reload_failures", "Configurations refused by a reload.", false },
+		    process->reload_failures },
+		{ { "process_worker_deaths", "Workers that died and were replaced.", false },
+		    process->worker_deaths },
+	};
+	static const struct family build = { "build_info", "The version that runs; always 1.",
+		true };
+
+	family_head(text, "", &build);
+	family_name(text, "", &build);
+	text_puts(text, "{version=");
+	text_label_value(text, WEIR_VERSION);
+	text_puts(text, "} 1\n");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		sample_plain(text, &rows[i].family, rows[i].value);
+	export_workers(text, process);
+}
+
+void
+export_prometheus(struct text *text, const struct stats *stats)
+{
+	export_process(text, &stats->process);
+	for (size_t field = 0; field < TALLY_FIELDS; field++)
+		export_tally(text, stats, field);
+	export_pools(text, stats);
+	export_servers(text, stats);
+}
