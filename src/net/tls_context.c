@@ -1,0 +1,414 @@
+#include "weir/tls_context.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+
+#include "weir/arena.h"
+#include "weir/log.h"
+#include "weir/tls_policy.h"
+
+#include "namemap_priv.h"
+#include "tls_cert_priv.h"
+#include "tls_hello_priv.h"
+#include "tls_pem_priv.h"
+
+enum { TICKET_KEY_SIZE = 80, WIRE_SIZE = 1024 };
+
+struct tls_context {
+	SSL_CTX *ssl;            /* shared, counted */
+	struct tls_hello *hello; /* owned by the configuration's arena; NULL without server_names */
+};
+
+/* One call of tls_load(). */
+struct load {
+	struct config *config;
+	struct diag *diag;
+	struct arena *arena; /* owned; ends with the call */
+	struct tls_certs *certs;
+	struct namemap policies; /* name -> struct tls_policy: seen so far */
+	struct namemap alpns;    /* protocols -> struct tls_alpn in the configuration's arena */
+	struct namemap contexts; /* certificate, policy, ALPN, owner -> SSL_CTX, counted once here */
+	struct made *made;
+	bool kernel_tls;
+};
+
+/* What `contexts` holds, to be given back. */
+struct made {
+	SSL_CTX *ssl;
+	struct made *next;
+};
+
+/* A listener while its contexts are made. */
+struct job {
+	const struct listener_config *listener;
+	const struct tls_policy *policy;
+	const struct tls_alpn *alpn;
+};
+
+/*
+ * The key that seals session tickets.  Made once in the master: workers inherit it by fork, so a client may resume at
+ * any of them, and after a reload too.
+ */
+static unsigned char ticket_key[TICKET_KEY_SIZE];
+static bool ticket_key_made;
+
+static int
+make_ticket_key(struct diag *diag)
+{
+	if (ticket_key_made)
+		return 0;
+	if (RAND_priv_bytes(ticket_key, sizeof(ticket_key)) != 1) {
+		diag_error(diag, (struct where){ 0 }, "no random bytes for session tickets: %s",
+		    tls_error_text());
+		return -1;
+	}
+	ticket_key_made = true;
+	return 0;
+}
+
+/* Asked once per load: without kernel TLS each handshake would try in vain, with a system call. */
+static bool
+has_kernel_tls(void)
+{
+#if defined(SSL_OP_ENABLE_KTLS) && !defined(OPENSSL_NO_KTLS) && defined(TCP_ULP)
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool has;
+
+	if (fd == -1)
+		return false;
+	has = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 || errno == ENOTCONN;
+	close(fd);
+	return has;
+#else
+	return false;
+#endif
+}
+
+/* A policy may name suites that this library was built without. */
+static void
+note_missing_suites(struct load *load, const struct tls_policy *policy)
+{
+	SSL_CTX *probe;
+	char *at, *name;
+
+	if (!policy->ciphers || !log_enabled(LOG_LEVEL_DEBUG))
+		return;
+	probe = SSL_CTX_new(TLS_server_method());
+	at = arena_strdup(load->arena, policy->ciphers);
+	while (probe && (name = strsep(&at, ":")))
+		if (name[0] != '@' && SSL_CTX_set_cipher_list(probe, name) != 1)
+			log_debug("TLS policy %s: %s does not exist in this OpenSSL", policy->name, name);
+	SSL_CTX_free(probe);
+	ERR_clear_error();
+}
+
+static const struct tls_policy *
+find_policy(struct load *load, const struct listener_config *listener)
+{
+	const char *name = listener->tls.policy ? listener->tls.policy : "intermediate";
+	struct tls_policy *seen = namemap_find(&load->policies, name, strlen(name));
+	const struct tls_policy *policy;
+
+	if (seen)
+		return seen;
+	policy = tls_policy_find(name);
+	if (!policy) {
+		diag_error(load->diag, listener->tls.policy_where, "listener %s: no TLS policy \"%s\"",
+		    listener->name, name);
+		return NULL;
+	}
+	note_missing_suites(load, policy);
+	seen = arena_alloc(load->arena, sizeof(*seen));
+	*seen = *policy;
+	namemap_add(&load->policies, policy->name, seen);
+	return seen;
+}
+
+/* The protocols as they stand on the wire: a length byte before each (RFC 7301 §3.1). */
+static int
+find_alpn(struct load *load, const struct listener_config *listener, const struct tls_alpn **result)
+{
+	const struct tls_config *tls = &listener->tls;
+	unsigned char wire[WIRE_SIZE];
+	char name[2 * WIRE_SIZE + 1];
+	size_t len = 0;
+	struct tls_alpn *alpn;
+
+	for (size_t i = 0; i < tls->alpn_count; i++) {
+		size_t n = strlen(tls->alpn[i]);
+
+		if (n < 1 || n > 255 || len + n + 1 > sizeof(wire)) {
+			diag_error(load->diag, tls->where, "listener %s: ALPN protocols need 1 to 255 bytes "
+			    "each, and %zu together at most", listener->name, sizeof(wire));
+			return -1;
+		}
+		wire[len++] = (unsigned char)n;
+		memcpy(wire + len, tls->alpn[i], n);
+		len += n;
+	}
+	name[0] = '\0';
+	for (size_t i = 0; i < len; i++)
+		snprintf(name + 2 * i, 3, "%02x", wire[i]);
+	alpn = namemap_find(&load->alpns, name, 2 * len);
+	if (!alpn) {
+		alpn = arena_alloc(load->config->arena, sizeof(*alpn) + len);
+		alpn->len = len;
+		memcpy(alpn->wire, wire, len);
+		namemap_add(&load->alpns, arena_strdup(load->arena, name), alpn);
+	}
+	*result = alpn;
+	return 0;
+}
+
+static int
+set_policy(SSL_CTX *ssl, const struct tls_policy *policy)
+{
+	int groups[] = { NID_X25519, NID_X9_62_prime256v1, NID_secp384r1 };
+
+	if (SSL_CTX_set_min_proto_version(ssl, policy->min_version) != 1 ||
+	    SSL_CTX_set_max_proto_version(ssl, policy->max_version) != 1)
+		return -1;
+	if (policy->ciphers && SSL_CTX_set_cipher_list(ssl, policy->ciphers) != 1)
+		return -1;
+	if (policy->ciphersuites && SSL_CTX_set_ciphersuites(ssl, policy->ciphersuites) != 1)
+		return -1;
+	return SSL_CTX_set1_groups(ssl, groups, sizeof(groups) / sizeof(groups[0])) == 1 ? 0 : -1;
+}
+
+static void
+set_options(SSL_CTX *ssl, bool kernel_tls)
+{
+	uint64_t options = SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;
+
+#ifdef SSL_OP_ENABLE_KTLS
+	if (kernel_tls)
+		options |= SSL_OP_ENABLE_KTLS;
+#else
+	(void)kernel_tls;
+#endif
+	/* A connection cut without close_notify must not pass for a complete one. */
+	SSL_CTX_clear_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT);
+	SSL_CTX_set_options(ssl, options);
+	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(ssl, 1); /* a record's header and body in one system call */
+	SSL_CTX_set_dh_auto(ssl, 1);    /* for the one policy with DHE suites */
+}
+
+/*
+ * Sessions live in tickets alone: workers share no cache.  A session may go on only under the policy, the protocols and
+ * the certificates it began with, whatever listener the client comes back to.
+ */
+static int
+set_sessions(SSL_CTX *ssl, const struct job *job, const struct tls_cert *cert)
+{
+	EVP_MD_CTX *hash = EVP_MD_CTX_new();
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned int len = 0;
+	bool ok = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 &&
+	    EVP_DigestUpdate(hash, job->policy->name, strlen(job->policy->name) + 1) == 1 &&
+	    EVP_DigestUpdate(hash, job->alpn->wire, job->alpn->len) == 1;
+
+	for (size_t i = 0; ok && i < cert->pair_count; i++)
+		ok = X509_digest(cert->pairs[i].leaf, EVP_sha256(), digest, &len) == 1 &&
+		    EVP_DigestUpdate(hash, digest, len) == 1;
+	ok = ok && EVP_DigestFinal_ex(hash, digest, &len) == 1;
+	EVP_MD_CTX_free(hash);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	return ok && SSL_CTX_set_session_id_context(ssl, digest, len) == 1 &&
+	    SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
+	    SSL_CTX_set_tlsext_ticket_keys(ssl, ticket_key, sizeof(ticket_key)) == 1 ? 0 : -1;
+}
+
+static int
+set_certificates(SSL_CTX *ssl, const struct tls_cert *cert)
+{
+	for (size_t i = 0; i < cert->pair_count; i++) {
+		const struct tls_pair *pair = &cert->pairs[i];
+
+		if (SSL_CTX_use_cert_and_key(ssl, pair->leaf, pair->key, pair->chain, 1) != 1)
+			return -1;
+	}
+	return 0;
+}
+
+/* Returns NULL, with the reason in OpenSSL's queue. */
+static SSL_CTX *
+make_ssl(const struct load *load, const struct job *job, const struct tls_cert *cert)
+{
+	SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+
+	/* The policy first: its security level decides which keys are strong enough. */
+	if (!ssl || set_policy(ssl, job->policy) == -1 || set_sessions(ssl, job, cert) == -1 ||
+	    set_certificates(ssl, cert) == -1) {
+		SSL_CTX_free(ssl);
+		return NULL;
+	}
+	set_options(ssl, load->kernel_tls);
+	tls_hello_set_alpn(ssl, job->alpn);
+	return ssl;
+}
+
+/* Whether a handshake can ever complete; tells why if not. */
+static bool
+check_keys(struct load *load, const struct job *job, const struct tls_cert *cert, struct where where)
+{
+	char type[96];
+
+	for (size_t i = 0; i < cert->pair_count; i++)
+		if (tls_policy_serves(job->policy, cert->pairs[i].kind))
+			return true;
+	diag_error(load->diag, where, "listener %s: certificate \"%s\" has a key of type %s, for which policy "
+	    "\"%s\" has no cipher suite: no handshake could ever complete; use a certificate with an RSA "
+	    "key, or another policy", job->listener->name, cert->id,
+	    tls_key_describe(cert->pairs[0].key, type, sizeof(type)), job->policy->name);
+	return false;
+}
+
+/*
+ * owner    the listener whose server_names hang on the context; NULL: the context is shared.
+ * Returns  a context borrowed from `load`; NULL with errors told.
+ */
+static SSL_CTX *
+find_ssl(struct load *load, const struct job *job, const char *id, struct where where,
+    const struct listener_config *owner)
+{
+	const struct tls_cert *cert = tls_certs_find(load->certs, id, where, job->listener->name, load->diag);
+	struct made *made;
+	const char *name;
+	SSL_CTX *ssl;
+
+	if (!cert || !check_keys(load, job, cert, where))
+		return NULL;
+	name = arena_printf(load->arena, "%s %s %p %p", id, job->policy->name, (const void *)job->alpn,
+	    (const void *)owner);
+	ssl = namemap_find(&load->contexts, name, strlen(name));
+	if (ssl)
+		return ssl;
+	ssl = make_ssl(load, job, cert);
+	if (!ssl) {
+		diag_error(load->diag, where, "listener %s: certificate \"%s\" cannot be used with policy "
+		    "\"%s\": %s", job->listener->name, id, job->policy->name, tls_error_text());
+		return NULL;
+	}
+	made = arena_alloc(load->arena, sizeof(*made));
+	*made = (struct made){ ssl, load->made };
+	load->made = made;
+	namemap_add(&load->contexts, name, ssl);
+	return ssl;
+}
+
+/* Returns 0 when all names have their certificate, -1 with errors told. */
+static int
+load_names(struct load *load, const struct job *job, struct tls_hello *hello)
+{
+	const struct tls_config *tls = &job->listener->tls;
+	int result = 0;
+
+	for (size_t i = 0; i < tls->server_name_count; i++) {
+		const struct server_name_config *name = &tls->server_names[i];
+		SSL_CTX *ssl = find_ssl(load, job, name->certificate, name->where, NULL);
+
+		if (!ssl) {
+			result = -1;
+		} else if (!tls_hello_add(hello, name->name, ssl)) {
+			diag_error(load->diag, name->where, "listener %s: server name \"%s\" is here twice",
+			    job->listener->name, name->name);
+			result = -1;
+		}
+	}
+	return result;
+}
+
+static struct tls_context *
+load_listener(struct load *load, const struct listener_config *listener)
+{
+	const struct tls_config *tls = &listener->tls;
+	struct job job = { .listener = listener };
+	struct tls_context *context;
+	SSL_CTX *ssl;
+
+	job.policy = find_policy(load, listener);
+	if (!job.policy || find_alpn(load, listener, &job.alpn) == -1)
+		return NULL;
+	if (!tls->certificate) {
+		diag_error(load->diag, tls->where, "listener %s: no certificate", listener->name);
+		return NULL;
+	}
+	context = arena_alloc(load->config->arena, sizeof(*context));
+	ssl = find_ssl(load, &job, tls->certificate, tls->certificate_where,
+	    tls->server_name_count > 0 ? listener : NULL);
+	if (tls->server_name_count > 0) {
+		context->hello = tls_hello_new(load->config->arena);
+		if (load_names(load, &job, context->hello) == -1 || !ssl) {
+			tls_hello_fini(context->hello);
+			return NULL;
+		}
+		tls_hello_set_names(ssl, context->hello);
+	}
+	if (!ssl || SSL_CTX_up_ref(ssl) != 1)
+		return NULL;
+	context->ssl = ssl;
+	return context;
+}
+
+int
+tls_load(struct config *config, struct diag *diag)
+{
+	struct load load = { .config = config, .diag = diag };
+	size_t before = diag_errors(diag);
+
+	if (make_ticket_key(diag) == -1)
+		return -1;
+	load.arena = arena_new();
+	load.certs = tls_certs_new(config->global.certificates_dir);
+	load.kernel_tls = has_kernel_tls();
+	namemap_init(&load.policies, load.arena);
+	namemap_init(&load.alpns, load.arena);
+	namemap_init(&load.contexts, load.arena);
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct listener_config *listener = &config->listeners[i];
+
+		if (listener->protocol == PROTOCOL_HTTPS || listener->protocol == PROTOCOL_TLS)
+			listener->tls_context = load_listener(&load, listener);
+	}
+	for (struct made *made = load.made; made; made = made->next)
+		SSL_CTX_free(made->ssl);
+	tls_certs_free(load.certs);
+	arena_free(load.arena);
+	ERR_clear_error();
+	if (diag_errors(diag) == before)
+		return 0;
+	tls_unload(config);
+	return -1;
+}
+
+void
+tls_unload(struct config *config)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct tls_context *context = config->listeners[i].tls_context;
+
+		config->listeners[i].tls_context = NULL;
+		if (!context)
+			continue;
+		tls_hello_fini(context->hello);
+		SSL_CTX_free(context->ssl);
+	}
+}
+
+SSL_CTX *
+tls_context_ssl(const struct tls_context *context)
+{
+	return context->ssl;
+}
