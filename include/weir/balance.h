@@ -26,7 +26,9 @@ struct balance_request {
 /*
  * Choose by the pool's method among the servers that are usable and not tried, and count the request as active.
  * Returns  NULL if none is usable.
- * Pair     each server returned (here or by counted by balance_hold) with one balance_release(), on error paths too.
+ * Pair     each server returned here or counted by balance_hold() with one balance_release(), on error paths too.
+ * Cost     no system call, no allocation; doc/balancing.md has the figures.
+ * Source   doc/balancing.md
  */
 struct server *balance_pick(struct pool *pool, const struct balance_request *request);
 /* Count a request as active on the server that stickiness chose (TALLY_ACTIVE of the server and of its pool). */
@@ -34,7 +36,7 @@ void balance_hold(struct server *server);
 /* Give back what was counted.  NULL is allowed and does nothing. */
 void balance_release(struct server *server);
 
-/* source_hash, tuple_hash: rendezvous hashing; a server that leaves moves only its own share. */
+/* What source_hash and tuple_hash come down to: rendezvous hashing.  Counts nothing, unlike balance_pick(). */
 struct server *balance_hash_pick(struct pool *pool, const struct balance_request *request, uint64_t hash);
 
 #endif

@@ -16,6 +16,8 @@
 #include "weir/shm.h"
 
 struct upstream;
+struct wlc;
+struct wrr;
 TAILQ_HEAD(upstream_list, upstream);
 
 struct server {
@@ -25,20 +27,28 @@ struct server {
 	struct tally *tally;              /* shared memory, this worker's own */
 	struct upstream_list idle;        /* kept connections, most recently used first; upstream.c */
 	unsigned idle_count;
-	int64_t wrr_current;              /* smooth weighted round robin: this worker's own running value */
 };
 
 struct pool {
 	const struct pool_config *conf; /* borrowed from the generation */
 	struct shm *shm;
+	struct entity *entity;          /* shared memory */
 	struct tally *tally;            /* shared memory, this worker's own */
 	struct server *servers;         /* owned; conf->server_count of them, same order */
 	struct server **by_cookie;      /* owned; open-addressing hash of the cookie values; NULL unless sticky by cookie */
-	size_t by_cookie_size;          /* a power of two */
+	struct server **by_entity;      /* owned; the same of the entity ids */
+	size_t index_mask;              /* of both: size - 1, the size being a power of two above the number of servers */
 	unsigned first;                 /* where this worker's round robin starts, so that workers do not march in step */
+	struct wrr *wrr;                /* owned; weighted round robin's schedule (balance_wrr.c); NULL: another method */
+	struct wlc *wlc;                /* owned; weighted least connections' turns (balance_wlc.c); likewise */
+	uint64_t *name_hashes;          /* owned; one for each server (balance_hash.c); likewise */
 };
 
-/* An array of config->pool_count pools, owned by the caller.  slot: this worker's slot in shared memory. */
+/*
+ * An array of config->pool_count pools, owned by the caller.
+ * config  bound by shm_bind_config(), and outlives the pools
+ * slot    this worker's slot in shared memory
+ */
 struct pool *pools_new(const struct config *config, struct shm *shm, int slot);
 void pools_free(struct pool *pools, const struct config *config);
 

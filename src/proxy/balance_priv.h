@@ -1,0 +1,45 @@
+/*
+ * balance_priv: what the balancing methods share with balance.c and with nobody else.
+ *
+ * A method keeps its own state in the pool (made by start, freed by stop) and chooses in pick; counting what was chosen
+ * is balance.c's.
+ */
+#ifndef WEIR_BALANCE_PRIV_H
+#define WEIR_BALANCE_PRIV_H
+
+#include "weir/balance.h"
+
+struct balance_algorithm {
+	void (*start)(struct pool *pool);
+	void (*stop)(struct pool *pool); /* after start, or when start was never called */
+	struct server *(*pick)(struct pool *pool, const struct balance_request *request);
+};
+
+extern const struct balance_algorithm balance_wrr, balance_wlc, balance_source_hash, balance_tuple_hash;
+
+/* Called by pools_new() once the servers are there, and by pools_free(). */
+void balance_start(struct pool *pool);
+void balance_stop(struct pool *pool);
+
+static inline bool
+balance_was_tried(const struct balance_request *request, const struct server *server)
+{
+	for (unsigned i = 0; i < request->tried_count; i++)
+		if (request->tried[i] == server)
+			return true;
+	return false;
+}
+
+/* 0: no new request may go there. */
+static inline unsigned
+balance_weight(const struct server *server)
+{
+	const struct entity *e = server->entity;
+
+	if (atomic_load_explicit(&e->health, memory_order_relaxed) == HEALTH_DOWN ||
+	    atomic_load_explicit(&e->admin, memory_order_relaxed) != ADMIN_READY)
+		return 0;
+	return shm_weight(server->pool->shm, server->conf);
+}
+
+#endif

@@ -1,0 +1,204 @@
+/*
+ * balance_wrr: smooth weighted round robin.
+ *
+ * Each server is due at regular times, one round divided by its weight apart, the first half a step after it joins; the
+ * one due earliest is chosen.  In each round every server is chosen exactly as often as its weight says, and its turns lie
+ * evenly among those of the others.  The due times stand in a heap, so that a pick costs O(log n).
+ *
+ * The heap holds the servers that were usable when the schedule was made.  It is made anew, keeping due times, when the
+ * pool's change counter has moved, and at least once a second in case somebody wrote a state without counting.
+ */
+#include <stdlib.h>
+
+#include "balance_priv.h"
+#include "weir/arena.h"
+#include "weir/clock.h"
+
+enum { WRR_RECHECK_MS = 1000, WRR_AHEAD_MAX = 256 };
+
+/*
+ * Length of a round in units of due time.  What rounding takes from a step adds up to a turn out of place only after
+ * 2^40 / 512 turns of one server.  Due times wrap: compare differences.
+ */
+static const uint64_t wrr_round = UINT64_C(1) << 40;
+
+struct wrr_entry {
+	uint64_t due;
+	uint32_t order; /* who is first when due times are equal: differs between workers */
+	uint32_t index; /* of the server in its pool */
+};
+
+struct wrr_share {
+	uint64_t step; /* wrr_round / weight; 0: not in the schedule */
+	uint64_t due;  /* while the schedule is made */
+};
+
+struct wrr {
+	uint32_t changes;    /* the pool's counter when the schedule was made */
+	uint64_t checked_ms; /* when that was */
+	uint64_t now;        /* latest due time of a pick */
+	size_t count;        /* servers in the schedule */
+	struct wrr_entry *heap;   /* owned */
+	struct wrr_share *shares; /* owned; one for each server */
+};
+
+static bool
+is_before(const struct wrr_entry *a, const struct wrr_entry *b)
+{
+	if (a->due != b->due)
+		return (int64_t)(a->due - b->due) < 0;
+	return a->order < b->order;
+}
+
+static void
+heap_sink(struct wrr *wrr, size_t i)
+{
+	struct wrr_entry moved = wrr->heap[i];
+
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child + 1 < wrr->count && is_before(&wrr->heap[child + 1], &wrr->heap[child]))
+			child++;
+		if (child >= wrr->count || !is_before(&wrr->heap[child], &moved))
+			break;
+		wrr->heap[i] = wrr->heap[child];
+		i = child;
+	}
+	wrr->heap[i] = moved;
+}
+
+static struct wrr_entry
+heap_take_top(struct wrr *wrr)
+{
+	struct wrr_entry top = wrr->heap[0];
+
+	wrr->heap[0] = wrr->heap[--wrr->count];
+	if (wrr->count > 0)
+		heap_sink(wrr, 0);
+	return top;
+}
+
+static void
+heap_add(struct wrr *wrr, struct wrr_entry entry)
+{
+	size_t i = wrr->count++;
+
+	for (; i > 0 && is_before(&entry, &wrr->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		wrr->heap[i] = wrr->heap[(i - 1) / 2];
+	wrr->heap[i] = entry;
+}
+
+/* Makes the heap from what the servers are like now. */
+static void
+wrr_schedule(struct pool *pool)
+{
+	struct wrr *wrr = pool->wrr;
+	size_t server_count = pool->conf->server_count;
+
+	for (size_t i = 0; i < wrr->count; i++)
+		wrr->shares[wrr->heap[i].index].due = wrr->heap[i].due;
+	wrr->count = 0;
+	for (size_t i = 0; i < server_count; i++) {
+		unsigned weight = balance_weight(&pool->servers[i]);
+		uint64_t step = weight > 0 ? wrr_round / weight : 0;
+		struct wrr_share *share = &wrr->shares[i];
+
+		if (share->step != step) {
+			share->step = step;
+			share->due = wrr->now + step / 2;
+		}
+		if (step > 0)
+			wrr->heap[wrr->count++] = (struct wrr_entry){ .due = share->due, .index = (uint32_t)i,
+				.order = (uint32_t)((i + server_count - pool->first % server_count) %
+				    server_count) };
+	}
+	for (size_t i = wrr->count / 2; i-- > 0;)
+		heap_sink(wrr, i);
+}
+
+static void
+wrr_refresh(struct pool *pool)
+{
+	struct wrr *wrr = pool->wrr;
+	/* Pairs with the release in shm_touch_pool(): the states read below are at least as new as the count. */
+	uint32_t changes = atomic_load_explicit(&pool->entity->changes, memory_order_acquire);
+
+	if (changes == wrr->changes && now_ms - wrr->checked_ms < WRR_RECHECK_MS)
+		return;
+	wrr->changes = changes;
+	wrr->checked_ms = now_ms;
+	wrr_schedule(pool);
+}
+
+/* The server on top has its turn: it is due again one step later. */
+static struct server *
+wrr_advance(struct pool *pool)
+{
+	struct wrr *wrr = pool->wrr;
+	struct wrr_entry *top = &wrr->heap[0];
+	struct server *server = &pool->servers[top->index];
+
+	if ((int64_t)(top->due - wrr->now) > 0)
+		wrr->now = top->due;
+	top->due += wrr->shares[top->index].step;
+	heap_sink(wrr, 0);
+	return server;
+}
+
+static struct server *
+wrr_pick(struct pool *pool, const struct balance_request *request)
+{
+	struct wrr *wrr = pool->wrr;
+	struct wrr_entry aside[BALANCE_TRIED_MAX];
+	struct server *chosen = NULL;
+	size_t aside_count = 0;
+
+	wrr_refresh(pool);
+	while (chosen == NULL && wrr->count > 0) {
+		uint32_t index = wrr->heap[0].index;
+
+		if (balance_was_tried(request, &pool->servers[index])) {
+			aside[aside_count++] = heap_take_top(wrr);
+		} else if (balance_weight(&pool->servers[index]) == 0) {
+			/* Changed since wrr_refresh(), or somebody forgot to count the change. */
+			heap_take_top(wrr);
+			wrr->shares[index].step = 0;
+		} else {
+			chosen = wrr_advance(pool);
+		}
+	}
+	while (aside_count > 0)
+		heap_add(wrr, aside[--aside_count]);
+	return chosen;
+}
+
+static void
+wrr_start(struct pool *pool)
+{
+	struct wrr *wrr = xcalloc(1, sizeof(*wrr));
+
+	pool->wrr = wrr;
+	wrr->heap = xcalloc(pool->conf->server_count, sizeof(*wrr->heap));
+	wrr->shares = xcalloc(pool->conf->server_count, sizeof(*wrr->shares));
+	wrr->changes = atomic_load_explicit(&pool->entity->changes, memory_order_acquire);
+	wrr->checked_ms = now_ms;
+	wrr_schedule(pool);
+	/* Other workers are at other places of the round, else each would begin with the heaviest server. */
+	if (wrr->count > 0)
+		for (unsigned i = 0; i < pool->first % WRR_AHEAD_MAX; i++)
+			wrr_advance(pool);
+}
+
+static void
+wrr_stop(struct pool *pool)
+{
+	if (pool->wrr == NULL)
+		return;
+	free(pool->wrr->heap);
+	free(pool->wrr->shares);
+	free(pool->wrr);
+	pool->wrr = NULL;
+}
+
+const struct balance_algorithm balance_wrr = { wrr_start, wrr_stop, wrr_pick };

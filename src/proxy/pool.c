@@ -1,0 +1,154 @@
+#include "weir/pool.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "balance_priv.h"
+#include "weir/arena.h"
+
+enum { COOKIE_BYTES = 16 };
+
+_Static_assert(sizeof(((struct server_config *)NULL)->cookie) == 2 * COOKIE_BYTES + 1, "cookie is hex");
+
+static size_t
+cookie_hash(const char *value, size_t len)
+{
+	return (size_t)XXH3_64bits(value, len);
+}
+
+static size_t
+entity_hash(uint32_t id)
+{
+	return (size_t)(id * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+}
+
+static void
+index_add(struct server **index, size_t mask, size_t hash, struct server *server)
+{
+	while (index[hash & mask] != NULL)
+		hash++;
+	index[hash & mask] = server;
+}
+
+static void
+pool_index_servers(struct pool *pool)
+{
+	size_t size = 4;
+
+	while (size < 2 * pool->conf->server_count)
+		size *= 2;
+	pool->index_mask = size - 1;
+	pool->by_entity = xcalloc(size, sizeof(struct server *));
+	for (size_t i = 0; i < pool->conf->server_count; i++)
+		index_add(pool->by_entity, pool->index_mask, entity_hash(pool->conf->servers[i].id),
+		    &pool->servers[i]);
+	if (pool->conf->sticky.by != STICKY_COOKIE_INSERT)
+		return;
+	pool->by_cookie = xcalloc(size, sizeof(struct server *));
+	for (size_t i = 0; i < pool->conf->server_count; i++)
+		index_add(pool->by_cookie, pool->index_mask,
+		    cookie_hash(pool->conf->servers[i].cookie, 2 * COOKIE_BYTES), &pool->servers[i]);
+}
+
+static void
+pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, int slot)
+{
+	pool->conf = conf;
+	pool->shm = shm;
+	pool->entity = shm_entity(shm, conf->id);
+	pool->tally = shm_tally(shm, slot, conf->id);
+	/* Far apart for neighbouring slots, whatever the number of servers (Fibonacci hashing). */
+	pool->first = ((unsigned)slot * 0x9e3779b1U) >> 8;
+	pool->servers = xcalloc(conf->server_count, sizeof(*pool->servers));
+	for (size_t i = 0; i < conf->server_count; i++) {
+		struct server *server = &pool->servers[i];
+
+		server->conf = &conf->servers[i];
+		server->pool = pool;
+		server->entity = shm_entity(shm, server->conf->id);
+		server->tally = shm_tally(shm, slot, server->conf->id);
+		TAILQ_INIT(&server->idle);
+	}
+	pool_index_servers(pool);
+	balance_start(pool);
+}
+
+struct pool *
+pools_new(const struct config *config, struct shm *shm, int slot)
+{
+	struct pool *pools = xcalloc(config->pool_count, sizeof(*pools));
+
+	for (size_t i = 0; i < config->pool_count; i++)
+		pool_init(&pools[i], &config->pools[i], shm, slot);
+	return pools;
+}
+
+void
+pools_free(struct pool *pools, const struct config *config)
+{
+	if (pools == NULL)
+		return;
+	for (size_t i = 0; i < config->pool_count; i++) {
+		balance_stop(&pools[i]);
+		free(pools[i].by_cookie);
+		free(pools[i].by_entity);
+		free(pools[i].servers);
+	}
+	free(pools);
+}
+
+static void
+server_name_cookie(struct server_config *server, const char *pool_name, const uint8_t *secret, size_t secret_len)
+{
+	size_t pool_size = strlen(pool_name) + 1, name_len = strlen(server->name);
+	unsigned char digest[EVP_MAX_MD_SIZE], *text = xmalloc(pool_size + name_len);
+	const unsigned char *done;
+
+	memcpy(text, pool_name, pool_size);
+	memcpy(text + pool_size, server->name, name_len);
+	done = HMAC(EVP_sha256(), secret, (int)secret_len, text, pool_size + name_len, digest, NULL);
+	assert(done != NULL); /* fails only for want of memory */
+	for (size_t i = 0; i < COOKIE_BYTES; i++) {
+		server->cookie[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+		server->cookie[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+	}
+	server->cookie[2 * COOKIE_BYTES] = '\0';
+	free(text);
+}
+
+void
+pool_name_cookies(struct config *config, const uint8_t *secret, size_t secret_len)
+{
+	assert(secret_len <= INT32_MAX);
+	for (size_t i = 0; i < config->pool_count; i++)
+		for (size_t j = 0; j < config->pools[i].server_count; j++)
+			server_name_cookie(&config->pools[i].servers[j], config->pools[i].name, secret, secret_len);
+}
+
+struct server *
+pool_find_cookie(const struct pool *pool, const char *value, size_t len)
+{
+	struct server *server;
+
+	if (pool->by_cookie == NULL || len != 2 * COOKIE_BYTES)
+		return NULL;
+	for (size_t i = cookie_hash(value, len); (server = pool->by_cookie[i & pool->index_mask]) != NULL; i++)
+		if (memcmp(server->conf->cookie, value, len) == 0)
+			return server;
+	return NULL;
+}
+
+struct server *
+pool_find_entity(const struct pool *pool, uint32_t id)
+{
+	struct server *server;
+
+	for (size_t i = entity_hash(id); (server = pool->by_entity[i & pool->index_mask]) != NULL; i++)
+		if (server->conf->id == id)
+			return server;
+	return NULL;
+}
