@@ -78,6 +78,22 @@ addr_parse(struct addr *addr, const char *text, uint16_t default_port)
 	return addr_parse_ip(addr, host, port);
 }
 
+/* inet_ntop() formats IPv4 with snprintf; this is on the path of each request (X-Forwarded-For). */
+static void
+print_ip4(const uint8_t *octets, char *text)
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned n = octets[i];
+
+		if (n >= 100)
+			*text++ = (char)('0' + n / 100);
+		if (n >= 10)
+			*text++ = (char)('0' + n / 10 % 10);
+		*text++ = (char)('0' + n % 10);
+		*text++ = i < 3 ? '.' : '\0';
+	}
+}
+
 const char *
 addr_print_ip(const struct addr *addr, char text[static ADDR_TEXT_SIZE])
 {
@@ -85,9 +101,9 @@ addr_print_ip(const struct addr *addr, char text[static ADDR_TEXT_SIZE])
 
 	text[0] = '\0';
 	if (addr->sa.sa_family == AF_INET)
-		inet_ntop(AF_INET, &addr->in.sin_addr, text, ADDR_TEXT_SIZE);
+		print_ip4((const uint8_t *)&addr->in.sin_addr, text);
 	else if (addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(ip6))
-		inet_ntop(AF_INET, ip6->s6_addr + 12, text, ADDR_TEXT_SIZE);
+		print_ip4(ip6->s6_addr + 12, text);
 	else if (addr->sa.sa_family == AF_INET6)
 		inet_ntop(AF_INET6, ip6, text, ADDR_TEXT_SIZE);
 	return text;

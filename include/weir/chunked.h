@@ -1,0 +1,61 @@
+/*
+ * chunked: follow the chunked transfer coding without changing it (RFC 9112 section 7.1).
+ *
+ * Runs in: worker.  Every framing byte is checked, so that what is passed on verbatim reads the same to everybody:
+ * sizes of 1 to 16 hex digits, CR LF everywhere, extensions and trailers without control characters and bounded.
+ */
+#ifndef WEIR_CHUNKED_H
+#define WEIR_CHUNKED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum chunked_state {
+	CHUNKED_SIZE = 0, /* hex digits */
+	CHUNKED_EXTENSION,
+	CHUNKED_SIZE_LF,
+	CHUNKED_DATA,
+	CHUNKED_DATA_CR,
+	CHUNKED_DATA_LF,
+	CHUNKED_TRAILER, /* at the start of a trailer line, or of the empty line at the end */
+	CHUNKED_TRAILER_NAME,
+	CHUNKED_TRAILER_VALUE,
+	CHUNKED_TRAILER_LF,
+	CHUNKED_END_LF,
+	CHUNKED_END
+};
+
+struct chunked {
+	uint64_t left;     /* CHUNKED_DATA: bytes of the chunk to come; CHUNKED_SIZE: the size so far */
+	uint16_t overhead; /* bytes of the current extension, or of all trailers: bounded */
+	uint8_t state;     /* enum chunked_state */
+	uint8_t digits;
+};
+
+static inline void
+chunked_init(struct chunked *c)
+{
+	*c = (struct chunked){ .state = CHUNKED_SIZE };
+}
+
+static inline bool
+chunked_is_end(const struct chunked *c)
+{
+	return c->state == CHUNKED_END;
+}
+
+/*
+ * Take bytes up to the end of the next piece of data, of the body, or of what is there.
+ * data_at, data_len  the piece of chunk data within the bytes taken; data_len 0: only framing
+ * Returns the bytes taken (0 only when len is 0 or the body has ended); -1 when the coding is broken.
+ */
+ptrdiff_t chunked_next(struct chunked *c, const char *bytes, size_t len, size_t *data_at, size_t *data_len);
+
+/*
+ * Take as much as belongs to the body, whatever the pieces.
+ * Returns the bytes taken; -1 when the coding is broken.
+ */
+ptrdiff_t chunked_skim(struct chunked *c, const char *bytes, size_t len);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * transport: bytes from and to one socket, plain or TLS alike.
+ *
+ * Runs in: worker.  Each descriptor is registered once, edge-triggered, for reading and writing; `readable` and
+ * `writable` remember the last edge until the kernel says EAGAIN, so the fast path makes no other system call than the
+ * transfer itself.  Knows nothing of what the bytes mean.
+ */
+#ifndef WEIR_TRANSPORT_H
+#define WEIR_TRANSPORT_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct buf;
+struct ssl_st;     /* SSL */
+struct ssl_ctx_st; /* SSL_CTX */
+
+/* Results below zero of the functions that move bytes. */
+enum {
+	IO_WAIT = -1,   /* nothing now; on_ready is called when it may go on */
+	IO_CLOSED = -2, /* the peer ended its sending side; writing may go on */
+	IO_ERROR = -3   /* errno says why; the connection is of no more use */
+};
+
+struct transport {
+	int fd; /* owned; -1: closed */
+	bool readable, writable;
+	bool peer_closed; /* the kernel saw the peer's FIN: a short read does not mean that nothing follows */
+	bool tls_failed;  /* no close_notify may be sent */
+	struct ssl_st *ssl;  /* owned; NULL: plain */
+	struct buf *unsent;  /* owned; TLS: bytes taken from the caller that the socket did not take yet */
+	struct event event;
+	void (*on_ready)(struct transport *transport); /* may close the transport and free its owner */
+};
+
+/*
+ * Take over the connected (or connecting) non-blocking socket `fd` and watch it.
+ * Returns 0; -1 with errno when it cannot be watched: the descriptor is closed then.
+ */
+int transport_open(struct transport *transport, struct event_base *base, int fd, void (*on_ready)(struct transport *));
+/* Speak TLS as a server from now on.  Returns 0, or -1 when memory is short. */
+int transport_accept_tls(struct transport *transport, struct ssl_ctx_st *context);
+/* Go on with the handshake.  Returns 0 when it is done, IO_WAIT, IO_CLOSED or IO_ERROR. */
+int transport_handshake(struct transport *transport);
+/* What failed in the last TLS call, for people; borrowed until the next call. */
+const char *transport_tls_error(void);
+
+/* Returns the bytes read (above 0) or IO_*.  Not to be called when !readable. */
+ssize_t transport_read(struct transport *transport, void *data, size_t size);
+/* Returns the bytes taken (above 0; with TLS they may still be in `unsent`) or IO_*. */
+ssize_t transport_writev(struct transport *transport, const struct iovec *iov, int count);
+/* Returns 0 when the socket took everything, IO_WAIT or IO_ERROR. */
+int transport_flush(struct transport *transport);
+/* Tell the peer that nothing follows (close_notify and FIN).  Reading may go on. */
+void transport_shutdown(struct transport *transport);
+/* Is the connection of a kept upstream still open and silent? */
+bool transport_is_quiet(struct transport *transport);
+/* Close at once; with `reset` the peer gets RST instead of FIN.  May be called twice. */
+void transport_close(struct transport *transport, bool reset);
+
+/* net/tls_io.c, for transport.c. */
+ssize_t tls_read(struct transport *transport, void *data, size_t size);
+ssize_t tls_writev(struct transport *transport, const struct iovec *iov, int count);
+int tls_flush(struct transport *transport);
+void tls_close(struct transport *transport);
+void tls_shutdown(struct transport *transport);
+
+#endif

@@ -1,0 +1,143 @@
+#include "weir/chunked.h"
+
+#include <string.h>
+
+enum { OVERHEAD_MAX = 4096 };
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+static bool
+is_text(char c)
+{
+	return c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f);
+}
+
+static bool
+is_token(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* One framing byte (all states but CHUNKED_DATA and CHUNKED_END).  Returns whether it is allowed there. */
+static bool
+step(struct chunked *c, char byte)
+{
+	int digit;
+
+	switch ((enum chunked_state)c->state) {
+	case CHUNKED_SIZE:
+		digit = hex_digit(byte);
+		if (digit >= 0) {
+			if (c->digits++ >= 15) /* 2^60 is the largest: nothing overflows */
+				return false;
+			c->left = c->left << 4 | (uint64_t)digit;
+			return true;
+		}
+		if (c->digits == 0)
+			return false;
+		if (byte == '\r') {
+			c->state = CHUNKED_SIZE_LF;
+			return true;
+		}
+		c->state = CHUNKED_EXTENSION;
+		c->overhead = 0;
+		/* Old senders pad the size with spaces; RFC 9112 allows BWS before ';' only. */
+		return byte == ';';
+	case CHUNKED_EXTENSION:
+		if (byte == '\r') {
+			c->state = CHUNKED_SIZE_LF;
+			return true;
+		}
+		return is_text(byte) && c->overhead++ < OVERHEAD_MAX;
+	case CHUNKED_SIZE_LF:
+		c->state = c->left > 0 ? CHUNKED_DATA : CHUNKED_TRAILER;
+		c->digits = 0;
+		c->overhead = 0;
+		return byte == '\n';
+	case CHUNKED_DATA_CR:
+		c->state = CHUNKED_DATA_LF;
+		return byte == '\r';
+	case CHUNKED_DATA_LF:
+		c->state = CHUNKED_SIZE;
+		c->left = 0;
+		return byte == '\n';
+	case CHUNKED_TRAILER:
+		if (byte == '\r') {
+			c->state = CHUNKED_END_LF;
+			return true;
+		}
+		c->state = CHUNKED_TRAILER_NAME;
+		return is_token(byte) && c->overhead++ < OVERHEAD_MAX;
+	case CHUNKED_TRAILER_NAME:
+		if (byte == ':') {
+			c->state = CHUNKED_TRAILER_VALUE;
+			return true;
+		}
+		return is_token(byte) && c->overhead++ < OVERHEAD_MAX;
+	case CHUNKED_TRAILER_VALUE:
+		if (byte == '\r') {
+			c->state = CHUNKED_TRAILER_LF;
+			return true;
+		}
+		return is_text(byte) && c->overhead++ < OVERHEAD_MAX;
+	case CHUNKED_TRAILER_LF:
+		c->state = CHUNKED_TRAILER;
+		return byte == '\n';
+	case CHUNKED_END_LF:
+		c->state = CHUNKED_END;
+		return byte == '\n';
+	case CHUNKED_DATA:
+	case CHUNKED_END:
+		break;
+	}
+	return false;
+}
+
+ptrdiff_t
+chunked_next(struct chunked *c, const char *bytes, size_t len, size_t *data_at, size_t *data_len)
+{
+	size_t at = 0;
+
+	*data_at = *data_len = 0;
+	while (at < len && c->state != CHUNKED_END) {
+		if (c->state == CHUNKED_DATA) {
+			size_t take = len - at < c->left ? len - at : (size_t)c->left;
+
+			*data_at = at;
+			*data_len = take;
+			c->left -= take;
+			if (c->left == 0)
+				c->state = CHUNKED_DATA_CR;
+			return (ptrdiff_t)(at + take);
+		}
+		if (!step(c, bytes[at++]))
+			return -1;
+	}
+	return (ptrdiff_t)at;
+}
+
+ptrdiff_t
+chunked_skim(struct chunked *c, const char *bytes, size_t len)
+{
+	size_t at = 0, data_at, data_len;
+
+	while (at < len && c->state != CHUNKED_END) {
+		ptrdiff_t n = chunked_next(c, bytes + at, len - at, &data_at, &data_len);
+
+		if (n < 0)
+			return -1;
+		at += (size_t)n;
+	}
+	return (ptrdiff_t)at;
+}

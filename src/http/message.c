@@ -1,0 +1,121 @@
+#include "weir/message.h"
+
+const struct field *
+message_find(const struct message *m, enum field_id id)
+{
+	for (unsigned i = 0; i < m->field_count; i++)
+		if (m->fields[i].id == id)
+			return &m->fields[i];
+	return NULL;
+}
+
+struct known_name {
+	const char *name; /* lower case */
+	uint8_t len, id;
+};
+
+#define KNOWN(name, id) { name, sizeof(name) - 1, id }
+
+/* Names of equal length stand together, so that one name costs at most a few comparisons. */
+static const struct known_name known_fields[] = {
+	KNOWN("te", FIELD_TE),
+	KNOWN("host", FIELD_HOST),
+	KNOWN("cookie", FIELD_COOKIE),
+	KNOWN("expect", FIELD_EXPECT),
+	KNOWN("trailer", FIELD_TRAILER),
+	KNOWN("upgrade", FIELD_UPGRADE),
+	KNOWN("connection", FIELD_CONNECTION),
+	KNOWN("keep-alive", FIELD_KEEP_ALIVE),
+	KNOWN("content-length", FIELD_CONTENT_LENGTH),
+	KNOWN("x-forwarded-for", FIELD_X_FORWARDED_FOR),
+	KNOWN("proxy-connection", FIELD_PROXY_CONNECTION),
+	KNOWN("transfer-encoding", FIELD_TRANSFER_ENCODING),
+	KNOWN("x-forwarded-proto", FIELD_X_FORWARDED_PROTO),
+	KNOWN("proxy-authenticate", FIELD_PROXY_AUTHENTICATE),
+	KNOWN("proxy-authorization", FIELD_PROXY_AUTHORIZATION),
+};
+
+enum { KNOWN_COUNT = sizeof(known_fields) / sizeof(known_fields[0]), KNOWN_LEN_MAX = 19 };
+
+/* By length: where its names begin in known_fields. */
+static const uint8_t known_first[KNOWN_LEN_MAX + 2] = {
+	[0] = 0, 0, 0, 1, 1, 2, 2, 4, 6, 6, 6, 8, 8, 8, 8, 9, 10, 11, 13, 14, 15,
+};
+
+static bool
+equal_lower(const char *name, const char *lower, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		/* Only letters and '-' occur in known names; 0x20 is set in '-' already. */
+		if ((name[i] | 0x20) != lower[i])
+			return false;
+	}
+	return true;
+}
+
+enum field_id
+field_identify(const char *name, size_t len)
+{
+	if (len > KNOWN_LEN_MAX)
+		return FIELD_OTHER;
+	for (unsigned i = known_first[len]; i < known_first[len + 1]; i++)
+		if (equal_lower(name, known_fields[i].name, len))
+			return known_fields[i].id;
+	return FIELD_OTHER;
+}
+
+static const struct known_name methods[] = {
+	KNOWN("GET", METHOD_GET),
+	KNOWN("HEAD", METHOD_HEAD),
+	KNOWN("POST", METHOD_POST),
+	KNOWN("PUT", METHOD_PUT),
+	KNOWN("DELETE", METHOD_DELETE),
+	KNOWN("OPTIONS", METHOD_OPTIONS),
+	KNOWN("TRACE", METHOD_TRACE),
+	KNOWN("CONNECT", METHOD_CONNECT),
+};
+
+enum method
+method_identify(const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (methods[i].len == len && memcmp(methods[i].name, name, len) == 0)
+			return methods[i].id;
+	return METHOD_OTHER;
+}
+
+bool
+method_is_idempotent(enum method method)
+{
+	switch (method) {
+	case METHOD_GET:
+	case METHOD_HEAD:
+	case METHOD_PUT:
+	case METHOD_DELETE:
+	case METHOD_OPTIONS:
+	case METHOD_TRACE:
+		return true;
+	case METHOD_POST:
+	case METHOD_CONNECT:
+	case METHOD_OTHER:
+		return false;
+	}
+	return false;
+}
+
+bool
+list_next(struct slice *rest, struct slice *element)
+{
+	while (rest->len > 0) {
+		const char *comma = memchr(rest->ptr, ',', rest->len);
+		size_t len = comma != NULL ? (size_t)(comma - rest->ptr) : rest->len;
+
+		*element = slice_trim((struct slice){ rest->ptr, len });
+		len += comma != NULL;
+		rest->ptr += len;
+		rest->len -= len;
+		if (element->len > 0)
+			return true;
+	}
+	return false;
+}

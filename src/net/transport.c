@@ -1,0 +1,132 @@
+#include "weir/transport.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "weir/clock.h"
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct transport *t = arg;
+
+	(void)fd;
+	clock_update();
+	if (what & EV_READ)
+		t->readable = true;
+	if (what & EV_WRITE)
+		t->writable = true;
+	if (what & EV_CLOSED)
+		t->peer_closed = t->readable = true;
+	if (t->unsent != NULL && t->writable)
+		tls_flush(t); /* an error comes back to the owner's next call */
+	t->on_ready(t);
+}
+
+int
+transport_open(struct transport *t, struct event_base *base, int fd, void (*on_ready)(struct transport *))
+{
+	*t = (struct transport){ .fd = fd, .writable = true, .on_ready = on_ready };
+	if (event_assign(&t->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event,
+	        t) == -1 ||
+	    event_add(&t->event, NULL) == -1) {
+		int saved = errno;
+
+		close(fd);
+		t->fd = -1;
+		errno = saved;
+		return -1;
+	}
+	return 0;
+}
+
+ssize_t
+transport_read(struct transport *t, void *data, size_t size)
+{
+	ssize_t n;
+
+	assert(size > 0);
+	if (t->ssl != NULL)
+		return tls_read(t, data, size);
+	do
+		n = recv(t->fd, data, size, 0);
+	while (n == -1 && errno == EINTR);
+	if (n > 0) {
+		/* Read short: the next bytes come with a new edge.  Not so a FIN that the kernel reported already. */
+		if ((size_t)n < size && !t->peer_closed)
+			t->readable = false;
+		return n;
+	}
+	if (n == 0)
+		return IO_CLOSED;
+	if (errno == EAGAIN) {
+		t->readable = false;
+		return IO_WAIT;
+	}
+	return IO_ERROR;
+}
+
+ssize_t
+transport_writev(struct transport *t, const struct iovec *iov, int count)
+{
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+	ssize_t n;
+
+	if (t->ssl != NULL)
+		return tls_writev(t, iov, count);
+	do {
+		if (count == 1)
+			n = send(t->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+		else
+			n = sendmsg(t->fd, &msg, MSG_NOSIGNAL);
+	} while (n == -1 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN) {
+		t->writable = false;
+		return IO_WAIT;
+	}
+	return IO_ERROR;
+}
+
+int
+transport_flush(struct transport *t)
+{
+	return t->unsent != NULL ? tls_flush(t) : 0;
+}
+
+void
+transport_shutdown(struct transport *t)
+{
+	if (t->ssl != NULL)
+		tls_shutdown(t);
+	shutdown(t->fd, SHUT_WR);
+}
+
+bool
+transport_is_quiet(struct transport *t)
+{
+	char byte;
+
+	return recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 && errno == EAGAIN;
+}
+
+void
+transport_close(struct transport *t, bool reset)
+{
+	if (t->fd == -1)
+		return;
+	if (t->ssl != NULL)
+		tls_close(t);
+	event_del(&t->event);
+	if (reset) {
+		static const struct linger none = { .l_onoff = 1, .l_linger = 0 };
+
+		setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	}
+	close(t->fd);
+	t->fd = -1;
+}

@@ -1,0 +1,30 @@
+#include "weir/ends.h"
+
+/* clang-format off */
+const struct end_info end_table[ENDS] = {
+	[END_OK]                  = { "ok", 0, 0, "The request was served." },
+	[END_CLIENT_CLOSED]       = { "client-closed", 0, 0, "The client closed the connection." },
+	[END_CLIENT_TIMEOUT_HEAD] = { "client-head-timeout", 408, 0, "The request did not arrive in time." },
+	[END_CLIENT_TIMEOUT_BODY] = { "client-body-timeout", 408, 0, "The request body did not arrive in time." },
+	[END_CLIENT_TIMEOUT_IDLE] = { "client-idle", 0, 0, "The client sent no further request." },
+	[END_REQUEST_MALFORMED]   = { "request-malformed", 400, "http_request_error", "The request is malformed." },
+	[END_REQUEST_TOO_LARGE]   = { "request-too-large", 431, "http_request_error", "The header fields of the request are too large." },
+	[END_TARGET_TOO_LONG]     = { "target-too-long", 414, "http_request_error", "The request target is too long." },
+	[END_VERSION]             = { "version", 505, "http_request_error", "This HTTP version is not supported." },
+	[END_METHOD]              = { "method", 501, "http_request_error", "This method is not supported." },
+	[END_TLS_FAILED]          = { "tls-failed", 0, "tls_protocol_error", "The TLS handshake failed." },
+	[END_NO_ROUTE]            = { "no-route", 404, "destination_not_found", "No route matches this request." },
+	[END_REDIRECTED]          = { "redirected", 0, 0, "The client was sent elsewhere." },
+	[END_NO_SERVER]           = { "no-server", 503, "destination_unavailable", "No server is available to handle this request." },
+	[END_CONNECT_FAILED]      = { "connect-failed", 503, "connection_refused", "No server could be reached." },
+	[END_CONNECT_TIMEOUT]     = { "connect-timeout", 504, "connection_timeout", "The server did not accept the connection in time." },
+	[END_SERVER_CLOSED]       = { "server-closed", 502, "connection_terminated", "The server closed the connection without a response." },
+	[END_RESPONSE_MALFORMED]  = { "response-malformed", 502, "http_protocol_error", "The server sent a malformed response." },
+	[END_RESPONSE_TOO_LARGE]  = { "response-too-large", 502, "http_response_header_section_size", "The header fields of the response are too large." },
+	[END_RESPONSE_TIMEOUT]    = { "response-timeout", 504, "http_response_timeout", "The server did not respond in time." },
+	[END_RESPONSE_TRUNCATED]  = { "response-truncated", 0, "http_response_incomplete", "The server did not send the whole response." },
+	[END_TIMEOUT_IDLE]        = { "idle-timeout", 0, 0, "Nothing was sent for too long." },
+	[END_DRAINED]             = { "drained", 0, 0, "The worker ended." },
+	[END_INTERNAL]            = { "internal", 500, "proxy_internal_error", "weir cannot handle this request." },
+};
+/* clang-format on */
