@@ -26,6 +26,8 @@ struct commands *commands_start(struct event_base *base, const struct config *co
     const struct commands_ops *ops, void *arg);
 /* Are answers still owed?  (A control process that a reload replaces goes only when this is false.) */
 bool commands_busy(const struct commands *commands);
+/* Accept no further connections: the control process that takes over has the socket too. */
+void commands_drain(struct commands *commands);
 void commands_stop(struct commands *commands);
 
 #endif

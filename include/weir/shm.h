@@ -49,7 +49,7 @@ struct entity {
 	_Atomic uint32_t health;   /* enum health_state */
 	_Atomic uint32_t admin;    /* enum admin_state */
 	_Atomic int32_t weight;    /* run-time weight; WEIGHT_FROM_CONFIG */
-	_Atomic uint32_t checks_in_row; /* equal results in a row */
+	_Atomic uint32_t checks_in_row; /* results in a row that speak against `health` */
 	/* Pools: counted up (release) after a server changed; workers read it (acquire) before they read the servers. */
 	_Atomic uint32_t changes;
 	_Atomic uint16_t incarnation; /* counted up by the master when the place gets a new name; see shm_sticky_find() */
