@@ -66,7 +66,7 @@ WEIR_BUILD names the build directory (default: ./build, then the current directo
     reload_fails(TEXT)          the same where the configuration must be refused
     stop, quit, kill            TERM, QUIT, KILL; wait for the end; return the exit status (128 + N: by signal N)
     wait_exit(SECONDS), is_running
-    workers                     pids of the master's children named "worker"; children: pids of all
+    workers, workers(STATE)     pids of the running (draining) workers; children: pids of all the master's children
     log, wait_log(RE)           what it wrote to stderr
     stats                       /stats.json decoded; metrics: /metrics as text; stats_get(PATH): one response
     stats_listener(NAME), stats_pool(NAME), stats_server(POOL, NAME)    one object of it

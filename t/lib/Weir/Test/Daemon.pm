@@ -186,17 +186,7 @@ sub wait_server {
 
 # --- reload ---
 
-# The first value of a key, wherever it stands in the process part of /stats.json.
-sub process_value {
-    my ($self, $key) = @_;
-    my $stats = $self->stats;
-    for my $place ($stats, grep { ref eq 'HASH' } values %$stats) {
-        return $place->{$key} if defined $place->{$key};
-    }
-    croak "/stats.json has no '$key'";
-}
-
-sub generation { return $_[0]->process_value('generation') }
+sub generation { return $_[0]->stats->{generation} }
 
 sub reload {
     my ($self, $text) = @_;
@@ -209,10 +199,10 @@ sub reload {
 
 sub reload_fails {
     my ($self, $text) = @_;
-    my $before = $self->process_value('reload_failures');
+    my $before = $self->stats->{reload_failures};
     $self->configure($text) if defined $text;
     $self->signal('HUP');
-    $self->{test}->wait_until(sub { $self->process_value('reload_failures') > $before }, 'the reload is refused', 30);
+    $self->{test}->wait_until(sub { $self->stats->{reload_failures} > $before }, 'the reload is refused', 30);
     return $self;
 }
 
@@ -232,13 +222,10 @@ sub children {
     return @sorted;
 }
 
-# Those of the stats' list of processes that are workers.
+# The workers that accept clients; with an argument, those in that state (running, draining).
 sub workers {
-    my ($self) = @_;
-    my $stats = $self->stats;
-    my ($list) = grep { ref eq 'ARRAY' } map { $_->{workers} } $stats, grep { ref eq 'HASH' } values %$stats;
-    croak '/stats.json has no list of workers' if !$list;
-    return map { ref ? $_->{pid} : $_ } @$list;
+    my ($self, $state) = @_;
+    return map { $_->{pid} } grep { $_->{state} eq ($state // 'running') } @{ $self->stats->{workers} };
 }
 
 # Called at the end of the test: an orderly stop, by force when that takes too long.
