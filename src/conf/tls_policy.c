@@ -101,7 +101,7 @@ static const char *const tls_policy_list[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-_Static_assert(COUNT(tls_policies) + 1 == COUNT(tls_policy_list), "each policy has its name listed");
+_Static_assert(COUNT(tls_policies) + 1 == COUNT(tls_policy_list), "a policy is not listed");
 
 const struct tls_policy *
 tls_policy_find(const char *name)
@@ -134,7 +134,8 @@ suite_key(const char *suite)
 bool
 tls_policy_serves(const struct tls_policy *policy, enum tls_key key)
 {
-	if (policy->ciphersuites && key != TLS_KEY_DSA) /* TLS 1.3 suites name no key, but DSA is gone */
+	/* TLS 1.3 suites name no kind of key; DSA is gone from it. */
+	if (policy->ciphersuites && key != TLS_KEY_DSA)
 		return true;
 	for (const char *suite = policy->ciphers; suite; suite = strchr(suite, ':')) {
 		suite += *suite == ':';
@@ -147,7 +148,8 @@ tls_policy_serves(const struct tls_policy *policy, enum tls_key key)
 bool
 tls_certificate_id_valid(const char *id)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789_.-";
 	size_t len;
 
 	if (!id || id[0] == '.')

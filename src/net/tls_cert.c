@@ -102,7 +102,7 @@ read_pem(struct load *load, const char *path, const char *also, bool may_miss)
 	char *text = NULL;
 	int result;
 
-	/* Asked first: reading a pipe or a terminal that lies there by mistake would hang the start. */
+	/* Asked first: to read a pipe that lies there by mistake would hang the start. */
 	if (stat(path, &st) == 0) {
 		if (!S_ISREG(st.st_mode)) {
 			tell(load, DIAG_ERROR, "%s is not a regular file", path);
@@ -133,12 +133,13 @@ read_pem(struct load *load, const char *path, const char *also, bool may_miss)
 	if (result == -1)
 		tell(load, DIAG_ERROR, "%s %s", path, why);
 	else if (load->pem.key_count > keys && (st.st_mode & S_IROTH))
-		tell(load, DIAG_WARNING, "%s holds a private key and can be read by everybody (mode %04o)",
-		    path, (unsigned)st.st_mode & 07777);
+		tell(load, DIAG_WARNING,
+		    "%s holds a private key and can be read by everybody (mode %04o)", path,
+		    (unsigned)st.st_mode & 07777);
 	return result;
 }
 
-/* ID.pem, else ID/tls.crt with ID/tls.key as Kubernetes mounts a Secret.  Returns 0, or -1 (told). */
+/* ID.pem, else ID/tls.crt with ID/tls.key, as Kubernetes mounts a Secret.  Returns 0 or -1. */
 static int
 read_files(struct load *load, const char *dir)
 {
@@ -201,10 +202,10 @@ static bool
 is_valid_now(const X509 *cert)
 {
 	return X509_cmp_current_time(X509_get0_notBefore(cert)) < 0 &&
-	    X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
+	       X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
 }
 
-/* The certificate of `key`: the first in the file, but a valid one before others.  NULL: there is none. */
+/* The certificate of `key`: the first in the file, but a valid one before others; or NULL. */
 static X509 *
 find_leaf(struct load *load, const EVP_PKEY *key)
 {
@@ -228,14 +229,14 @@ find_leaf(struct load *load, const EVP_PKEY *key)
 }
 
 /*
- * Put together the way from `leaf` towards its root, whatever the order in the file.  The root itself is left out:
- * a client trusts its own copy or none (RFC 8446 §4.4.2).
+ * Put together the way from `leaf` towards its root, whatever the order in the file.  The root
+ * itself is left out: a client trusts its own copy or none (RFC 8446 §4.4.2).
  */
-static STACK_OF(X509) *
+static struct stack_st_X509 *
 make_chain(struct load *load, X509 *leaf)
 {
-	STACK_OF(X509) *chain = sk_X509_new_null();
-	bool taken[TLS_PEM_CERTS] = { false }; /* two certificates may share an issuer, but no loop */
+	struct stack_st_X509 *chain = sk_X509_new_null();
+	bool taken[TLS_PEM_CERTS] = { false }; /* two chains may share an issuer; one has no loop */
 	X509 *at = leaf, *next;
 
 	do {
@@ -292,8 +293,10 @@ check_pair(struct load *load, const struct tls_pair *pair)
 	for (int i = 0; i < sk_X509_num(pair->chain); i++)
 		check_dates(load, sk_X509_value(pair->chain, i), "an intermediate certificate");
 	if (X509_check_purpose(pair->leaf, X509_PURPOSE_SSL_SERVER, 0) != 1)
-		tell(load, DIAG_WARNING, "the certificate in %s is not meant for TLS servers (its key usage "
-		    "says so): clients will refuse it", load->path);
+		tell(load, DIAG_WARNING,
+		    "the certificate in %s is not meant for TLS servers, as its key usage says: "
+		    "clients will refuse it",
+		    load->path);
 	ERR_clear_error();
 }
 
@@ -319,8 +322,9 @@ add_pair(struct load *load, EVP_PKEY *key)
 	}
 	for (size_t i = 0; i < cert->pair_count; i++) {
 		if (cert->pairs[i].kind == pair.kind) {
-			tell(load, DIAG_ERROR, "%s has two keys of one kind, %s; one certificate per kind "
-			    "can be served", load->path, tls_key_describe(key, type, sizeof(type)));
+			tell(load, DIAG_ERROR,
+			    "%s has two keys of one kind, %s; one of each kind can be served",
+			    load->path, tls_key_describe(key, type, sizeof(type)));
 			return;
 		}
 	}
@@ -347,7 +351,8 @@ make_pairs(struct load *load)
 	for (size_t i = 0; i < load->pem.cert_count; i++)
 		idle += !load->sent[i];
 	if (idle > 0 && !load->failed)
-		tell(load, DIAG_WARNING, "%zu certificate%s in %s belong%s to no chain and will not be sent", idle,
+		tell(load, DIAG_WARNING,
+		    "%zu certificate%s in %s belong%s to no chain and will not be sent", idle,
 		    idle == 1 ? "" : "s", load->path, idle == 1 ? "s" : "");
 }
 
@@ -361,8 +366,8 @@ load_cert(struct tls_certs *certs, const char *id)
 	cert->next = certs->all;
 	certs->all = cert;
 	if (!tls_certificate_id_valid(id))
-		tell(&load, DIAG_ERROR, "no ID: 1 to 128 letters, digits, '_', '.' and '-', not starting "
-		    "with a dot");
+		tell(&load, DIAG_ERROR,
+		    "no ID: 1 to 128 letters, digits, '_', '.', '-', not starting with a dot");
 	else if (read_files(&load, certs->dir) == 0)
 		make_pairs(&load);
 	tls_pem_fini(&load.pem);
@@ -382,10 +387,12 @@ tls_certs_find(struct tls_certs *certs, const char *id, struct where where, cons
 	}
 	for (const struct tls_finding *f = cert->findings; f; f = f->next) {
 		if (f->level == DIAG_ERROR) {
-			diag_error(diag, where, "listener %s: certificate \"%s\": %s", listener, id, f->text);
+			diag_error(diag, where, "listener %s: certificate \"%s\": %s", listener, id,
+			    f->text);
 			failed = true;
 		} else {
-			diag_warning(diag, where, "listener %s: certificate \"%s\": %s", listener, id, f->text);
+			diag_warning(diag, where, "listener %s: certificate \"%s\": %s", listener,
+			    id, f->text);
 		}
 	}
 	return failed ? NULL : cert;

@@ -36,7 +36,7 @@ struct load {
 	struct tls_certs *certs;
 	struct namemap policies; /* name -> struct tls_policy: seen so far */
 	struct namemap alpns;    /* protocols -> struct tls_alpn in the configuration's arena */
-	struct namemap contexts; /* certificate, policy, ALPN, owner -> SSL_CTX, counted once here */
+	struct namemap contexts; /* certificate, policy, ALPN, owner -> SSL_CTX of `made` */
 	struct made *made;
 	bool kernel_tls;
 };
@@ -55,8 +55,8 @@ struct job {
 };
 
 /*
- * The key that seals session tickets.  Made once in the master: workers inherit it by fork, so a client may resume at
- * any of them, and after a reload too.
+ * The key that seals session tickets.  Made once in the master: workers inherit it by fork, so a
+ * client may resume at any of them, and after a reload too.
  */
 static unsigned char ticket_key[TICKET_KEY_SIZE];
 static bool ticket_key_made;
@@ -106,7 +106,7 @@ note_missing_suites(struct load *load, const struct tls_policy *policy)
 	at = arena_strdup(load->arena, policy->ciphers);
 	while (probe && (name = strsep(&at, ":")))
 		if (name[0] != '@' && SSL_CTX_set_cipher_list(probe, name) != 1)
-			log_debug("TLS policy %s: %s does not exist in this OpenSSL", policy->name, name);
+			log_debug("TLS policy %s: this OpenSSL has no %s", policy->name, name);
 	SSL_CTX_free(probe);
 	ERR_clear_error();
 }
@@ -122,8 +122,8 @@ find_policy(struct load *load, const struct listener_config *listener)
 		return seen;
 	policy = tls_policy_find(name);
 	if (!policy) {
-		diag_error(load->diag, listener->tls.policy_where, "listener %s: no TLS policy \"%s\"",
-		    listener->name, name);
+		diag_error(load->diag, listener->tls.policy_where,
+		    "listener %s: no TLS policy \"%s\"", listener->name, name);
 		return NULL;
 	}
 	note_missing_suites(load, policy);
@@ -147,8 +147,10 @@ find_alpn(struct load *load, const struct listener_config *listener, const struc
 		size_t n = strlen(tls->alpn[i]);
 
 		if (n < 1 || n > 255 || len + n + 1 > sizeof(wire)) {
-			diag_error(load->diag, tls->where, "listener %s: ALPN protocols need 1 to 255 bytes "
-			    "each, and %zu together at most", listener->name, sizeof(wire));
+			diag_error(load->diag, tls->where,
+			    "listener %s: ALPN protocols have 1 to 255 bytes each, and at most %zu "
+			    "together",
+			    listener->name, sizeof(wire));
 			return -1;
 		}
 		wire[len++] = (unsigned char)n;
@@ -188,7 +190,7 @@ static void
 set_options(SSL_CTX *ssl, bool kernel_tls)
 {
 	uint64_t options = SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;
+			   SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION;
 
 #ifdef SSL_OP_ENABLE_KTLS
 	if (kernel_tls)
@@ -200,14 +202,14 @@ set_options(SSL_CTX *ssl, bool kernel_tls)
 	SSL_CTX_clear_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT);
 	SSL_CTX_set_options(ssl, options);
 	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+				  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ssl, 1); /* a record's header and body in one system call */
 	SSL_CTX_set_dh_auto(ssl, 1);    /* for the one policy with DHE suites */
 }
 
 /*
- * Sessions live in tickets alone: workers share no cache.  A session may go on only under the policy, the protocols and
- * the certificates it began with, whatever listener the client comes back to.
+ * Sessions live in tickets alone: workers share no cache.  A session may go on only under the
+ * policy, the protocols and the certificates it began with, whatever listener the client is at.
  */
 static int
 set_sessions(SSL_CTX *ssl, const struct job *job, const struct tls_cert *cert)
@@ -216,18 +218,19 @@ set_sessions(SSL_CTX *ssl, const struct job *job, const struct tls_cert *cert)
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int len = 0;
 	bool ok = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 &&
-	    EVP_DigestUpdate(hash, job->policy->name, strlen(job->policy->name) + 1) == 1 &&
-	    EVP_DigestUpdate(hash, job->alpn->wire, job->alpn->len) == 1;
+		  EVP_DigestUpdate(hash, job->policy->name, strlen(job->policy->name) + 1) == 1 &&
+		  EVP_DigestUpdate(hash, job->alpn->wire, job->alpn->len) == 1;
 
 	for (size_t i = 0; ok && i < cert->pair_count; i++)
 		ok = X509_digest(cert->pairs[i].leaf, EVP_sha256(), digest, &len) == 1 &&
-		    EVP_DigestUpdate(hash, digest, len) == 1;
+		     EVP_DigestUpdate(hash, digest, len) == 1;
 	ok = ok && EVP_DigestFinal_ex(hash, digest, &len) == 1;
 	EVP_MD_CTX_free(hash);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-	return ok && SSL_CTX_set_session_id_context(ssl, digest, len) == 1 &&
-	    SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
-	    SSL_CTX_set_tlsext_ticket_keys(ssl, ticket_key, sizeof(ticket_key)) == 1 ? 0 : -1;
+	ok = ok && SSL_CTX_set_session_id_context(ssl, digest, len) == 1 &&
+	     SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
+	     SSL_CTX_set_tlsext_ticket_keys(ssl, ticket_key, sizeof(ticket_key)) == 1;
+	return ok ? 0 : -1;
 }
 
 static int
@@ -261,17 +264,20 @@ make_ssl(const struct load *load, const struct job *job, const struct tls_cert *
 
 /* Whether a handshake can ever complete; tells why if not. */
 static bool
-check_keys(struct load *load, const struct job *job, const struct tls_cert *cert, struct where where)
+check_keys(struct load *load, const struct job *job, const struct tls_cert *cert,
+    struct where where)
 {
 	char type[96];
 
 	for (size_t i = 0; i < cert->pair_count; i++)
 		if (tls_policy_serves(job->policy, cert->pairs[i].kind))
 			return true;
-	diag_error(load->diag, where, "listener %s: certificate \"%s\" has a key of type %s, for which policy "
-	    "\"%s\" has no cipher suite: no handshake could ever complete; use a certificate with an RSA "
-	    "key, or another policy", job->listener->name, cert->id,
-	    tls_key_describe(cert->pairs[0].key, type, sizeof(type)), job->policy->name);
+	diag_error(load->diag, where,
+	    "listener %s: certificate \"%s\" has a key of type %s, for which policy "
+	    "\"%s\" has no cipher suite: no handshake could ever complete; use a certificate with "
+	    "an RSA key, or another policy",
+	    job->listener->name, cert->id, tls_key_describe(cert->pairs[0].key, type, sizeof(type)),
+	    job->policy->name);
 	return false;
 }
 
@@ -283,22 +289,24 @@ static SSL_CTX *
 find_ssl(struct load *load, const struct job *job, const char *id, struct where where,
     const struct listener_config *owner)
 {
-	const struct tls_cert *cert = tls_certs_find(load->certs, id, where, job->listener->name, load->diag);
+	const struct tls_cert *cert =
+	    tls_certs_find(load->certs, id, where, job->listener->name, load->diag);
 	struct made *made;
 	const char *name;
 	SSL_CTX *ssl;
 
 	if (!cert || !check_keys(load, job, cert, where))
 		return NULL;
-	name = arena_printf(load->arena, "%s %s %p %p", id, job->policy->name, (const void *)job->alpn,
-	    (const void *)owner);
+	name = arena_printf(load->arena, "%s %s %p %p", id, job->policy->name,
+	    (const void *)job->alpn, (const void *)owner);
 	ssl = namemap_find(&load->contexts, name, strlen(name));
 	if (ssl)
 		return ssl;
 	ssl = make_ssl(load, job, cert);
 	if (!ssl) {
-		diag_error(load->diag, where, "listener %s: certificate \"%s\" cannot be used with policy "
-		    "\"%s\": %s", job->listener->name, id, job->policy->name, tls_error_text());
+		diag_error(load->diag, where,
+		    "listener %s: certificate \"%s\" cannot be used with policy \"%s\": %s",
+		    job->listener->name, id, job->policy->name, tls_error_text());
 		return NULL;
 	}
 	made = arena_alloc(load->arena, sizeof(*made));
@@ -322,7 +330,8 @@ load_names(struct load *load, const struct job *job, struct tls_hello *hello)
 		if (!ssl) {
 			result = -1;
 		} else if (!tls_hello_add(hello, name->name, ssl)) {
-			diag_error(load->diag, name->where, "listener %s: server name \"%s\" is here twice",
+			diag_error(load->diag, name->where,
+			    "listener %s: server name \"%s\" is no host name, or here twice",
 			    job->listener->name, name->name);
 			result = -1;
 		}

@@ -11,7 +11,7 @@
 enum { NAME_MAX_LEN = 253 };
 
 struct tls_hello {
-	struct arena *arena; /* borrowed */
+	struct arena *arena;  /* borrowed */
 	struct namemap names; /* -> SSL_CTX, each counted once in `held` */
 	struct held *held;
 };
@@ -56,7 +56,8 @@ fold(char folded[static NAME_MAX_LEN + 1], const char *name, size_t len)
 
 		if (c >= 'A' && c <= 'Z')
 			c = (char)(c - 'A' + 'a');
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '_')
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' &&
+		    c != '_')
 			return false;
 		folded[i] = c;
 	}
@@ -73,7 +74,8 @@ tls_hello_add(struct tls_hello *hello, const char *name, SSL_CTX *ssl)
 
 	if (!fold(folded + wild, name + wild, strnlen(name + wild, NAME_MAX_LEN)))
 		return false;
-	if (!namemap_add(&hello->names, arena_strdup(hello->arena, folded), ssl) || SSL_CTX_up_ref(ssl) != 1)
+	if (!namemap_add(&hello->names, arena_strdup(hello->arena, folded), ssl) ||
+	    SSL_CTX_up_ref(ssl) != 1)
 		return false;
 	held = arena_alloc(hello->arena, sizeof(*held));
 	*held = (struct held){ ssl, hello->held };
@@ -103,7 +105,7 @@ tls_hello_find(const struct tls_hello *hello, const char *name, size_t len)
  *
  *	| list length (2) | type (1) = 0 | name length (2) | name ... |
  *
- * Returns false if there is none.  OpenSSL checks the list as well, later, and refuses what is malformed.
+ * Returns false if there is none.  OpenSSL refuses what is malformed, but later.
  */
 static bool
 read_server_name(SSL *ssl, const char **name, size_t *len)
@@ -113,7 +115,8 @@ read_server_name(SSL *ssl, const char **name, size_t *len)
 
 	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &size) != 1)
 		return false;
-	if (size < 5 || ((size_t)data[0] << 8 | data[1]) != size - 2 || data[2] != TLSEXT_NAMETYPE_host_name)
+	if (size < 5 || ((size_t)data[0] << 8 | data[1]) != size - 2 ||
+	    data[2] != TLSEXT_NAMETYPE_host_name)
 		return false;
 	*len = (size_t)data[3] << 8 | data[4];
 	*name = (const char *)data + 5;
@@ -121,8 +124,8 @@ read_server_name(SSL *ssl, const char **name, size_t *len)
 }
 
 /*
- * Runs before anything else is decided, the resumption of a session too: so a session is looked at with the eyes of the
- * certificate that it belongs to.
+ * Runs before anything else is decided, the resumption of a session too: so a session is looked at
+ * with the eyes of the certificate that it belongs to.
  */
 static int
 on_client_hello(SSL *ssl, int *alert, void *arg)
@@ -158,7 +161,8 @@ is_fit_for_h2(SSL *ssl)
 		return true;
 	if (SSL_version(ssl) < TLS1_2_VERSION || !cipher || SSL_CIPHER_is_aead(cipher) != 1)
 		return false;
-	return SSL_CIPHER_get_kx_nid(cipher) == NID_kx_ecdhe || SSL_CIPHER_get_kx_nid(cipher) == NID_kx_dhe;
+	return SSL_CIPHER_get_kx_nid(cipher) == NID_kx_ecdhe ||
+	       SSL_CIPHER_get_kx_nid(cipher) == NID_kx_dhe;
 }
 
 /* The client's list was checked by OpenSSL: its length bytes fit. */
@@ -172,8 +176,8 @@ find_protocol(const unsigned char *list, size_t len, const unsigned char *wanted
 }
 
 static int
-on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
-    void *arg)
+on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+    unsigned in_len, void *arg)
 {
 	const struct tls_alpn *alpn = arg;
 

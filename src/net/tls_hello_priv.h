@@ -25,8 +25,8 @@ struct tls_hello *tls_hello_new(struct arena *arena);
 void tls_hello_fini(struct tls_hello *hello);
 /*
  * name     "www.example.com" or "*.example.com" (one label); borrowed.
- * ssl      counted once more, also when it fails.
- * Returns  false if the name is there already.
+ * ssl      counted once more on success.
+ * Returns  false if the name is there already, or can be no host's.
  */
 bool tls_hello_add(struct tls_hello *hello, const char *name, SSL_CTX *ssl);
 /* The context for a name as a client sent it, in any case: exact, else wildcard, else NULL. */

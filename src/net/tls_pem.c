@@ -17,7 +17,7 @@ struct block {
 const char *
 tls_error_text(void)
 {
-	unsigned long code = ERR_peek_error(); /* the first: later ones only say where it was noticed */
+	unsigned long code = ERR_peek_error(); /* the first; later ones say who noticed */
 	const char *text = code ? ERR_reason_error_string(code) : NULL;
 
 	ERR_clear_error();
@@ -51,8 +51,9 @@ add_key(struct tls_pem *pem, const struct block *block, char why[static TLS_WHY_
 	EVP_PKEY *key;
 
 	if (strncmp(block->name, "ENCRYPTED ", 10) == 0 || strstr(block->header, "ENCRYPTED")) {
-		snprintf(why, TLS_WHY_SIZE, "has an encrypted private key; weir never asks for a "
-		    "passphrase: store the key decrypted, readable by its owner alone");
+		snprintf(why, TLS_WHY_SIZE,
+		    "has an encrypted private key, and weir never asks for a passphrase: store the "
+		    "key unencrypted, readable by its owner alone");
 		return -1;
 	}
 	if (pem->key_count == TLS_PEM_KEYS) {
@@ -73,7 +74,8 @@ add_block(struct tls_pem *pem, const struct block *block, char why[static TLS_WH
 {
 	size_t len = strlen(block->name);
 
-	if (strcmp(block->name, PEM_STRING_X509) == 0 || strcmp(block->name, PEM_STRING_X509_OLD) == 0 ||
+	if (strcmp(block->name, PEM_STRING_X509) == 0 ||
+	    strcmp(block->name, PEM_STRING_X509_OLD) == 0 ||
 	    strcmp(block->name, PEM_STRING_X509_TRUSTED) == 0)
 		return add_cert(pem, block, why);
 	if (len >= 11 && strcmp(block->name + len - 11, "PRIVATE KEY") == 0)
@@ -91,7 +93,8 @@ tls_pem_add(struct tls_pem *pem, const char *text, size_t len, char why[static T
 	if (!bio)
 		snprintf(why, TLS_WHY_SIZE, "cannot be read: %s", tls_error_text());
 	ERR_clear_error();
-	while (result == 0 && PEM_read_bio(bio, &block.name, &block.header, &block.data, &block.len)) {
+	while (
+	    result == 0 && PEM_read_bio(bio, &block.name, &block.header, &block.data, &block.len)) {
 		result = add_block(pem, &block, why);
 		OPENSSL_free(block.name);
 		OPENSSL_free(block.header);
