@@ -118,7 +118,7 @@ health_on_done(void *arg, bool passed, const char *text)
 	health->in_flight--;
 	/* A result that comes in after the operator took the server out says nothing any more. */
 	if (check->entity->admin != ADMIN_MAINT)
-		states_record(check->pool, check->server, check->entity, passed, text);
+		states_record(check->pool, check->server, passed, text);
 	heap_push(health, check);
 	health_arm(health, 0);
 }
@@ -192,7 +192,7 @@ health_probes_max(void)
 }
 
 static void
-health_add_pool(struct health *health, struct states_pool *pool, const struct shm *shm)
+health_add_pool(struct health *health, struct states_pool *pool, struct shm *shm)
 {
 	uint64_t spread =
 	    pool->conf->health.interval_ms < SPREAD_MS ? pool->conf->health.interval_ms : SPREAD_MS;

@@ -230,9 +230,9 @@ command_log_change(struct command_call *call, const struct pool_config *pool,
 
 /* "0" to "256", or "auto".  Returns 0 or -1. */
 static int
-command_parse_weight(const char *text, int32_t *weight)
+command_parse_weight(const char *text, int *weight)
 {
-	int32_t value = 0;
+	int value = 0;
 
 	if (strcmp(text, "auto") == 0) {
 		*weight = WEIGHT_FROM_CONFIG;
@@ -254,15 +254,15 @@ command_set_weight(
     struct command_call *call, const struct pool_config *pool, const struct server_config *server)
 {
 	char change[32];
-	int32_t weight;
+	int weight;
 
 	if (call->count != 4 || command_parse_weight(call->words[3], &weight) == -1)
 		return command_fail(call, "a weight is 0 to 256, or auto");
-	shm_entity(call->commands->shm, server->id)->weight = weight;
+	shm_set_weight(call->commands->shm, pool->id, server->id, weight);
 	if (weight == WEIGHT_FROM_CONFIG)
 		snprintf(change, sizeof(change), "weight auto (%u)", server->weight);
 	else
-		snprintf(change, sizeof(change), "weight %d", (int)weight);
+		snprintf(change, sizeof(change), "weight %d", weight);
 	command_log_change(call, pool, server, change);
 	return COMMAND_DONE;
 }
@@ -281,7 +281,7 @@ command_set_admin(
 			continue;
 		if (call->count != 3)
 			return command_fail(call, "nothing may follow \"%s\"", word);
-		shm_entity(call->commands->shm, server->id)->admin = states[i];
+		shm_set_admin(call->commands->shm, pool->id, server->id, states[i]);
 		command_log_change(call, pool, server, name);
 		return COMMAND_DONE;
 	}
