@@ -38,7 +38,7 @@ struct pool {
 	struct server **by_cookie;      /* owned; open-addressing hash of the cookie values; NULL unless sticky by cookie */
 	struct server **by_entity;      /* owned; the same of the entity ids */
 	size_t index_mask;              /* of both: size - 1, the size being a power of two above the number of servers */
-	unsigned first;                 /* where this worker's round robin starts, so that workers do not march in step */
+	uint32_t first;                 /* where in a round this worker starts, in 1/2^32: workers do not march in step */
 	struct wrr *wrr;                /* owned; weighted round robin's schedule (balance_wrr.c); NULL: another method */
 	struct wlc *wlc;                /* owned; weighted least connections' turns (balance_wlc.c); likewise */
 	uint64_t *name_hashes;          /* owned; one for each server (balance_hash.c); likewise */

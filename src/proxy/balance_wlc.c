@@ -112,7 +112,7 @@ wlc_start(struct pool *pool)
 
 	pool->wlc = xcalloc(1, sizeof(*pool->wlc));
 	pool->wlc->turns = xcalloc(server_count, sizeof(*pool->wlc->turns));
-	pool->wlc->cursor = server_count > 0 ? pool->first % server_count : 0;
+	pool->wlc->cursor = (size_t)((uint64_t)pool->first * server_count >> 32);
 }
 
 static void

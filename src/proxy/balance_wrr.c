@@ -14,7 +14,7 @@
 #include "weir/arena.h"
 #include "weir/clock.h"
 
-enum { WRR_RECHECK_MS = 1000, WRR_AHEAD_MAX = 256 };
+enum { WRR_RECHECK_MS = 1000, WRR_AHEAD_MAX = 4096 };
 
 /*
  * Length of a round in units of due time.  What rounding takes from a step adds up to a turn out of place only after
@@ -24,8 +24,7 @@ static const uint64_t wrr_round = UINT64_C(1) << 40;
 
 struct wrr_entry {
 	uint64_t due;
-	uint32_t order; /* who is first when due times are equal: differs between workers */
-	uint32_t index; /* of the server in its pool */
+	uint32_t index; /* of the server in its pool; the lower one goes first when due times are equal */
 };
 
 struct wrr_share {
@@ -47,7 +46,7 @@ is_before(const struct wrr_entry *a, const struct wrr_entry *b)
 {
 	if (a->due != b->due)
 		return (int64_t)(a->due - b->due) < 0;
-	return a->order < b->order;
+	return a->index < b->index;
 }
 
 static void
@@ -109,9 +108,7 @@ wrr_schedule(struct pool *pool)
 			share->due = wrr->now + step / 2;
 		}
 		if (step > 0)
-			wrr->heap[wrr->count++] = (struct wrr_entry){ .due = share->due, .index = (uint32_t)i,
-				.order = (uint32_t)((i + server_count - pool->first % server_count) %
-				    server_count) };
+			wrr->heap[wrr->count++] = (struct wrr_entry){ share->due, (uint32_t)i };
 	}
 	for (size_t i = wrr->count / 2; i-- > 0;)
 		heap_sink(wrr, i);
@@ -173,6 +170,38 @@ wrr_pick(struct pool *pool, const struct balance_request *request)
 	return chosen;
 }
 
+/* Turns in the shortest round: weights without their common divisor. */
+static uint64_t
+round_turns(const struct pool *pool)
+{
+	uint64_t sum = 0;
+	unsigned divisor = 0;
+
+	for (size_t i = 0; i < pool->conf->server_count; i++) {
+		unsigned weight = balance_weight(&pool->servers[i]);
+
+		sum += weight;
+		while (weight != 0) {
+			unsigned rest = divisor % weight;
+
+			divisor = weight;
+			weight = rest;
+		}
+	}
+	return divisor > 0 ? sum / divisor : 0;
+}
+
+/* Goes to this worker's own place in the round; if all began at its start, each would choose the same servers first. */
+static void
+wrr_go_ahead(struct pool *pool)
+{
+	uint64_t turns = round_turns(pool);
+
+	turns = turns < WRR_AHEAD_MAX ? turns : WRR_AHEAD_MAX;
+	for (uint64_t i = pool->first * turns >> 32; i > 0; i--)
+		wrr_advance(pool);
+}
+
 static void
 wrr_start(struct pool *pool)
 {
@@ -184,10 +213,7 @@ wrr_start(struct pool *pool)
 	wrr->changes = atomic_load_explicit(&pool->entity->changes, memory_order_acquire);
 	wrr->checked_ms = now_ms;
 	wrr_schedule(pool);
-	/* Other workers are at other places of the round, else each would begin with the heaviest server. */
-	if (wrr->count > 0)
-		for (unsigned i = 0; i < pool->first % WRR_AHEAD_MAX; i++)
-			wrr_advance(pool);
+	wrr_go_ahead(pool);
 }
 
 static void

@@ -61,8 +61,8 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 	pool->shm = shm;
 	pool->entity = shm_entity(shm, conf->id);
 	pool->tally = shm_tally(shm, slot, conf->id);
-	/* Far apart for neighbouring slots, whatever the number of servers (Fibonacci hashing). */
-	pool->first = ((unsigned)slot * 0x9e3779b1U) >> 8;
+	/* Steps of the golden ratio: however many workers there are, they stand well apart. */
+	pool->first = (uint32_t)slot * 0x9e3779b1U;
 	pool->servers = xcalloc(conf->server_count, sizeof(*pool->servers));
 	for (size_t i = 0; i < conf->server_count; i++) {
 		struct server *server = &pool->servers[i];
