@@ -108,14 +108,14 @@ key_types_that_can_be_served(void **state)
 {
 	(void)state;
 	for (const char *const *name = tls_policy_names(); *name; name++) {
-		bool ack_rsa = strncmp(*name, "tls_cipher_policy_", 18) == 0 &&
-			       !strstr(*name, "with_1_3");
+		bool ack_rsa =
+		    strncmp(*name, "tls_cipher_policy_", 18) == 0 && !strstr(*name, "with_1_3");
 		const struct tls_policy *policy = tls_policy_find(*name);
 
 		assert_true(tls_policy_serves(policy, TLS_KEY_RSA));
 		assert_int_equal(tls_policy_serves(policy, TLS_KEY_ECDSA), !ack_rsa);
-		assert_int_equal(tls_policy_serves(policy, TLS_KEY_DSA),
-		    strcmp(*name, "tls-1-0-inherit") == 0);
+		assert_int_equal(
+		    tls_policy_serves(policy, TLS_KEY_DSA), strcmp(*name, "tls-1-0-inherit") == 0);
 	}
 }
 
