@@ -17,7 +17,10 @@ struct commands;
 
 /* What commands asks of the process it runs in (process/control.c). */
 struct commands_ops {
-	/* Ask the master for a reload; `done` is called once, later: ok, or the diagnostics as text. */
+	/*
+	 * Ask the master for a reload; `done` is called once, later: ok, or the diagnostics as text.  Never after
+	 * commands_stop().
+	 */
 	void (*reload)(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
 };
 

@@ -17,6 +17,7 @@ enum {
 	ACCEPTS_PER_TURN = 16,
 	STEPS_PER_TURN = 256, /* of one connection, before the loop looks at others */
 	LINGER_MS = 2000,
+	DRAIN_MS = 2000,       /* for a request that a connection has not sent yet */
 	SCARCE_WAIT_MS = 1000, /* after accept() failed for want of descriptors */
 };
 
@@ -31,7 +32,7 @@ struct clients {
 	struct event resume; /* accepting again after a failure */
 	struct client_list list;
 	unsigned count;
-	bool is_closed; /* accepts nobody any more */
+	bool is_draining; /* accepts nobody any more */
 };
 
 /* What one look at a connection led to. */
@@ -55,7 +56,7 @@ client_free(struct client *client)
 	text_fini(&client->out);
 	free(client);
 	clients->count--;
-	if (!clients->is_closed)
+	if (!clients->is_draining)
 		event_add(&clients->acceptor, NULL); /* there is room again */
 }
 
@@ -166,6 +167,7 @@ client_answer(struct client *client)
 		event_del(&client->alarm);
 	else if (client->out.len > 0)
 		client_begin_answer(client);
+	client->was_served = true;
 	return true;
 }
 
@@ -309,11 +311,24 @@ clients_start(struct event_base *base, int fd, const struct clients_ops *ops,
 }
 
 void
-clients_close(struct clients *clients)
+clients_drain(struct clients *clients)
 {
-	clients->is_closed = true;
+	struct client *client;
+
+	if (clients->is_draining)
+		return;
+	clients->is_draining = true;
 	event_del(&clients->acceptor);
 	event_del(&clients->resume);
+	TAILQ_FOREACH (client, &clients->list, next)
+		if (!client->was_served && client->out.len == 0)
+			client_set_deadline(client, DRAIN_MS);
+}
+
+bool
+clients_is_draining(const struct clients *clients)
+{
+	return clients->is_draining;
 }
 
 void
@@ -323,7 +338,7 @@ clients_stop(struct clients *clients)
 
 	if (clients == NULL)
 		return;
-	clients_close(clients);
+	clients_drain(clients);
 	while ((client = TAILQ_FIRST(&clients->list)) != NULL)
 		client_free(client);
 	free(clients);
@@ -341,7 +356,7 @@ clients_busy(const struct clients *clients)
 	const struct client *client;
 
 	TAILQ_FOREACH (client, &clients->list, next)
-		if (client->is_asking || client->out.len > 0)
+		if (client->is_asking || client->out.len > 0 || !client->was_served)
 			return true;
 	return false;
 }

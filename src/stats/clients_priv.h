@@ -32,6 +32,7 @@ struct client {
 	size_t sent;        /* of out.len */
 	uint64_t answer_ms; /* when the answer began to leave */
 	bool closes;        /* after `out`, no further request is read */
+	bool was_served;    /* has asked before */
 	bool is_asking;     /* the answer comes later, with client_answer_later() */
 	bool lingers;       /* all is sent; waits for the peer to have read it */
 	void *data;         /* of the ops */
@@ -61,13 +62,14 @@ struct event_base;
 /* fd: non-blocking listening socket, stays the caller's.  ops, limits: borrowed. */
 struct clients *clients_start(struct event_base *base, int fd, const struct clients_ops *ops,
     const struct clients_limits *limits, void *arg);
-/* Accept nobody any more; who is there goes on. */
-void clients_close(struct clients *clients);
+/* Accept nobody any more; who is there gets the answer to a request that is on its way. */
+void clients_drain(struct clients *clients);
+bool clients_is_draining(const struct clients *clients);
 /* Ends all connections.  NULL is allowed. */
 void clients_stop(struct clients *clients);
 /* The `arg` of clients_start(). */
 void *clients_arg(const struct clients *clients);
-/* Is any answer still owed or on its way? */
+/* Is any answer still owed or on its way, or a connection's first request? */
 bool clients_busy(const struct clients *clients);
 /* Bytes of answers that wait to be read. */
 size_t clients_pending(const struct clients *clients);

@@ -14,10 +14,10 @@
 
 enum { WORDS_MAX = 8 };
 
-/* A reload that was asked for; outlives who asked, because its result comes in any case. */
+/* A reload that was asked for; its result comes even when who asked has gone. */
 struct reload {
-	struct commands *commands; /* NULL: stopped meanwhile */
-	struct client *client;     /* NULL: gone meanwhile */
+	struct commands *commands;
+	struct client *client; /* NULL: gone meanwhile */
 };
 
 struct commands {
@@ -26,7 +26,7 @@ struct commands {
 	const struct commands_ops *ops;
 	void *arg;
 	struct clients *clients; /* owned */
-	struct reload *reload;   /* owned by the callback to come; NULL: none is under way */
+	struct reload *reload;   /* owned; NULL: none is under way */
 };
 
 /* One request while it is answered. */
@@ -328,8 +328,7 @@ command_on_reloaded(void *arg, bool ok, const char *text)
 	struct client *client = reload->client;
 	struct json json = { .text = client != NULL ? &client->out : NULL };
 
-	if (reload->commands != NULL)
-		reload->commands->reload = NULL;
+	reload->commands->reload = NULL;
 	free(reload);
 	if (client == NULL)
 		return;
@@ -515,7 +514,7 @@ void
 commands_drain(struct commands *commands)
 {
 	if (commands != NULL)
-		clients_close(commands->clients);
+		clients_drain(commands->clients);
 }
 
 void
@@ -524,7 +523,6 @@ commands_stop(struct commands *commands)
 	if (commands == NULL)
 		return;
 	clients_stop(commands->clients);
-	if (commands->reload != NULL)
-		commands->reload->commands = NULL;
+	free(commands->reload);
 	free(commands);
 }

@@ -171,7 +171,7 @@ endpoint_answer(struct client *client)
 
 	if (!query_parse(&query, client->in, client->filled))
 		return 0;
-	client->closes = query.closes;
+	client->closes = query.closes || clients_is_draining(client->clients);
 	page = query.status == 0 ? endpoint_find_page(query.path) : NULL;
 	if (page == NULL) {
 		endpoint_refuse(client, query.status != 0 ? query.status : 404, query.is_head);
@@ -210,6 +210,19 @@ endpoint_start(struct event_base *base, const struct config *config, struct shm 
 	endpoint->shm = shm;
 	endpoint->clients = clients_start(base, fd, &ops, &limits, endpoint);
 	return endpoint;
+}
+
+void
+endpoint_drain(struct endpoint *endpoint)
+{
+	if (endpoint != NULL)
+		clients_drain(endpoint->clients);
+}
+
+bool
+endpoint_busy(const struct endpoint *endpoint)
+{
+	return endpoint != NULL && clients_busy(endpoint->clients);
 }
 
 void
