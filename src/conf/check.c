@@ -1,0 +1,426 @@
+/* What needs more than one value to be seen: names, references, addresses, protocols that fit. */
+#include "conf_priv.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct named {
+	const char *name;
+	struct where where;
+	void *item;
+};
+
+struct index {               /* named objects in order of their names, for 10,000 of them too */
+	struct named *items; /* owned */
+	const char **names;  /* owned */
+	size_t count;
+};
+
+static int
+compare_named(const void *left, const void *right)
+{
+	const struct named *a = left, *b = right;
+	int order = strcmp(a->name, b->name);
+
+	return order != 0 ? order : (a->item > b->item) - (a->item < b->item);
+}
+
+static void
+index_init(struct index *index, void *items, size_t count, size_t size, size_t name_offset,
+    size_t where_offset)
+{
+	index->items = xcalloc(count, sizeof(*index->items));
+	index->names = NULL;
+	index->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		char *item = (char *)items + i * size;
+		const char *name = *(const char **)(item + name_offset);
+
+		if (name != NULL)
+			index->items[index->count++] =
+			    (struct named){ name, *(struct where *)(item + where_offset), item };
+	}
+	if (index->count > 0)
+		qsort(index->items, index->count, sizeof(*index->items), compare_named);
+}
+
+static void
+index_fini(struct index *index)
+{
+	free(index->items);
+	free(index->names);
+}
+
+static void *
+index_find(const struct index *index, const char *name)
+{
+	size_t low = 0, high = index->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(name, index->items[middle].name);
+
+		if (order == 0)
+			return index->items[middle].item;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+/* For diagnostics: ", did you mean ...?" or nothing. */
+static char *
+index_nearest(struct index *index, const char *name)
+{
+	const char *nearest;
+
+	if (index->names == NULL) {
+		index->names = xcalloc(index->count, sizeof(*index->names));
+		for (size_t i = 0; i < index->count; i++)
+			index->names[i] = index->items[i].name;
+	}
+	nearest = yaml_nearest(name, index->names, index->count, conf_near(name));
+	return nearest != NULL ? xprintf(", did you mean \"%s\"?", nearest) : xstrdup("");
+}
+
+static void
+report_duplicates(struct load *l, const struct index *index, const char *what)
+{
+	for (size_t i = 1, first = 0; i < index->count; i++) {
+		const struct named *a = &index->items[first], *b = &index->items[i];
+
+		if (strcmp(a->name, b->name) != 0)
+			first = i;
+		else
+			diag_error(l->diag, b->where,
+			    "there are two %s \"%s\", the first at line %u; each needs its own "
+			    "name",
+			    what, b->name, a->where.line);
+	}
+}
+
+static bool
+is_http_protocol(enum listener_protocol protocol)
+{
+	return protocol == PROTOCOL_HTTP || protocol == PROTOCOL_HTTPS;
+}
+
+static struct pool_config *
+resolve_pool(struct load *l, struct index *pools, const char *name, struct where where,
+    const struct listener_config *listener)
+{
+	struct pool_config *pool = index_find(pools, name);
+	bool needs_http = is_http_protocol(listener->protocol);
+	char *nearest;
+
+	if (pool == NULL) {
+		nearest = index_nearest(pools, name);
+		diag_error(l->diag, where,
+		    "pool: there is no pool \"%s\"%s; a name under pools is needed", name, nearest);
+		free(nearest);
+		return NULL;
+	}
+	if (pool->is_http != needs_http && !load_is_broken(l, &pool->is_http) &&
+	    !load_is_broken(l, &listener->protocol))
+		diag_error(l->diag, where,
+		    "pool: pool \"%s\" has protocol %s; this listener needs one with protocol %s",
+		    name, pool->is_http ? "http" : "tcp", needs_http ? "http" : "tcp");
+	return pool;
+}
+
+static const char *
+protocol_name(enum listener_protocol protocol)
+{
+	switch (protocol) {
+	case PROTOCOL_TCP:
+		return "tcp";
+	case PROTOCOL_HTTP:
+		return "http";
+	case PROTOCOL_HTTPS:
+		return "https";
+	case PROTOCOL_TLS:
+		return "tls";
+	}
+	return "?";
+}
+
+static int
+compare_server_names(const void *left, const void *right)
+{
+	const struct server_name_config *a = *(const struct server_name_config *const *)left;
+	const struct server_name_config *b = *(const struct server_name_config *const *)right;
+	int order = strcmp(a->name, b->name);
+
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
+static void
+check_server_names(struct load *l, const struct tls_config *tls)
+{
+	const struct server_name_config **sorted = xcalloc(tls->server_name_count, sizeof(*sorted));
+	size_t count = 0;
+
+	for (size_t i = 0; i < tls->server_name_count; i++)
+		if (tls->server_names[i].name != NULL)
+			sorted[count++] = &tls->server_names[i];
+	if (count > 0)
+		qsort(sorted, count, sizeof(*sorted), compare_server_names);
+	for (size_t i = 1; i < count; i++)
+		if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+			diag_error(l->diag, sorted[i]->where,
+			    "server name \"%s\" has two certificates, the other at line %u; one is "
+			    "allowed",
+			    sorted[i]->name, sorted[i - 1]->where.line);
+	free(sorted);
+}
+
+static int
+compare_routes(const void *left, const void *right)
+{
+	const struct route_config *a = *(const struct route_config *const *)left;
+	const struct route_config *b = *(const struct route_config *const *)right;
+	int order = strcmp(a->host ? a->host : "", b->host ? b->host : "");
+
+	if (order == 0)
+		order = (int)a->match - (int)b->match;
+	if (order == 0)
+		order = strcmp(a->path ? a->path : "", b->path ? b->path : "");
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
+static bool
+same_route(const struct route_config *a, const struct route_config *b)
+{
+	return strcmp(a->host ? a->host : "", b->host ? b->host : "") == 0 &&
+	       a->match == b->match && strcmp(a->path ? a->path : "", b->path ? b->path : "") == 0;
+}
+
+static void
+check_routes(struct load *l, struct listener_config *listener, struct index *pools)
+{
+	const struct route_config **sorted = xcalloc(listener->route_count, sizeof(*sorted));
+
+	for (size_t i = 0; i < listener->route_count; i++) {
+		struct route_config *route = &listener->routes[i];
+
+		sorted[i] = route;
+		if (route->pool_name != NULL)
+			route->pool =
+			    resolve_pool(l, pools, route->pool_name, route->pool_where, listener);
+	}
+	if (listener->route_count > 0)
+		qsort(sorted, listener->route_count, sizeof(*sorted), compare_routes);
+	for (size_t i = 1; i < listener->route_count; i++)
+		if (same_route(sorted[i - 1], sorted[i]))
+			diag_error(l->diag, sorted[i]->where,
+			    "this route has the host and path of that at line %u; each needs its "
+			    "own",
+			    sorted[i - 1]->where.line);
+	free(sorted);
+}
+
+static void
+check_access(struct load *l, struct listener_config *listener, struct index *acls)
+{
+	char *nearest;
+
+	if (listener->access_acl == NULL)
+		return;
+	listener->acl = index_find(acls, listener->access_acl);
+	if (listener->acl != NULL)
+		return;
+	nearest = index_nearest(acls, listener->access_acl);
+	diag_error(l->diag, listener->access_where,
+	    "acl: there is no access list \"%s\"%s; a name under acls is needed",
+	    listener->access_acl, nearest);
+	free(nearest);
+}
+
+static void
+check_targets(struct load *l, const struct listener_config *listener)
+{
+	bool has_pool = listener->pool_name != NULL, has_routes = listener->route_count > 0;
+
+	if (listener->redirect.on && (has_pool || has_routes))
+		diag_error(l->diag, has_pool ? listener->pool_where : listener->routes[0].where,
+		    "listener \"%s\" has both a redirect and %s; one of them is allowed",
+		    listener->name, has_pool ? "a pool" : "routes");
+	else if (!listener->redirect.on && !has_pool && !has_routes &&
+		 !load_is_broken(l, &listener->redirect) &&
+		 !load_is_broken(l, &listener->pool_name) && !load_is_broken(l, &listener->routes))
+		diag_error(l->diag, listener->where, "listener \"%s\" has no target; %s is needed",
+		    listener->name,
+		    is_http_protocol(listener->protocol) ? "a pool, routes or a redirect"
+							 : "a pool");
+}
+
+static void
+check_listener(
+    struct load *l, struct listener_config *listener, struct index *pools, struct index *acls)
+{
+	bool needs_tls = listener->protocol == PROTOCOL_HTTPS || listener->protocol == PROTOCOL_TLS;
+
+	if (listener->name == NULL)
+		return; /* told already, and nothing can be named without it */
+	if (needs_tls && !listener->tls.on && !load_is_broken(l, &listener->tls))
+		diag_error(l->diag, listener->where,
+		    "listener \"%s\" has protocol %s and no tls; tls with a certificate is needed",
+		    listener->name, protocol_name(listener->protocol));
+	check_server_names(l, &listener->tls);
+	check_access(l, listener, acls);
+	check_targets(l, listener);
+	if (listener->pool_name != NULL)
+		listener->pool =
+		    resolve_pool(l, pools, listener->pool_name, listener->pool_where, listener);
+	check_routes(l, listener, pools);
+}
+
+static void
+check_pool(struct load *l, struct pool_config *pool)
+{
+	struct index servers;
+
+	index_init(&servers, pool->servers, pool->server_count, sizeof(struct server_config),
+	    offsetof(struct server_config, name), offsetof(struct server_config, where));
+	report_duplicates(l, &servers, "servers");
+	index_fini(&servers);
+	if (pool->name == NULL)
+		return;
+	if (pool->server_count == 0 && !load_is_broken(l, &pool->servers))
+		diag_warning(l->diag, pool->where, "pool \"%s\" has no servers; %s", pool->name,
+		    pool->is_http ? "requests are answered with 503" : "connections are closed");
+	if (!pool->is_http && !load_is_broken(l, &pool->is_http) &&
+	    pool->sticky.by == STICKY_COOKIE_INSERT)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has protocol tcp and is sticky by cookie; allowed: source_ip, or "
+		    "protocol http",
+		    pool->name);
+}
+
+static bool
+is_any_ip4(const struct addr *addr)
+{
+	return addr->sa.sa_family == AF_INET && addr->in.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+static bool
+is_any_ip6(const struct addr *addr)
+{
+	return addr->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+static int
+compare_bounds(const void *left, const void *right)
+{
+	const struct bound *a = left, *b = right;
+	struct in6_addr ip_a = addr_ip6(&a->addr), ip_b = addr_ip6(&b->addr);
+	int order = (int)addr_port(&a->addr) - (int)addr_port(&b->addr);
+
+	if (order == 0)
+		order = (int)a->addr.sa.sa_family - (int)b->addr.sa.sa_family;
+	if (order == 0)
+		order = memcmp(&ip_a, &ip_b, sizeof(ip_a));
+	if (order == 0)
+		order = (a->where.line > b->where.line) - (a->where.line < b->where.line);
+	if (order == 0)
+		order = (a->where.column > b->where.column) - (a->where.column < b->where.column);
+	return order;
+}
+
+static void
+report_same_address(struct load *l, const struct bound *first, const struct bound *again)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	diag_error(l->diag, again->where,
+	    "address %s is taken already by listener \"%s\" at line %u; each listener needs its "
+	    "own",
+	    addr_print(&again->addr, text), first->owner, first->where.line);
+}
+
+/* The entries of one port, in the order of compare_bounds(). */
+static void
+check_port(struct load *l, const struct bound *bounds, size_t count)
+{
+	const struct bound *star = NULL, *any = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0 && addr_equal(&bounds[i].addr, &bounds[i - 1].addr))
+			report_same_address(l, &bounds[i - 1], &bounds[i]);
+		if (bounds[i].is_star)
+			star = &bounds[i];
+		if (is_any_ip4(&bounds[i].addr))
+			any = &bounds[i];
+	}
+	if (star != NULL && any != NULL)
+		diag_error(l->diag, star->where,
+		    "address *:%u takes 0.0.0.0:%u too, which listener \"%s\" has at line %u; "
+		    "write [::]:%u for IPv6 alone",
+		    addr_port(&star->addr), addr_port(&star->addr), any->owner, any->where.line,
+		    addr_port(&star->addr));
+}
+
+/* Must not be reachable, or taken away, by way of a listener. */
+static void
+check_stats(struct load *l, const struct bound *bound)
+{
+	const struct addr *stats = &l->config->global.stats_listen;
+	char text[ADDR_TEXT_SIZE];
+	bool is_same_family = bound->addr.sa.sa_family == stats->sa.sa_family;
+
+	if (!l->config->global.stats_on || addr_port(&bound->addr) != addr_port(stats))
+		return;
+	if (addr_equal(&bound->addr, stats) || is_any_ip6(&bound->addr) || is_any_ip6(stats) ||
+	    (is_same_family && (is_any_ip4(&bound->addr) || is_any_ip4(stats))))
+		diag_error(l->diag, bound->where,
+		    "listener \"%s\" takes the address of the statistics endpoint (%s); change the "
+		    "port here or in "
+		    "global.stats.listen",
+		    bound->owner, addr_print(stats, text));
+}
+
+static void
+check_addresses(struct load *l)
+{
+	size_t first = 0;
+
+	if (l->bound_count > 0)
+		qsort(l->bounds, l->bound_count, sizeof(*l->bounds), compare_bounds);
+	for (size_t i = 0; i < l->bound_count; i++) {
+		if (l->bounds[i].owner == NULL)
+			l->bounds[i].owner = "?";
+		check_stats(l, &l->bounds[i]);
+		if (i + 1 < l->bound_count &&
+		    addr_port(&l->bounds[i + 1].addr) == addr_port(&l->bounds[i].addr))
+			continue;
+		check_port(l, l->bounds + first, i + 1 - first);
+		first = i + 1;
+	}
+}
+
+void
+check_config(struct load *l)
+{
+	struct config *c = l->config;
+	struct index pools, acls, listeners;
+
+	index_init(&pools, c->pools, c->pool_count, sizeof(*c->pools),
+	    offsetof(struct pool_config, name), offsetof(struct pool_config, where));
+	index_init(&acls, c->acls, c->acl_count, sizeof(*c->acls),
+	    offsetof(struct acl_config, name), offsetof(struct acl_config, where));
+	index_init(&listeners, c->listeners, c->listener_count, sizeof(*c->listeners),
+	    offsetof(struct listener_config, name), offsetof(struct listener_config, where));
+	report_duplicates(l, &pools, "pools");
+	report_duplicates(l, &listeners, "listeners");
+	for (size_t i = 0; i < c->pool_count; i++)
+		check_pool(l, &c->pools[i]);
+	for (size_t i = 0; i < c->listener_count; i++)
+		check_listener(l, &c->listeners[i], &pools, &acls);
+	check_addresses(l);
+	index_fini(&pools);
+	index_fini(&acls);
+	index_fini(&listeners);
+}
