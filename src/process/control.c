@@ -1,0 +1,160 @@
+/*
+ * control: health checks, stats endpoint and control socket, in one event loop.
+ *
+ * Runs in: control.  It passes requests for a reload on to the master.
+ */
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "child_priv.h"
+#include "weir/arena.h"
+#include "weir/clock.h"
+#include "weir/commands.h"
+#include "weir/endpoint.h"
+#include "weir/health.h"
+#include "weir/log.h"
+
+struct asked { /* a reload whose result the master owes */
+	TAILQ_ENTRY(asked) entry;
+	uint64_t request;
+	void (*done)(void *done_arg, bool ok, const char *text);
+	void *done_arg;
+};
+
+struct control {
+	struct child_job *job; /* borrowed */
+	struct event_base *base;
+	struct health *health;
+	struct endpoint *endpoint;
+	struct commands *commands; /* NULL until started */
+	TAILQ_HEAD(, asked) asked;
+	uint64_t last_request;
+	bool draining, stop;
+};
+
+static void
+control_reload(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+{
+	struct control *control = arg;
+	struct asked *asked = xcalloc(1, sizeof(*asked));
+
+	*asked = (struct asked){
+		.request = ++control->last_request, .done = done, .done_arg = done_arg
+	};
+	TAILQ_INSERT_TAIL(&control->asked, asked, entry);
+	child_tell(control->job, MESSAGE_RELOAD, &asked->request, sizeof(asked->request));
+}
+
+static void
+control_on_result(struct control *control, const struct message *message)
+{
+	struct reload_result result;
+	struct asked *asked;
+
+	if (message->len < sizeof(result))
+		return;
+	memcpy(&result, message->payload, sizeof(result));
+	TAILQ_FOREACH (asked, &control->asked, entry)
+		if (asked->request == result.request)
+			break;
+	if (asked == NULL)
+		return;
+	TAILQ_REMOVE(&control->asked, asked, entry);
+	asked->done(asked->done_arg, result.ok != 0, message->payload + sizeof(result));
+	free(asked);
+}
+
+static void
+control_start(struct control *control)
+{
+	static const struct commands_ops ops = { .reload = control_reload };
+	const struct child_job *job = control->job;
+
+	if (control->commands != NULL || control->draining)
+		return;
+	control->health = health_start(control->base, job->config, job->shm);
+	control->endpoint = endpoint_start(control->base, job->config, job->shm, job->stats_fd);
+	control->commands =
+	    commands_start(control->base, job->config, job->shm, job->control_fd, &ops, control);
+}
+
+/* Another process checks the servers from now on; answers that are owed still go out. */
+static void
+control_drain(struct control *control)
+{
+	control->draining = true;
+	health_stop(control->health);
+	control->health = NULL;
+}
+
+static void
+control_on_message(void *arg, struct message *message)
+{
+	struct control *control = arg;
+
+	switch (message->type) {
+	case MESSAGE_START:
+		control_start(control);
+		break;
+	case MESSAGE_DRAIN:
+		if (!control->draining)
+			control_drain(control);
+		break;
+	case MESSAGE_STOP:
+		control->stop = true;
+		break;
+	case MESSAGE_RELOAD_RESULT:
+		control_on_result(control, message);
+		break;
+	default:
+		break;
+	}
+}
+
+static bool
+control_is_done(const struct control *control)
+{
+	if (control->stop)
+		return true;
+	return control->draining &&
+	       (control->commands == NULL || !commands_busy(control->commands));
+}
+
+static void
+control_free(struct control *control)
+{
+	struct asked *asked;
+
+	commands_stop(control->commands);
+	endpoint_stop(control->endpoint);
+	health_stop(control->health);
+	while ((asked = TAILQ_FIRST(&control->asked)) != NULL) {
+		TAILQ_REMOVE(&control->asked, asked, entry);
+		free(asked);
+	}
+}
+
+int
+control_run(void *arg)
+{
+	struct control control = { .job = arg };
+	struct event *channel;
+
+	TAILQ_INIT(&control.asked);
+	control.base = child_start(control.job);
+	channel = child_hear(control.base, control.job, control_on_message, &control);
+	child_tell(control.job, MESSAGE_READY, NULL, 0);
+	while (!control_is_done(&control)) {
+		if (event_base_loop(control.base, EVLOOP_ONCE) == -1) {
+			log_error("event loop");
+			return EXIT_FAILURE;
+		}
+		clock_update();
+	}
+	control_free(&control);
+	event_free(channel);
+	event_base_free(control.base);
+	return EXIT_SUCCESS;
+}

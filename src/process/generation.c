@@ -1,0 +1,302 @@
+#include "generation_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "weir/acl.h"
+#include "weir/arena.h"
+#include "weir/log.h"
+#include "weir/pool.h"
+#include "weir/tls_context.h"
+
+enum {
+	ENTITIES_MIN = 4096,
+	LOG_MODE = 0640,
+	FDS_RESERVED = 64 /* of a worker, besides those of connections and listening sockets */
+};
+
+static unsigned
+workers_wanted(const struct config *config, struct diag *diag)
+{
+	struct where where = { .file = config->file };
+	unsigned count = config->global.workers;
+	cpu_set_t set;
+
+	if (count == CONF_AUTO) {
+		count =
+		    sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+		if (count > WORKERS_MAX)
+			count = WORKERS_MAX;
+	} else if (count > WORKERS_MAX) {
+		diag_error(
+		    diag, where, "global.workers is %u; allowed are 1 to %d", count, WORKERS_MAX);
+	}
+	return count;
+}
+
+/* A proxied connection takes two descriptors. */
+static void
+check_descriptors(const struct config *config, struct diag *diag)
+{
+	struct where where = { .file = config->file };
+	unsigned long needed = 2UL * config->global.limits.connections + FDS_RESERVED;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max < needed)
+		diag_warning(diag, where,
+		    "global.limits.connections is %u, which takes %lu descriptors; the limit is "
+		    "%llu "
+		    "(RLIMIT_NOFILE)",
+		    config->global.limits.connections, needed, (unsigned long long)limit.rlim_max);
+}
+
+/* What needs no open file: shared by a start and by -t. */
+static struct config *
+load(const char *file, struct identity *identity, unsigned *workers, struct diag *diag)
+{
+	struct config *config = conf_load(file, diag);
+	struct where where = { .file = file };
+
+	if (config == NULL)
+		return NULL;
+	tls_load(config, diag);
+	identity_find(identity, config->global.user, where, diag);
+	*workers = workers_wanted(config, diag);
+	check_descriptors(config, diag);
+	if (diag_errors(diag) == 0)
+		return config;
+	tls_unload(config);
+	conf_free(config);
+	return NULL;
+}
+
+static bool
+is_file(const char *log)
+{
+	return strcmp(log, "off") != 0 && strcmp(log, "stdout") != 0 && strcmp(log, "stderr") != 0;
+}
+
+static int
+log_open(const char *path)
+{
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE);
+}
+
+/* Returns the descriptor; -1 for "off", or with an error in `diag`. */
+static int
+log_open_configured(
+    const struct config *config, const char *log, const char *what, struct diag *diag)
+{
+	struct where where = { .file = config->file };
+	int fd;
+
+	if (!is_file(log))
+		return strcmp(log, "stdout") == 0   ? STDOUT_FILENO
+		       : strcmp(log, "stderr") == 0 ? STDERR_FILENO
+						    : -1;
+	fd = log_open(log);
+	if (fd == -1)
+		diag_error(diag, where, "cannot open %s log %s: %s", what, log, strerror(errno));
+	return fd;
+}
+
+/* Would log_open() succeed?  Without making the file. */
+static void
+log_check(const struct config *config, const char *log, const char *what, struct diag *diag)
+{
+	struct where where = { .file = config->file };
+	char *copy;
+	int result;
+
+	if (!is_file(log))
+		return;
+	result = access(log, W_OK);
+	if (result == -1 && errno == ENOENT) {
+		copy = xstrdup(log);
+		result = access(dirname(copy), W_OK | X_OK);
+		free(copy);
+	}
+	if (result == -1)
+		diag_error(diag, where, "cannot open %s log %s: %s", what, log, strerror(errno));
+}
+
+struct config *
+generation_check(const char *file, struct diag *diag)
+{
+	struct identity identity;
+	unsigned workers;
+	struct config *config = load(file, &identity, &workers, diag);
+
+	if (config == NULL)
+		return NULL;
+	log_check(config, config->global.access_log, "access", diag);
+	log_check(config, config->global.error_log, "error", diag);
+	return config;
+}
+
+/* The region in force serves a new configuration too if that fits. */
+static struct region *
+region_reuse(struct config *config, struct region *current, unsigned oldest)
+{
+	if (current == NULL || current->sticky_entries != config->global.limits.sticky_entries ||
+	    shm_bind_config(current->shm, config, oldest) == -1)
+		return NULL;
+	current->users++;
+	return current;
+}
+
+/* Room for twice of what is needed: the next configurations come with other names before the old
+ * ones are gone. */
+static struct region *
+region_new(struct config *config, struct region *current, unsigned oldest, struct diag *diag)
+{
+	struct where where = { .file = config->file };
+	struct region *region = xcalloc(1, sizeof(*region));
+	size_t capacity = 2 * shm_needed(config);
+
+	if (current != NULL)
+		capacity += shm_capacity(current->shm);
+	if (capacity < ENTITIES_MIN)
+		capacity = ENTITIES_MIN;
+	if (capacity > SHM_CAPACITY_MAX)
+		capacity = SHM_CAPACITY_MAX;
+	region->users = 1;
+	region->sticky_entries = config->global.limits.sticky_entries;
+	region->shm = shm_new(capacity, region->sticky_entries);
+	if (region->shm != NULL && current != NULL)
+		shm_copy(region->shm, current->shm);
+	if (region->shm == NULL)
+		diag_error(diag, where, "cannot make shared memory for %zu objects: %s", capacity,
+		    strerror(errno));
+	else if (shm_bind_config(region->shm, config, oldest) == -1)
+		diag_error(diag, where,
+		    "%zu listeners, pools and servers are too many; allowed are %d",
+		    shm_needed(config), SHM_CAPACITY_MAX);
+	else
+		return region;
+	shm_free(region->shm);
+	free(region);
+	return NULL;
+}
+
+static void
+region_leave(struct region *region)
+{
+	if (region == NULL || --region->users > 0)
+		return;
+	shm_free(region->shm);
+	free(region);
+}
+
+static void
+compile_acls(struct config *config)
+{
+	for (size_t i = 0; i < config->acl_count; i++) {
+		struct acl_config *acl = &config->acls[i];
+
+		acl->compiled = acl_compile(config->arena, acl->networks, acl->network_count);
+	}
+}
+
+static unsigned
+oldest_number(const struct generation_list *generations, unsigned number)
+{
+	const struct generation *generation;
+
+	TAILQ_FOREACH (generation, generations, entry)
+		if (generation->config->generation < number)
+			number = generation->config->generation;
+	return number;
+}
+
+struct generation *
+generation_load(const char *file, unsigned number, struct generation_list *generations,
+    struct region *current, const uint8_t *secret, struct diag *diag)
+{
+	struct generation *generation = xcalloc(1, sizeof(*generation));
+	struct config *config = load(file, &generation->identity, &generation->workers, diag);
+	uint8_t fresh[SECRET_SIZE];
+	unsigned oldest;
+
+	if (config == NULL) {
+		free(generation);
+		return NULL;
+	}
+	config->generation = number;
+	oldest = oldest_number(generations, number);
+	generation->config = config;
+	generation->users = 1;
+	TAILQ_INSERT_TAIL(generations, generation, entry);
+	generation->access_fd =
+	    log_open_configured(config, config->global.access_log, "access", diag);
+	generation->error_fd = log_open_configured(config, config->global.error_log, "error", diag);
+	compile_acls(config);
+	if (secret == NULL) {
+		secret_load(fresh, config->global.state_dir);
+		secret = fresh;
+	}
+	memcpy(generation->secret, secret, SECRET_SIZE);
+	pool_name_cookies(config, secret, SECRET_SIZE);
+	if (diag_errors(diag) == 0) {
+		generation->region = region_reuse(config, current, oldest);
+		if (generation->region == NULL)
+			generation->region = region_new(config, current, oldest, diag);
+	}
+	if (diag_errors(diag) == 0)
+		return generation;
+	generation_leave(generations, generation);
+	return NULL;
+}
+
+static void
+close_log(int fd)
+{
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+void
+generation_leave(struct generation_list *generations, struct generation *generation)
+{
+	if (generation == NULL || --generation->users > 0)
+		return;
+	TAILQ_REMOVE(generations, generation, entry);
+	close_log(generation->access_fd);
+	close_log(generation->error_fd);
+	region_leave(generation->region);
+	tls_unload(generation->config);
+	conf_free(generation->config);
+	free(generation);
+}
+
+static void
+reopen(int fd, const char *path)
+{
+	int new;
+
+	if (!is_file(path))
+		return;
+	new = log_open(path);
+	if (new == -1) {
+		log_warn("log %s: cannot be opened again, the open one is used on", path);
+		return;
+	}
+	/* The number stays the same: the error log's is known to log.c. */
+	if (dup3(new, fd, O_CLOEXEC) == -1)
+		log_warn("log %s: cannot be opened again, the open one is used on", path);
+	close(new);
+}
+
+void
+generation_reopen_logs(struct generation *generation)
+{
+	reopen(generation->access_fd, generation->config->global.access_log);
+	reopen(generation->error_fd, generation->config->global.error_log);
+}

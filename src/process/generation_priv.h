@@ -1,0 +1,61 @@
+/*
+ * generation: one loaded configuration with all that belongs to it.
+ *
+ * Runs in: master; children inherit it by fork.  It lives until the last child that was started with it has gone.
+ */
+#ifndef WEIR_GENERATION_PRIV_H
+#define WEIR_GENERATION_PRIV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "spawn_priv.h"
+#include "weir/conf.h"
+#include "weir/shm.h"
+
+enum { SECRET_SIZE = 32, WORKERS_MAX = (SHM_SLOTS - 1) / 2 }; /* the old and the new ones live side by side */
+
+struct region { /* shared memory; a larger one replaces it when a configuration does not fit */
+	struct shm *shm;         /* owned */
+	unsigned sticky_entries; /* as configured */
+	unsigned users;          /* generations */
+};
+
+struct generation {
+	TAILQ_ENTRY(generation) entry;
+	struct config *config; /* owned */
+	struct region *region; /* shared, counted */
+	struct identity identity;
+	uint8_t secret[SECRET_SIZE]; /* names the cookies; the first generation's goes on in the next ones */
+	unsigned workers;
+	unsigned users; /* children, and the master while it is in force or being started */
+	int access_fd;  /* -1: off; owned unless 1 */
+	int error_fd;   /* owned unless 2 */
+};
+TAILQ_HEAD(generation_list, generation);
+
+/* A key that survives restarts: from `state_dir`, made there at the first start. */
+void secret_load(uint8_t secret[static SECRET_SIZE], const char *state_dir);
+
+/*
+ * Load `file` and do all that can be done without sockets and processes.
+ * generations  those alive; the new one is added
+ * current      the region in force; used on unless the configuration does not fit; NULL: none yet
+ * secret       of the generation in force; NULL: from the state directory
+ * Returns a generation with users 1; NULL with errors in `diag`.
+ */
+struct generation *generation_load(const char *file, unsigned number, struct generation_list *generations,
+    struct region *current, const uint8_t *secret, struct diag *diag);
+/* Frees it when nobody is left. */
+void generation_leave(struct generation_list *generations, struct generation *generation);
+/* USR1: open the log files again; those that cannot be opened stay as they are. */
+void generation_reopen_logs(struct generation *generation);
+
+/*
+ * What `weir -t` does: everything that a start would check but sockets, changing nothing.  Returns the tree, for
+ * tls_unload() and conf_free(), or NULL; there can be errors in `diag` in both cases.
+ */
+struct config *generation_check(const char *file, struct diag *diag);
+
+#endif

@@ -1,0 +1,236 @@
+#include "master_priv.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "pidfile_priv.h"
+#include "systemd_priv.h"
+#include "weir/arena.h"
+#include "weir/clock.h"
+#include "weir/log.h"
+
+enum {
+	DESCRIPTORS_MAX =
+	    1 << 20, /* hard limits of a thousand millions exist; tables are sized by the limit */
+	REFILL_RETRY_S = 1,
+};
+
+void
+master_report(const struct master *master, const char *trouble)
+{
+	const struct generation *current = master->current;
+
+	systemd_notify("READY=1\nSTATUS=configuration %u, %u workers%s%s",
+	    current->config->generation, current->workers, trouble != NULL ? "; " : "",
+	    trouble != NULL ? trouble : "");
+}
+
+static void
+on_terminate(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	stop_fast(arg);
+}
+
+static void
+on_quit(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	stop_gracefully(arg);
+}
+
+static void
+on_hangup(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	reload_ask(arg, NULL, 0);
+}
+
+static void
+on_reopen(evutil_socket_t number, short what, void *arg)
+{
+	struct master *master = arg;
+	struct generation *generation;
+	struct child *child;
+
+	(void)number;
+	(void)what;
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		generation_reopen_logs(generation);
+	TAILQ_FOREACH (child, &master->children, entry) {
+		if (child->generation->error_fd > STDERR_FILENO)
+			child_send(child, MESSAGE_ERROR_LOG, NULL, 0, child->generation->error_fd);
+		if (child->kind == CHILD_WORKER && child->generation->access_fd > STDERR_FILENO)
+			child_send(
+			    child, MESSAGE_ACCESS_LOG, NULL, 0, child->generation->access_fd);
+	}
+	log_info("the log files were opened again");
+}
+
+static void
+on_upgrade(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	(void)arg;
+	log_warnx("signal USR2: this version cannot replace its binary; restart it instead");
+}
+
+static void
+on_child(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	children_reap(arg);
+}
+
+static const struct {
+	int number;
+	event_callback_fn callback;
+} signals[] = {
+	{ SIGTERM, on_terminate },
+	{ SIGINT, on_terminate },
+	{ SIGQUIT, on_quit },
+	{ SIGHUP, on_hangup },
+	{ SIGUSR1, on_reopen },
+	{ SIGUSR2, on_upgrade },
+	{ SIGCHLD, on_child },
+};
+enum { SIGNALS = sizeof(signals) / sizeof(signals[0]) };
+
+static void
+on_refill(evutil_socket_t fd, short what, void *arg)
+{
+	struct master *master = arg;
+	struct timeval retry = { .tv_sec = REFILL_RETRY_S };
+
+	(void)fd;
+	(void)what;
+	if (master->phase == PHASE_RUNNING && children_start(master, master->current) == -1)
+		evtimer_add(master->refill, &retry);
+}
+
+static void
+on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	systemd_notify("WATCHDOG=1");
+}
+
+/* Workers inherit it; each connection through weir takes two descriptors. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	rlim_t wanted;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	wanted = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+	if (limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
+		log_warn(
+		    "cannot raise the limit of open files to %llu", (unsigned long long)wanted);
+}
+
+static void *
+require(void *made)
+{
+	if (made != NULL)
+		return made;
+	log_error("cannot make an event loop");
+	exit(EXIT_FAILURE);
+}
+
+static struct event_base *
+new_base(void)
+{
+	struct event_config *config = require(event_config_new());
+	struct event_base *base;
+
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	base = require(event_base_new_with_config(config));
+	event_config_free(config);
+	return base;
+}
+
+static void
+watch(struct master *master, struct event *events[static SIGNALS])
+{
+	uint64_t interval = systemd_watchdog_us();
+	struct timeval every = { .tv_sec = (time_t)(interval / 1000000),
+		.tv_usec = (suseconds_t)(interval % 1000000) };
+
+	for (size_t i = 0; i < SIGNALS; i++) {
+		events[i] = require(
+		    evsignal_new(master->base, signals[i].number, signals[i].callback, master));
+		evsignal_add(events[i], NULL);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	master->change.timer = require(evtimer_new(master->base, reload_on_timer, master));
+	master->quit_timer = require(evtimer_new(master->base, stop_on_timer, master));
+	master->refill = require(evtimer_new(master->base, on_refill, master));
+	if (interval == 0)
+		return;
+	master->watchdog = require(event_new(master->base, -1, EV_PERSIST, on_watchdog, NULL));
+	event_add(master->watchdog, &every);
+}
+
+static void
+master_free(struct master *master, struct event *events[static SIGNALS])
+{
+	log_set_fd(STDERR_FILENO);
+	sockets_free(master->sockets);
+	pidfile_close(master->pid_fd, master->pid_path);
+	free(master->pid_path);
+	generation_leave(&master->generations, master->current);
+	for (size_t i = 0; i < SIGNALS; i++)
+		event_free(events[i]);
+	event_free(master->change.timer);
+	event_free(master->quit_timer);
+	event_free(master->refill);
+	if (master->watchdog != NULL)
+		event_free(master->watchdog);
+	event_base_free(master->base);
+}
+
+int
+master_run(const char *file)
+{
+	static struct master
+	    master; /* children find the configuration by it: not on the stack that they leave */
+	struct event *events[SIGNALS];
+
+	master = (struct master){ .file = file, .pid_fd = -1, .phase = PHASE_STARTING };
+	TAILQ_INIT(&master.generations);
+	TAILQ_INIT(&master.children);
+	log_set_process("master");
+	systemd_init();
+	raise_descriptor_limit();
+	master.base = new_base();
+	master.sockets = sockets_new();
+	watch(&master, events);
+	reload_begin(&master);
+	while (!stop_is_done(&master))
+		if (event_base_loop(master.base, EVLOOP_ONCE) == -1) {
+			log_error("event loop");
+			master.exit_status = EXIT_FAILURE;
+			break;
+		}
+	if (master.phase == PHASE_QUITTING || master.exit_status == EXIT_SUCCESS)
+		log_info("stopped");
+	master_free(&master, events);
+	return master.exit_status;
+}

@@ -1,0 +1,153 @@
+/*
+ * master: the process that starts and watches the others.
+ *
+ * Runs in: master.  Private to master.c (start, signals), children.c (processes), reload.c (from one configuration
+ * to the next) and stop.c (the end).  It reads files and its children's channels, never a byte from the network.
+ */
+#ifndef WEIR_MASTER_PRIV_H
+#define WEIR_MASTER_PRIV_H
+
+#include <event2/util.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "channel_priv.h"
+#include "generation_priv.h"
+#include "sockets_priv.h"
+
+struct event;
+struct event_base;
+struct master;
+
+enum child_kind { CHILD_WORKER = 0, CHILD_CONTROL };
+
+enum child_state {
+	CHILD_STARTING = 0, /* forked */
+	CHILD_READY,        /* made, waits for MESSAGE_START */
+	CHILD_RUNNING,
+	CHILD_DRAINING, /* finishes what it has */
+	CHILD_STOPPING, /* told or forced to end at once */
+};
+
+struct child {
+	TAILQ_ENTRY(child) entry; /* in the order of their start */
+	struct master *master;
+	enum child_kind kind;
+	enum child_state state;
+	unsigned index; /* workers: from 0 */
+	int slot;       /* workers: in shared memory; else -1 */
+	pid_t pid;
+	int channel;                   /* owned; -1: it broke off */
+	struct event *readable;        /* owned */
+	struct event *deadline;        /* owned; then it is killed */
+	struct generation *generation; /* shared, counted */
+};
+TAILQ_HEAD(child_list, child);
+
+enum phase { PHASE_STARTING = 0, PHASE_RUNNING, PHASE_QUITTING, PHASE_STOPPING };
+
+/* From one configuration to the next. */
+enum change_step {
+	CHANGE_NONE = 0,
+	CHANGE_STARTING, /* new children are being made; they do not serve yet */
+	CHANGE_HANDOVER, /* in force; old workers accept what was under way to addresses that are gone */
+};
+
+struct waiter { /* a control process that wants to know how a reload went */
+	struct child *child;
+	uint64_t request;
+};
+enum { WAITERS_MAX = 64 };
+
+struct change {
+	enum change_step step;
+	struct generation *generation; /* counted; while STARTING */
+	struct diag *diag;             /* owned; while STARTING */
+	struct event *timer;           /* owned */
+	uint64_t since_us;
+	struct waiter waiters[WAITERS_MAX]; /* of this reload */
+	size_t waiter_count;
+	struct waiter next_waiters[WAITERS_MAX]; /* of the one after it */
+	size_t next_waiter_count;
+	bool again; /* a reload was asked for since this one began */
+};
+
+enum { DEATHS_REMEMBERED = 5, HANDOVER_STEP_MS = 20 };
+
+struct master {
+	const char *file; /* the configuration */
+	struct event_base *base;
+	struct sockets *sockets;
+	struct generation_list generations;
+	struct generation *current; /* in force, counted; NULL while starting */
+	struct child_list children;
+	struct change change;
+	enum phase phase;
+	int exit_status;
+	unsigned last_number;               /* of a generation */
+	uint64_t deaths_us[DEATHS_REMEMBERED]; /* when children died unexpectedly, a ring */
+	unsigned death_count;
+	struct event *refill; /* owned; starts again those that died */
+	struct event *watchdog; /* owned; NULL: nobody watches */
+	struct event *quit_timer; /* owned */
+	char *pid_path; /* owned */
+	int pid_fd;
+};
+
+/* master.c */
+
+/* Runs until the daemon ends.  Returns the exit status. */
+int master_run(const char *file);
+/* What the service manager should show. */
+void master_report(const struct master *master, const char *trouble);
+
+/* children.c */
+
+/*
+ * Start the processes that `generation` should have and has not.
+ * Returns 0, or -1 with the reason logged.
+ */
+int children_start(struct master *master, struct generation *generation);
+/* Take the dead away. */
+void children_reap(struct master *master);
+/* Tell a child something; one that cannot be told is killed. */
+void child_send(struct child *child, enum message_type type, const void *payload, size_t len, int pass_fd);
+void child_begin(struct child *child);
+void child_drain(struct child *child);
+void child_stop(struct child *child);
+void child_kill(struct child *child);
+const char *child_name(const struct child *child, char text[static 64]);
+
+/* reload.c */
+
+/* Load the configuration and put it in force; at the start too. */
+void reload_begin(struct master *master);
+/* HUP, or MESSAGE_RELOAD from `child`; during a reload it is remembered for one more. */
+void reload_ask(struct master *master, struct child *child, uint64_t request);
+void reload_on_ready(struct master *master);
+/* A child died that belongs to the change under way. */
+void reload_on_death(struct master *master, const char *what);
+/* Nobody waits on behalf of `child` any more. */
+void reload_forget(struct master *master, const struct child *child);
+/* The daemon stops: give up a change that is not in force yet. */
+void reload_cancel(struct master *master);
+/* Callback of change.timer. */
+void reload_on_timer(evutil_socket_t fd, short what, void *arg);
+/* Has every connection under way to a retired address been accepted, as far as can be told `since_us` its end? */
+bool reload_handover_done(const struct master *master, uint64_t since_us);
+
+/* stop.c */
+
+/* TERM, INT: connections are cut. */
+void stop_fast(struct master *master);
+/* QUIT: no new connections, those that are here end within limits.drain. */
+void stop_gracefully(struct master *master);
+/* Callback of quit_timer. */
+void stop_on_timer(evutil_socket_t fd, short what, void *arg);
+/* Children were taken away. */
+void stop_on_reap(struct master *master);
+bool stop_is_done(const struct master *master);
+
+#endif

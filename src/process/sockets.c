@@ -1,0 +1,436 @@
+#include "sockets_priv.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "listen_priv.h"
+#include "weir/arena.h"
+#include "weir/file.h"
+#include "weir/log.h"
+
+struct group {
+	TAILQ_ENTRY(group) entry;
+	struct addr addr;
+	bool v6only;
+	bool wanted;  /* by the configuration that was prepared or committed last */
+	bool is_new;  /* made by the sockets_prepare() that is not committed yet */
+	bool retired; /* takes no new connections; open until those under way are accepted */
+	int *fds;     /* owned */
+	unsigned count, listening; /* 0 <= listening <= count; the rest is bound only */
+};
+
+/* The stats socket and the control socket: one each, replaced when the configuration moves them. */
+struct stats_socket {
+	struct addr addr;
+	int fd; /* -1: none */
+};
+
+struct control_socket {
+	char *path; /* owned */
+	int fd;     /* -1: none */
+};
+
+struct sockets {
+	TAILQ_HEAD(, group) groups;
+	struct stats_socket stats, next_stats;
+	struct control_socket control, next_control;
+	bool is_prepared; /* the next_* are those to use */
+};
+
+struct sockets *
+sockets_new(void)
+{
+	struct sockets *sockets = xcalloc(1, sizeof(*sockets));
+
+	TAILQ_INIT(&sockets->groups);
+	sockets->stats.fd = sockets->next_stats.fd = -1;
+	sockets->control.fd = sockets->next_control.fd = -1;
+	return sockets;
+}
+
+static void
+group_cut(struct group *group, unsigned count)
+{
+	while (group->count > count)
+		close(group->fds[--group->count]);
+	if (group->listening > count)
+		group->listening = count;
+}
+
+static void
+group_free(struct sockets *sockets, struct group *group)
+{
+	TAILQ_REMOVE(&sockets->groups, group, entry);
+	group_cut(group, 0);
+	free(group->fds);
+	free(group);
+}
+
+static void
+close_control(struct control_socket *control)
+{
+	if (control->fd != -1) {
+		unlink(control->path);
+		close(control->fd);
+	}
+	free(control->path);
+	*control = (struct control_socket){ .fd = -1 };
+}
+
+void
+sockets_free(struct sockets *sockets)
+{
+	struct group *group;
+
+	if (sockets == NULL)
+		return;
+	if (sockets->is_prepared)
+		sockets_rollback(sockets);
+	while ((group = TAILQ_FIRST(&sockets->groups)) != NULL)
+		group_free(sockets, group);
+	if (sockets->stats.fd != -1)
+		close(sockets->stats.fd);
+	close_control(&sockets->control);
+	free(sockets);
+}
+
+static bool
+is_wildcard(const struct addr *addr)
+{
+	if (addr->sa.sa_family == AF_INET)
+		return addr->in.sin_addr.s_addr == INADDR_ANY;
+	return IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+}
+
+/* [::] serves IPv4 too, unless somebody asked for 0.0.0.0 with the same port. */
+static bool
+needs_v6only(const struct config *config, const struct addr *addr)
+{
+	if (addr->sa.sa_family != AF_INET6)
+		return false;
+	if (!is_wildcard(addr))
+		return !IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr);
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct listener_config *listener = &config->listeners[i];
+
+		for (size_t j = 0; j < listener->listen_count; j++) {
+			const struct addr *other = &listener->listen[j];
+
+			if (other->sa.sa_family == AF_INET && is_wildcard(other) &&
+			    addr_port(other) == addr_port(addr))
+				return true;
+		}
+	}
+	return false;
+}
+
+static struct group *
+find_group(const struct sockets *sockets, const struct addr *addr, bool v6only)
+{
+	struct group *group;
+
+	TAILQ_FOREACH (group, &sockets->groups, entry)
+		if (!group->retired && addr_equal(&group->addr, addr) && group->v6only == v6only)
+			return group;
+	return NULL;
+}
+
+/* The kernel would refuse the probe because of a socket of our own. */
+static bool
+overlaps_own(const struct sockets *sockets, const struct group *new)
+{
+	struct group *group;
+
+	TAILQ_FOREACH (group, &sockets->groups, entry) {
+		if (group->listening == 0 || addr_port(&group->addr) != addr_port(&new->addr))
+			continue;
+		if (is_wildcard(&group->addr) || is_wildcard(&new->addr) ||
+		    addr_equal(&group->addr, &new->addr))
+			return true;
+	}
+	return false;
+}
+
+static void
+report(struct diag *diag, struct where where, const struct addr *addr, const char *whose,
+    const char *name)
+{
+	char text[ADDR_TEXT_SIZE];
+	int error = errno;
+
+	diag_error(diag, where, "cannot listen on %s for %s%s: %s", addr_print(addr, text), whose,
+	    name, strerror(error));
+}
+
+/* Make the groups known, and see whether others are in the way before any socket of ours can be. */
+static void
+note_group(struct sockets *sockets, const struct config *config,
+    const struct listener_config *listener, size_t i, struct diag *diag)
+{
+	const struct addr *addr = &listener->listen[i];
+	bool v6only = needs_v6only(config, addr);
+	struct group *group = find_group(sockets, addr, v6only);
+
+	if (group == NULL) {
+		group = xcalloc(1, sizeof(*group));
+		group->addr = *addr;
+		group->v6only = v6only;
+		group->is_new = true;
+		TAILQ_INSERT_TAIL(&sockets->groups, group, entry);
+		if (!overlaps_own(sockets, group) && listen_probe(addr, v6only) == -1)
+			report(diag, listener->listen_where[i], addr, "listener ", listener->name);
+	}
+	group->wanted = true;
+}
+
+static void
+fill_group(struct sockets *sockets, const struct config *config,
+    const struct listener_config *listener, size_t i, unsigned workers, struct diag *diag)
+{
+	const struct addr *addr = &listener->listen[i];
+	struct group *group = find_group(sockets, addr, needs_v6only(config, addr));
+
+	if (group->count >= workers)
+		return;
+	group->fds = xrealloc(group->fds, workers * sizeof(*group->fds));
+	while (group->count < workers) {
+		int fd = listen_bind(addr, group->v6only);
+
+		if (fd != -1)
+			group->fds[group->count++] = fd;
+		if (fd == -1 || (group->is_new && listen_start(fd) == -1)) {
+			report(diag, listener->listen_where[i], addr, "listener ", listener->name);
+			return;
+		}
+		if (group->is_new)
+			group->listening = group->count;
+	}
+}
+
+static void
+prepare_groups(
+    struct sockets *sockets, const struct config *config, unsigned workers, struct diag *diag)
+{
+	size_t errors = diag_errors(diag);
+	struct group *group;
+
+	TAILQ_FOREACH (group, &sockets->groups, entry)
+		group->wanted = false;
+	for (size_t i = 0; i < config->listener_count; i++)
+		for (size_t j = 0; j < config->listeners[i].listen_count; j++)
+			note_group(sockets, config, &config->listeners[i], j, diag);
+	if (diag_errors(diag) > errors)
+		return;
+	for (size_t i = 0; i < config->listener_count; i++)
+		for (size_t j = 0; j < config->listeners[i].listen_count; j++)
+			fill_group(sockets, config, &config->listeners[i], j, workers, diag);
+}
+
+static void
+prepare_stats(struct sockets *sockets, const struct config *config, struct diag *diag)
+{
+	const struct addr *addr = &config->global.stats_listen;
+	struct where where = { .file = config->file };
+	int fd;
+
+	sockets->next_stats.fd = -1;
+	if (!config->global.stats_on)
+		return;
+	if (sockets->stats.fd != -1 && addr_equal(&sockets->stats.addr, addr)) {
+		sockets->next_stats = sockets->stats;
+		return;
+	}
+	fd = listen_probe(addr, false) == -1 ? -1 : listen_bind(addr, false);
+	if (fd == -1 || listen_start(fd) == -1)
+		report(diag, where, addr, "the stats endpoint", "");
+	sockets->next_stats = (struct stats_socket){ .addr = *addr, .fd = fd };
+}
+
+static void
+prepare_control(struct sockets *sockets, const struct config *config, struct diag *diag)
+{
+	const char *path = config->global.control_socket;
+	struct where where = { .file = config->file };
+	char *copy;
+	int fd;
+
+	if (sockets->control.fd != -1 && strcmp(sockets->control.path, path) == 0) {
+		sockets->next_control = sockets->control;
+		return;
+	}
+	copy = xstrdup(path);
+	file_make_dirs(dirname(copy), 0755); /* what is wrong with it, bind() tells */
+	free(copy);
+	fd = listen_unix(path);
+	if (fd == -1)
+		diag_error(
+		    diag, where, "cannot listen on control socket %s: %s", path, strerror(errno));
+	else
+		sockets->next_control = (struct control_socket){ .path = xstrdup(path), .fd = fd };
+}
+
+int
+sockets_prepare(
+    struct sockets *sockets, const struct config *config, unsigned workers, struct diag *diag)
+{
+	size_t errors = diag_errors(diag);
+
+	sockets->is_prepared = true;
+	prepare_groups(sockets, config, workers, diag);
+	prepare_stats(sockets, config, diag);
+	prepare_control(sockets, config, diag);
+	return diag_errors(diag) > errors ? -1 : 0;
+}
+
+static void
+join_group(struct group *group)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	for (; group->listening < group->count; group->listening++)
+		if (listen_start(group->fds[group->listening]) == -1)
+			log_warn("listening socket %s: a further one cannot join its group",
+			    addr_print(&group->addr, text));
+}
+
+static void
+retire_group(struct group *group)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	if (group->retired)
+		return;
+	group->retired = true;
+	for (unsigned i = 0; i < group->count; i++)
+		if (listen_stop_new(group->fds[i]) == -1)
+			log_warn(
+			    "listening socket %s: cannot stop new connections before it closes",
+			    addr_print(&group->addr, text));
+}
+
+void
+sockets_commit(struct sockets *sockets)
+{
+	struct group *group;
+
+	sockets->is_prepared = false;
+	TAILQ_FOREACH (group, &sockets->groups, entry) {
+		group->is_new = false;
+		if (group->wanted)
+			join_group(group);
+		else
+			retire_group(group);
+	}
+	if (sockets->stats.fd != -1 && sockets->stats.fd != sockets->next_stats.fd)
+		close(sockets->stats.fd);
+	sockets->stats = sockets->next_stats;
+	if (sockets->control.fd != sockets->next_control.fd)
+		close_control(&sockets->control);
+	sockets->control = sockets->next_control;
+	sockets->next_stats.fd = -1;
+	sockets->next_control = (struct control_socket){ .fd = -1 };
+}
+
+void
+sockets_rollback(struct sockets *sockets)
+{
+	struct group *group = TAILQ_FIRST(&sockets->groups), *next;
+
+	sockets->is_prepared = false;
+	for (; group != NULL; group = next) {
+		next = TAILQ_NEXT(group, entry);
+		group->wanted = !group->is_new;
+		if (group->is_new)
+			group_free(sockets, group);
+		else
+			group_cut(group, group->listening);
+	}
+	if (sockets->next_stats.fd != -1 && sockets->next_stats.fd != sockets->stats.fd)
+		close(sockets->next_stats.fd);
+	sockets->next_stats.fd = -1;
+	if (sockets->next_control.fd != sockets->control.fd)
+		close_control(&sockets->next_control);
+	sockets->next_control = (struct control_socket){ .fd = -1 };
+}
+
+void
+sockets_retire_all(struct sockets *sockets)
+{
+	struct group *group;
+
+	TAILQ_FOREACH (group, &sockets->groups, entry)
+		retire_group(group);
+}
+
+bool
+sockets_have_retired(const struct sockets *sockets)
+{
+	struct group *group;
+
+	TAILQ_FOREACH (group, &sockets->groups, entry)
+		if (group->retired)
+			return true;
+	return false;
+}
+
+bool
+sockets_retired_pending(const struct sockets *sockets)
+{
+	struct group *group;
+
+	TAILQ_FOREACH (group, &sockets->groups, entry)
+		for (unsigned i = 0; group->retired && i < group->count; i++)
+			if (listen_queued(group->fds[i]) > 0)
+				return true;
+	return false;
+}
+
+void
+sockets_close_retired(struct sockets *sockets)
+{
+	struct group *group = TAILQ_FIRST(&sockets->groups), *next;
+
+	for (; group != NULL; group = next) {
+		next = TAILQ_NEXT(group, entry);
+		if (group->retired)
+			group_free(sockets, group);
+	}
+}
+
+void
+sockets_each(const struct sockets *sockets, const struct config *config, unsigned index,
+    unsigned workers, bool is_next, void (*each)(void *arg, unsigned listener_index, int fd),
+    void *arg)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct listener_config *listener = &config->listeners[i];
+
+		for (size_t j = 0; j < listener->listen_count; j++) {
+			const struct addr *addr = &listener->listen[j];
+			const struct group *group =
+			    find_group(sockets, addr, needs_v6only(config, addr));
+			unsigned count = group == NULL ? 0
+					 : is_next     ? group->count
+						       : group->listening;
+
+			for (unsigned k = index; k < count; k += workers)
+				each(arg, (unsigned)i, group->fds[k]);
+		}
+	}
+}
+
+int
+sockets_stats_fd(const struct sockets *sockets, bool is_next)
+{
+	return is_next ? sockets->next_stats.fd : sockets->stats.fd;
+}
+
+int
+sockets_control_fd(const struct sockets *sockets, bool is_next)
+{
+	return is_next ? sockets->next_control.fd : sockets->control.fd;
+}

@@ -1,0 +1,59 @@
+/*
+ * sockets: what the daemon listens on.
+ *
+ * Runs in: master; children inherit descriptors.  Each address has a *group* of SO_REUSEPORT sockets among which the
+ * kernel spreads new connections.  A connection waits in the queue of one socket and is lost when that socket closes,
+ * so a socket lives as long as its address is configured, and a group never shrinks: with fewer workers some accept
+ * from several sockets.
+ *
+ * A change of configuration goes through three calls, so that it can fail with nothing changed:
+ * sockets_prepare(), then either sockets_commit() or sockets_rollback().
+ */
+#ifndef WEIR_SOCKETS_PRIV_H
+#define WEIR_SOCKETS_PRIV_H
+
+#include <stdbool.h>
+
+#include "weir/conf.h"
+
+struct sockets;
+
+struct sockets *sockets_new(void);
+/* Closes everything. */
+void sockets_free(struct sockets *sockets);
+
+/*
+ * Open what `config` needs and is not there: groups for new addresses (listening at once, so that every fault shows),
+ * further sockets of known groups (bound, but not in the group yet: nobody would accept from them if the change failed),
+ * the stats socket and the control socket.
+ * Returns 0, or -1 with an error for each address that failed in `diag`; then sockets_rollback() is due.
+ */
+int sockets_prepare(struct sockets *sockets, const struct config *config, unsigned workers, struct diag *diag);
+/*
+ * The new configuration is in force.  Further sockets join their groups.  Groups that are no longer wanted take no new
+ * connections (the kernel drops their SYNs; clients try again) but workers still accept those under way:
+ * see sockets_retired_pending().
+ */
+void sockets_commit(struct sockets *sockets);
+void sockets_rollback(struct sockets *sockets);
+
+/* As at a commit that wants no address at all: for a graceful stop. */
+void sockets_retire_all(struct sockets *sockets);
+/* Are there groups whose sockets were retired and are still open? */
+bool sockets_have_retired(const struct sockets *sockets);
+/* Do connections wait for a worker in a retired group? */
+bool sockets_retired_pending(const struct sockets *sockets);
+/* The workers that accepted from retired groups were told to stop accepting. */
+void sockets_close_retired(struct sockets *sockets);
+
+/*
+ * Calls `each` for every socket of `config` that worker `index` of `workers` accepts from.
+ * is_next  `config` is prepared and not committed yet (in the next two functions too)
+ */
+void sockets_each(const struct sockets *sockets, const struct config *config, unsigned index, unsigned workers,
+    bool is_next, void (*each)(void *arg, unsigned listener_index, int fd), void *arg);
+/* -1: none. */
+int sockets_stats_fd(const struct sockets *sockets, bool is_next);
+int sockets_control_fd(const struct sockets *sockets, bool is_next);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * worker: one event loop that serves clients.
+ *
+ * Runs in: worker.  Everything about clients is front's; here is what the master wants: start,
+ * drain, stop, new logs.
+ */
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "child_priv.h"
+#include "weir/clock.h"
+#include "weir/front.h"
+#include "weir/log.h"
+
+struct worker {
+	struct child_job *job; /* borrowed */
+	struct front *front;   /* owned */
+	bool start, drain;     /* asked for, done after this turn of the loop */
+	bool draining, stop;
+};
+
+/* front may not be changed inside a callback of its own, and any event may be one: orders wait for
+ * the end of the turn. */
+static void
+worker_on_message(void *arg, struct message *message)
+{
+	struct worker *worker = arg;
+
+	switch (message->type) {
+	case MESSAGE_START:
+		worker->start = true;
+		return;
+	case MESSAGE_DRAIN:
+		worker->drain = true;
+		return;
+	case MESSAGE_STOP:
+		worker->stop = true;
+		return;
+	case MESSAGE_ACCESS_LOG:
+		if (message->fd == -1)
+			return;
+		front_set_access_log(worker->front, message->fd);
+		if (worker->job->access_fd > STDERR_FILENO)
+			close(worker->job->access_fd);
+		worker->job->access_fd = message->fd;
+		return;
+	default:
+		if (message->fd != -1)
+			close(message->fd);
+	}
+}
+
+/* The master could not make it listen, and has said so. */
+static bool
+is_listening(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
+}
+
+static void
+worker_listen(struct worker *worker)
+{
+	const struct config *config = worker->job->config;
+
+	for (size_t i = 0; i < worker->job->socket_count; i++) {
+		const struct child_socket *s = &worker->job->sockets[i];
+		const struct listener_config *listener = &config->listeners[s->listener];
+
+		if (!is_listening(s->fd))
+			continue;
+		if (front_listen(worker->front, listener, s->fd) == -1) {
+			log_error("listener %s: cannot accept clients", listener->name);
+			exit(EXIT_FAILURE);
+		}
+	}
+}
+
+/* The sockets close here, so that a port that is not configured any more is free as soon as the
+ * last worker drains. */
+static void
+worker_drain(struct worker *worker)
+{
+	worker->draining = true;
+	front_drain(worker->front, worker->job->config->global.limits.drain_ms);
+	for (size_t i = 0; i < worker->job->socket_count; i++)
+		close(worker->job->sockets[i].fd);
+	worker->job->socket_count = 0;
+}
+
+static void
+worker_obey(struct worker *worker)
+{
+	if (worker->start && !worker->draining)
+		worker_listen(worker);
+	worker->start = false;
+	if (worker->drain && !worker->draining)
+		worker_drain(worker);
+}
+
+int
+worker_run(void *arg)
+{
+	struct worker worker = { .job = arg };
+	struct event_base *base = child_start(worker.job);
+	struct event *channel;
+
+	worker.front = front_new(
+	    base, worker.job->config, worker.job->shm, worker.job->slot, worker.job->access_fd);
+	channel = child_hear(base, worker.job, worker_on_message, &worker);
+	child_tell(worker.job, MESSAGE_READY, NULL, 0);
+	while (!worker.stop && !(worker.draining && front_is_empty(worker.front))) {
+		if (event_base_loop(base, EVLOOP_ONCE) == -1) {
+			log_error("event loop");
+			return EXIT_FAILURE;
+		}
+		clock_update();
+		worker_obey(&worker);
+		front_turn(worker.front);
+	}
+	front_free(worker.front);
+	event_free(channel);
+	event_base_free(base);
+	return EXIT_SUCCESS;
+}
