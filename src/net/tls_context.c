@@ -133,13 +133,17 @@ find_policy(struct load *load, const struct listener_config *listener)
 	return seen;
 }
 
-/* The protocols as they stand on the wire: a length byte before each (RFC 7301 §3.1). */
+/*
+ * The protocols as they stand on the wire: a length byte before each (RFC 7301 §3.1).  Where weir
+ * itself does not speak what is inside TLS, a protocol that the listener does not name may still be
+ * the right one.
+ */
 static int
 find_alpn(struct load *load, const struct listener_config *listener, const struct tls_alpn **result)
 {
 	const struct tls_config *tls = &listener->tls;
 	unsigned char wire[WIRE_SIZE];
-	char name[2 * WIRE_SIZE + 1];
+	char name[2 * WIRE_SIZE + 2];
 	size_t len = 0;
 	struct tls_alpn *alpn;
 
@@ -157,12 +161,13 @@ find_alpn(struct load *load, const struct listener_config *listener, const struc
 		memcpy(wire + len, tls->alpn[i], n);
 		len += n;
 	}
-	name[0] = '\0';
+	snprintf(name, sizeof(name), "%c", listener->protocol == PROTOCOL_HTTPS ? '!' : '?');
 	for (size_t i = 0; i < len; i++)
-		snprintf(name + 2 * i, 3, "%02x", wire[i]);
-	alpn = namemap_find(&load->alpns, name, 2 * len);
+		snprintf(name + 1 + 2 * i, 3, "%02x", wire[i]);
+	alpn = namemap_find(&load->alpns, name, 1 + 2 * len);
 	if (!alpn) {
 		alpn = arena_alloc(load->config->arena, sizeof(*alpn) + len);
+		alpn->strict = listener->protocol == PROTOCOL_HTTPS;
 		alpn->len = len;
 		memcpy(alpn->wire, wire, len);
 		namemap_add(&load->alpns, arena_strdup(load->arena, name), alpn);
@@ -228,7 +233,6 @@ set_sessions(SSL_CTX *ssl, const struct job *job, const struct tls_cert *cert)
 	EVP_MD_CTX_free(hash);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	ok = ok && SSL_CTX_set_session_id_context(ssl, digest, len) == 1 &&
-	     SSL_CTX_set_num_tickets(ssl, 1) == 1 &&
 	     SSL_CTX_set_tlsext_ticket_keys(ssl, ticket_key, sizeof(ticket_key)) == 1;
 	return ok ? 0 : -1;
 }
@@ -264,8 +268,8 @@ make_ssl(const struct load *load, const struct job *job, const struct tls_cert *
 
 /* Whether a handshake can ever complete; tells why if not. */
 static bool
-check_keys(struct load *load, const struct job *job, const struct tls_cert *cert,
-    struct where where)
+check_keys(
+    struct load *load, const struct job *job, const struct tls_cert *cert, struct where where)
 {
 	char type[96];
 

@@ -191,7 +191,7 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsig
 		*out_len = own[0];
 		return SSL_TLSEXT_ERR_OK;
 	}
-	return SSL_TLSEXT_ERR_ALERT_FATAL; /* no_application_protocol, RFC 7301 §3.2 */
+	return alpn->strict ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
 }
 
 void

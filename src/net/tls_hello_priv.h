@@ -15,6 +15,7 @@ struct arena;
 struct tls_hello; /* the server names of one listener */
 
 struct tls_alpn {
+	bool strict; /* a client that offers none of them is refused (RFC 7301 §3.2) */
 	size_t len;
 	unsigned char wire[]; /* most wanted first, a length byte before each */
 };

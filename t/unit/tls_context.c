@@ -282,6 +282,27 @@ alpn_follows_the_listener(void **state)
 	setup_fini(&setup);
 }
 
+static void
+alpn_of_a_tcp_stream_is_the_clients_business(void **state)
+{
+	const char *protocols[] = { "http/1.1" };
+	struct setup setup;
+
+	(void)state;
+	setup_init(&setup, 2, "rsa");
+	for (size_t i = 0; i < 2; i++) {
+		setup.listeners[i].tls.alpn = protocols;
+		setup.listeners[i].tls.alpn_count = 1;
+	}
+	setup.listeners[0].protocol = PROTOCOL_TLS;
+	assert_int_equal(setup_load(&setup), 0);
+	expect_alpn(&setup, (struct client){ .alpn = "\x04mqtt" }, "");
+	expect_alpn(&setup, (struct client){ .alpn = "\x04mqtt\x08http/1.1" }, "http/1.1");
+	assert_ptr_not_equal(tls_context_ssl(setup.listeners[0].tls_context),
+	    tls_context_ssl(setup.listeners[1].tls_context));
+	setup_fini(&setup);
+}
+
 /* The first connection to one listener, a second with its session to another: does it go on? */
 static bool
 resumes(const struct listener_config *first, const struct listener_config *second, int version,
@@ -358,6 +379,7 @@ main(void)
 		cmocka_unit_test(names_choose_certificates),
 		cmocka_unit_test(listeners_share_contexts),
 		cmocka_unit_test(alpn_follows_the_listener),
+		cmocka_unit_test(alpn_of_a_tcp_stream_is_the_clients_business),
 		cmocka_unit_test(sessions_go_on_where_they_may),
 		cmocka_unit_test(contexts_outlive_the_unload_while_used),
 	};
