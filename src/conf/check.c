@@ -15,7 +15,10 @@ struct index {               /* named objects in order of their names, for 10,00
 	struct named *items; /* owned */
 	const char **names;  /* owned */
 	size_t count;
+	unsigned guesses; /* made already by index_nearest(), which goes through all names */
 };
+
+enum { GUESSES_MAX = 50 };
 
 static int
 compare_named(const void *left, const void *right)
@@ -33,6 +36,7 @@ index_init(struct index *index, void *items, size_t count, size_t size, size_t n
 	index->items = xcalloc(count, sizeof(*index->items));
 	index->names = NULL;
 	index->count = 0;
+	index->guesses = 0;
 	for (size_t i = 0; i < count; i++) {
 		char *item = (char *)items + i * size;
 		const char *name = *(const char **)(item + name_offset);
@@ -77,6 +81,8 @@ index_nearest(struct index *index, const char *name)
 {
 	const char *nearest;
 
+	if (index->guesses++ >= GUESSES_MAX)
+		return xstrdup("");
 	if (index->names == NULL) {
 		index->names = xcalloc(index->count, sizeof(*index->names));
 		for (size_t i = 0; i < index->count; i++)

@@ -116,7 +116,19 @@ struct load {
 	size_t broken_count;
 };
 
-extern const struct block conf_root;
+/* Rows of the tables. */
+/* clang-format off */
+#define OPTION(key, structure, field, of_kind, ...) \
+	{ .name = (key), .kind = &(of_kind), .offset = offsetof(struct structure, field), __VA_ARGS__ }
+#define LIST(key, structure, field, count_field, of_kind, ...) \
+	OPTION(key, structure, field, of_kind, .count_offset = offsetof(struct structure, count_field), __VA_ARGS__)
+/* A mapping whose options lie in the same structure as those around it. */
+#define INLINE_BLOCK(key, of_block, ...) { .name = (key), .kind = &kind_block, .block = &(of_block), __VA_ARGS__ }
+#define TABLE(table) .options = (table), .option_count = COUNT(table)
+#define WORDS(...) .words = (const struct word[]){ __VA_ARGS__, { NULL, 0 } }
+/* clang-format on */
+
+extern const struct block conf_root, conf_listener;
 extern const struct unserved conf_unserved[]; /* ends with .block NULL */
 
 /* kinds.c, kinds_net.c */

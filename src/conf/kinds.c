@@ -332,68 +332,109 @@ cookie_name_parse(struct arena *arena, const struct option *option, const char *
 	return text_parse(arena, option, text, at);
 }
 
-/* clang-format off */
 #define TEXT_SCHEMA "\"type\": \"string\", \"minLength\": 1"
 
 const struct kind kind_duration = {
-	.name = "a duration", .form = "a whole number with its unit, such as 500ms, 5s, 30m, 1h",
-	.number = duration_number, .width = 4, .print = duration_print,
+	.name = "a duration",
+	.form = "a whole number with its unit, such as 500ms, 5s, 30m, 1h",
+	.number = duration_number,
+	.width = 4,
+	.print = duration_print,
 	.schema = "\"type\": \"string\", \"pattern\": \"^[0-9]+(ms|s|m|h)$\"",
 };
 const struct kind kind_size = {
-	.name = "a size", .form = "a whole number of bytes, or with a unit, such as 16k, 8m",
-	.number = size_number, .width = 4, .print = size_print,
-	.schema = "\"anyOf\": [{\"type\": \"integer\"}, {\"type\": \"string\", \"pattern\": \"^[0-9]+[kmg]?$\"}]",
+	.name = "a size",
+	.form = "a whole number of bytes, or with a unit, such as 16k, 8m",
+	.number = size_number,
+	.width = 4,
+	.print = size_print,
+	.schema = "\"anyOf\": [{\"type\": \"integer\"}, {\"type\": \"string\", \"pattern\": "
+		  "\"^[0-9]+[kmg]?$\"}]",
 };
 const struct kind kind_count = {
-	.name = "a number", .form = "a whole number", .number = count_number, .width = 4, .print = count_print,
+	.name = "a number",
+	.form = "a whole number",
+	.number = count_number,
+	.width = 4,
+	.print = count_print,
 };
 const struct kind kind_auto_count = {
-	.name = "a number", .form = "auto, or a whole number", .number = count_number, .width = 4,
+	.name = "a number",
+	.form = "auto, or a whole number",
+	.number = count_number,
+	.width = 4,
 	.print = auto_count_print,
 };
 const struct kind kind_port = {
-	.name = "a port", .form = "a port", .number = count_number, .width = 2, .print = count_print,
+	.name = "a port",
+	.form = "a port",
+	.number = count_number,
+	.width = 2,
+	.print = count_print,
 };
 const struct kind kind_bool = {
-	.name = "a switch", .form = "on or off (also true, false, yes, no)", .parse = bool_parse, .print = bool_print,
+	.name = "a switch",
+	.form = "on or off (also true, false, yes, no)",
+	.parse = bool_parse,
+	.print = bool_print,
 	.schema = "\"enum\": [true, false, \"on\", \"off\", \"yes\", \"no\"]",
 };
 const struct kind kind_enum = { .name = "a word", .parse = enum_parse, .print = enum_print };
 const struct kind kind_flag = { .name = "a word", .parse = flag_parse, .print = flag_print };
 const struct kind kind_word = { .name = "a word", .parse = word_parse, .print = word_print };
 const struct kind kind_version = {
-	.name = "a version", .form = "1", .parse = version_parse, .print = version_print, .schema = "\"const\": 1",
+	.name = "a version",
+	.form = "1",
+	.parse = version_parse,
+	.print = version_print,
+	.schema = "\"const\": 1",
 };
 const struct kind kind_name = {
-	.name = "a name", .form = "a text without spaces, 512 bytes at most", .parse = name_parse, .print = text_print,
+	.name = "a name",
+	.form = "a text without spaces, 512 bytes at most",
+	.parse = name_parse,
+	.print = text_print,
 	.schema = "\"type\": [\"string\", \"number\"]",
 };
 const struct kind kind_text = {
-	.name = "a text", .form = "a text of 1024 bytes at most", .parse = text_parse, .print = text_print,
+	.name = "a text",
+	.form = "a text of 1024 bytes at most",
+	.parse = text_parse,
+	.print = text_print,
 	.schema = "\"type\": [\"string\", \"number\"]",
 };
 const struct kind kind_path = {
-	.name = "a path", .form = "an absolute path", .parse = path_parse, .print = text_print,
+	.name = "a path",
+	.form = "an absolute path",
+	.parse = path_parse,
+	.print = text_print,
 	.schema = "\"type\": \"string\", \"pattern\": \"^/\"",
 };
 const struct kind kind_path_or_word = {
-	.name = "a path", .form = "an absolute path", .parse = path_or_word_parse, .print = word_print,
+	.name = "a path",
+	.form = "an absolute path",
+	.parse = path_or_word_parse,
+	.print = word_print,
 	.schema = TEXT_SCHEMA,
 };
 const struct kind kind_url_path = {
-	.name = "a path", .form = "a path that starts with a slash, as in a request", .parse = url_path_parse,
-	.print = text_print, .schema = "\"type\": \"string\", \"pattern\": \"^/\"",
+	.name = "a path",
+	.form = "a path that starts with a slash, as in a request",
+	.parse = url_path_parse,
+	.print = text_print,
+	.schema = "\"type\": \"string\", \"pattern\": \"^/\"",
 };
 const struct kind kind_cookie_name = {
-	.name = "a cookie name", .form = "letters, digits and !#$%&'*+-.^_`|~, 128 bytes at most",
-	.parse = cookie_name_parse, .print = text_print, .schema = TEXT_SCHEMA,
+	.name = "a cookie name",
+	.form = "letters, digits and !#$%&'*+-.^_`|~, 128 bytes at most",
+	.parse = cookie_name_parse,
+	.print = text_print,
+	.schema = TEXT_SCHEMA,
 };
 const struct kind kind_block = { .shape = SHAPE_BLOCK, .name = "a mapping" };
 const struct kind kind_blocks = { .shape = SHAPE_BLOCKS, .name = "a list of mappings" };
 const struct kind kind_named = { .shape = SHAPE_NAMED, .name = "a mapping of names to mappings" };
 const struct kind kind_texts = { .shape = SHAPE_TEXTS, .name = "a mapping of names to texts" };
-/* clang-format on */
 
 unsigned
 conf_near(const char *name)

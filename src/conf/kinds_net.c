@@ -284,59 +284,95 @@ policy_parse(struct arena *arena, const struct option *option, const char *text,
 			       : "is not a policy";
 }
 
-/* clang-format off */
 #define TEXT_SCHEMA "\"type\": \"string\", \"minLength\": 1"
 
 const struct kind kind_address = {
-	.name = "an address", .form = "an IP address with its port, such as 192.0.2.1:80 or [2001:db8::1]:80",
-	.parse = server_address_parse, .print = address_print, .schema = TEXT_SCHEMA,
+	.name = "an address",
+	.form = "an IP address with its port, such as 192.0.2.1:80 or [2001:db8::1]:80",
+	.parse = server_address_parse,
+	.print = address_print,
+	.schema = TEXT_SCHEMA,
 };
 const struct kind kind_address_or_off = {
-	.name = "an address", .form = "off, or an IP address with its port, such as 127.0.0.1:9180",
-	.parse = address_or_off_parse, .print = address_or_off_print,
+	.name = "an address",
+	.form = "off, or an IP address with its port, such as 127.0.0.1:9180",
+	.parse = address_or_off_parse,
+	.print = address_or_off_print,
 	.schema = "\"anyOf\": [{\"const\": false}, {\"type\": \"string\", \"minLength\": 1}]",
 };
 static const struct kind kind_listen_item = {
-	.name = "an address", .form = "IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both)",
-	.parse = listen_parse, .print = address_print, .schema = TEXT_SCHEMA,
+	.name = "an address",
+	.form = "IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both)",
+	.parse = listen_parse,
+	.print = address_print,
+	.schema = TEXT_SCHEMA,
 };
 const struct kind kind_listen = {
-	.shape = SHAPE_LIST, .name = "a list of addresses", .item = &kind_listen_item,
+	.shape = SHAPE_LIST,
+	.name = "a list of addresses",
+	.item = &kind_listen_item,
 	.item_size = sizeof(struct addr),
 };
 static const struct kind kind_network_item = {
-	.name = "a network", .form = "networks or addresses, such as 203.0.113.0/24 or 2001:db8::/32",
-	.parse = network_item_parse, .print = network_item_print, .schema = TEXT_SCHEMA,
+	.name = "a network",
+	.form = "networks or addresses, such as 203.0.113.0/24 or 2001:db8::/32",
+	.parse = network_item_parse,
+	.print = network_item_print,
+	.schema = TEXT_SCHEMA,
 };
 const struct kind kind_networks = {
-	.shape = SHAPE_LIST, .name = "a list of networks", .item = &kind_network_item,
+	.shape = SHAPE_LIST,
+	.name = "a list of networks",
+	.item = &kind_network_item,
 	.item_size = sizeof(struct network),
 };
 static const struct kind kind_status_item = {
-	.name = "a status", .form = "statuses from 100 to 599, such as 2xx, 301 or 200-204", .parse = status_item_parse,
-	.schema = "\"anyOf\": [{\"type\": \"integer\", \"minimum\": 100, \"maximum\": 599}, "
+	.name = "a status",
+	.form = "statuses from 100 to 599, such as 2xx, 301 or 200-204",
+	.parse = status_item_parse,
+	.schema =
+	    "\"anyOf\": [{\"type\": \"integer\", \"minimum\": 100, \"maximum\": 599}, "
 	    "{\"type\": \"string\", \"pattern\": \"^[1-5](xx|[0-9][0-9](-[1-5][0-9][0-9])?)$\"}]",
 };
 const struct kind kind_status = {
-	.shape = SHAPE_LIST, .name = "a list of statuses", .item = &kind_status_item, .print = status_print,
+	.shape = SHAPE_LIST,
+	.name = "a list of statuses",
+	.item = &kind_status_item,
+	.print = status_print,
 };
-static const struct kind kind_alpn_item = { .name = "a protocol", .parse = alpn_item_parse, .print = text_print };
+static const struct kind kind_alpn_item = {
+	.name = "a protocol", .parse = alpn_item_parse, .print = text_print
+};
 const struct kind kind_alpn = {
-	.shape = SHAPE_LIST, .name = "a list of protocols", .item = &kind_alpn_item, .item_size = sizeof(char *),
+	.shape = SHAPE_LIST,
+	.name = "a list of protocols",
+	.item = &kind_alpn_item,
+	.item_size = sizeof(char *),
 };
 const struct kind kind_host_name = {
-	.name = "a host name", .form = "a host name such as www.example.com, or *.example.com for one more label",
-	.parse = host_name_parse, .print = text_print, .schema = TEXT_SCHEMA,
+	.name = "a host name",
+	.form = "a host name such as www.example.com, or *.example.com for one more label",
+	.parse = host_name_parse,
+	.print = text_print,
+	.schema = TEXT_SCHEMA,
 };
 const struct kind kind_host_field = {
-	.name = "a host", .form = "a host name or an address, with or without a port", .parse = host_field_parse,
-	.print = text_print, .schema = TEXT_SCHEMA,
+	.name = "a host",
+	.form = "a host name or an address, with or without a port",
+	.parse = host_field_parse,
+	.print = text_print,
+	.schema = TEXT_SCHEMA,
 };
 const struct kind kind_certificate = {
-	.name = "a certificate ID", .form = "1 to 128 letters, digits and _.-, not starting with a dot",
-	.parse = certificate_parse, .print = text_print, .schema = "\"type\": [\"string\", \"number\"]",
+	.name = "a certificate ID",
+	.form = "1 to 128 letters, digits and _.-, not starting with a dot",
+	.parse = certificate_parse,
+	.print = text_print,
+	.schema = "\"type\": [\"string\", \"number\"]",
 };
 const struct kind kind_policy = {
-	.name = "a TLS policy", .names = tls_policy_names, .parse = policy_parse, .print = text_print,
+	.name = "a TLS policy",
+	.names = tls_policy_names,
+	.parse = policy_parse,
+	.print = text_print,
 };
-/* clang-format on */
