@@ -87,6 +87,9 @@ control_drain(struct control *control)
 	control->draining = true;
 	health_stop(control->health);
 	control->health = NULL;
+	endpoint_drain(control->endpoint);
+	if (control->commands != NULL)
+		commands_drain(control->commands);
 }
 
 static void
@@ -118,7 +121,7 @@ control_is_done(const struct control *control)
 {
 	if (control->stop)
 		return true;
-	return control->draining &&
+	return control->draining && !endpoint_busy(control->endpoint) &&
 	       (control->commands == NULL || !commands_busy(control->commands));
 }
 
