@@ -451,8 +451,8 @@ sub descendants {
 sub end_all {
     my ($self) = @_;
     return if $$ != $owner || $self->{ended}++;
+    my $failed = $? || !Test::More->builder->is_passing;
     local ($?, $@, $!);
-    my $failed = !Test::More->builder->is_passing;
     $_->finish for grep { defined } @{ $self->{daemons} };
     my @rest = (keys %{ $self->{processes} }, descendants(keys %{ $self->{processes} }), descendants($$));
     kill 'KILL', @rest if @rest;

@@ -56,13 +56,14 @@ sub configure {
     return $self;
 }
 
-# What the test must know of the configuration, read from its text.
+# What the test must know of the configuration, read from its text.  What a broken one does not say stays as it runs.
 sub read_config {
     my ($self) = @_;
     my $text = $self->{test}->read($self->{config_file});
-    ($self->{pid_file}) = $text =~ /^\s*pid_file:\s*"?([^\s"]+)/m;
-    ($self->{control_socket}) = $text =~ /control:\s*\{?\s*socket:\s*"?([^\s"}]+)/;
-    ($self->{stats_port}) = $text =~ /stats:\s*\{?\s*listen:\s*"?[^\s"}]*?:(\d+)"?/;
+    $self->{pid_file} = $1 if $text =~ /^\s*pid_file:\s*"?([^\s"]+)/m;
+    $self->{control_socket} = $1 if $text =~ /control:\s*\{?\s*socket:\s*"?([^\s"}]+)/;
+    $self->{stats_port} = $1 if $text =~ /stats:\s*\{?\s*listen:\s*"?[^\s"}]*?:(\d+)"?/;
+    $self->{stats_port} = undef if $text =~ /stats:\s*\{?\s*listen:\s*"?off\b/;
     $self->{listen} = [ map { /"([^"\s]+:\d+)"/g } $text =~ /^\s*-?.*\blisten:\s*\[([^\n]*?:\d+"?)\]/mg ];
     return;
 }
