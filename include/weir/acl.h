@@ -15,7 +15,10 @@
 struct acl;
 struct arena;
 
-/* From `arena`; never NULL.  IPv4-mapped IPv6 addresses match IPv4 networks. */
+/*
+ * From `arena`; never NULL.  IPv4-mapped IPv6 addresses match IPv4 networks, and those only: "::/0" allows (or denies) no
+ * IPv4 client.
+ */
 struct acl *acl_compile(struct arena *arena, const struct network *networks, size_t count);
 bool acl_is_empty(const struct acl *acl);
 bool acl_contains(const struct acl *acl, const struct addr *addr);

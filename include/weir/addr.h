@@ -49,6 +49,7 @@ struct in6_addr addr_ip6(const struct addr *addr);
 int network_parse(struct network *network, const char *text);
 /* Returns `text`; IPv4 networks are written as such. */
 const char *network_print(const struct network *network, char text[static ADDR_TEXT_SIZE]);
+/* An IPv6 network contains no IPv4 address: "::/0" is all of IPv6 and nothing else. */
 bool network_contains(const struct network *network, const struct in6_addr *ip);
 
 #endif

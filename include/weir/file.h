@@ -19,9 +19,10 @@ char *file_read(const char *path, size_t max, size_t *len);
 
 /*
  * Replace `path` by `len` bytes: temporary file in the same directory, fsync, rename, fsync of the directory.
- * A file that holds these bytes already is left alone.
+ * A file that holds these bytes already is left alone.  A symbolic link is replaced itself,
+ * not what it names: root may write to directories that others own.
  * changed  set to whether something was written; may be NULL.
- * Returns 0, or -1 with errno set and nothing changed.
+ * Returns 0, or -1 with errno set and nothing changed (EINVAL: a pipe or device; EISDIR: a directory).
  */
 int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, bool *changed);
 

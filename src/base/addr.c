@@ -115,7 +115,8 @@ addr_print(const struct addr *addr, char text[static ADDR_TEXT_SIZE])
 	char ip[ADDR_TEXT_SIZE];
 
 	addr_print_ip(addr, ip);
-	snprintf(text, ADDR_TEXT_SIZE, strchr(ip, ':') ? "[%.45s]:%u" : "%.45s:%u", ip, addr_port(addr));
+	snprintf(
+	    text, ADDR_TEXT_SIZE, strchr(ip, ':') ? "[%.45s]:%u" : "%.45s:%u", ip, addr_port(addr));
 	return text;
 }
 
@@ -218,6 +219,8 @@ network_contains(const struct network *network, const struct in6_addr *ip)
 {
 	struct in6_addr masked = *ip;
 
+	if (network->bits < 96 && IN6_IS_ADDR_V4MAPPED(ip))
+		return false;
 	clear_host_bits(&masked, network->bits);
 	return memcmp(&masked, &network->base, sizeof(masked)) == 0;
 }

@@ -105,6 +105,15 @@ arena_free(struct arena *arena)
 	free(arena);
 }
 
+static struct chunk *
+chunk_new(size_t size)
+{
+	struct chunk *c = xcalloc(1, sizeof(*c) + size);
+
+	c->size = size;
+	return c;
+}
+
 void *
 arena_alloc(struct arena *arena, size_t size)
 {
@@ -113,18 +122,24 @@ arena_alloc(struct arena *arena, size_t size)
 	if (size > SIZE_MAX / 2)
 		out_of_memory();
 	size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
-	if (c == NULL || c->size - arena->filled < size) {
-		size_t chunk_size = size > ARENA_CHUNK ? size : ARENA_CHUNK;
-
-		c = xcalloc(1, sizeof(*c) + chunk_size);
-		c->size = chunk_size;
-		c->next = arena->chunks;
-		arena->chunks = c;
-		arena->filled = 0;
-	}
-	arena->filled += size;
 	arena->used += size;
-	return c->data + arena->filled - size;
+	if (c != NULL && size <= c->size - arena->filled) {
+		arena->filled += size;
+		return c->data + arena->filled - size;
+	}
+	if (c != NULL && size > ARENA_CHUNK / 4) {
+		/* A chunk of its own behind the first one, which small pieces go on filling. */
+		struct chunk *own = chunk_new(size);
+
+		own->next = c->next;
+		c->next = own;
+		return own->data;
+	}
+	c = chunk_new(size > ARENA_CHUNK ? size : ARENA_CHUNK);
+	c->next = arena->chunks;
+	arena->chunks = c;
+	arena->filled = size;
+	return c->data;
 }
 
 void *
@@ -148,8 +163,11 @@ arena_grow(struct arena *arena, const void *old, size_t old_size, size_t new_siz
 char *
 arena_strndup(struct arena *arena, const char *text, size_t len)
 {
-	char *p = arena_alloc(arena, len + 1);
+	char *p;
 
+	if (len == SIZE_MAX)
+		out_of_memory();
+	p = arena_alloc(arena, len + 1);
 	if (len > 0)
 		memcpy(p, text, len);
 	return p;

@@ -12,7 +12,7 @@ struct finding {
 	size_t file_rank; /* order in which the files were first mentioned */
 	size_t rank;      /* order of coming, for a stable sort */
 	enum diag_level level;
-	char *text; /* owned */
+	char *text; /* owned; as it was given */
 };
 
 struct diag {
@@ -44,6 +44,13 @@ diag_free(struct diag *diag)
 	free(diag);
 }
 
+/* U+0080 to U+009F, which terminals take for commands too, in UTF-8: C2 80 to C2 9F. */
+static bool
+is_c1_control(const unsigned char *p)
+{
+	return p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+}
+
 /* Control characters could forge lines or talk to the terminal: they become \xNN. */
 static char *
 escape(const char *text)
@@ -53,7 +60,7 @@ escape(const char *text)
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (c < 0x20 || c == 0x7f)
+		if (c < 0x20 || c == 0x7f || is_c1_control((const unsigned char *)text))
 			p += sprintf(p, "\\x%02x", c);
 		else
 			*p++ = (char)c;
@@ -62,7 +69,10 @@ escape(const char *text)
 	return out;
 }
 
-/* The findings may outlive the tree whose places they name (a load that failed), so the diag has its own file names. */
+/*
+ * The findings may outlive the tree whose places they name (a load that failed), so the diag has
+ * its own file names.
+ */
 static size_t
 file_rank(struct diag *diag, const char *file)
 {
@@ -76,11 +86,10 @@ file_rank(struct diag *diag, const char *file)
 	return diag->file_count++;
 }
 
-static void
+__attribute__((format(printf, 4, 0))) static void
 add(struct diag *diag, enum diag_level level, struct where where, const char *format, va_list args)
 {
 	struct finding *f;
-	char *raw = xvprintf(format, args);
 
 	if (diag->count == diag->size) {
 		diag->size = diag->size ? diag->size * 2 : 16;
@@ -89,7 +98,8 @@ add(struct diag *diag, enum diag_level level, struct where where, const char *fo
 	if (level == DIAG_WARNING && diag->strict)
 		level = DIAG_ERROR;
 	f = &diag->items[diag->count];
-	*f = (struct finding){ .where = where, .level = level, .rank = diag->count, .text = escape(raw) };
+	*f = (struct finding){ .where = where, .level = level, .rank = diag->count };
+	f->text = xvprintf(format, args);
 	f->file_rank = file_rank(diag, where.file);
 	if (where.file != NULL)
 		f->where.file = diag->files[f->file_rank];
@@ -98,7 +108,6 @@ add(struct diag *diag, enum diag_level level, struct where where, const char *fo
 		diag->errors++;
 	else
 		diag->warnings++;
-	free(raw);
 }
 
 void
@@ -162,6 +171,25 @@ compare(const void *left, const void *right)
 	return 0;
 }
 
+static bool
+same_place(const struct finding *a, const struct finding *b)
+{
+	return a->file_rank == b->file_rank && a->where.line == b->where.line &&
+	       a->where.column == b->where.column;
+}
+
+/* Was the same said before?  Findings of one place stand together. */
+static bool
+is_repeated(const struct finding **sorted, size_t i)
+{
+	const struct finding *f = sorted[i];
+
+	for (; i > 0 && same_place(sorted[i - 1], f); i--)
+		if (sorted[i - 1]->level == f->level && strcmp(sorted[i - 1]->text, f->text) == 0)
+			return true;
+	return false;
+}
+
 static char *
 format_line(const struct finding *f, const char *program)
 {
@@ -171,7 +199,8 @@ format_line(const struct finding *f, const char *program)
 		return xprintf("%s: %s: %s", program, word, f->text);
 	if (f->where.line == 0)
 		return xprintf("%s: %s: %s", f->where.file, word, f->text);
-	return xprintf("%s:%u:%u: %s: %s", f->where.file, f->where.line, f->where.column, word, f->text);
+	return xprintf(
+	    "%s:%u:%u: %s: %s", f->where.file, f->where.line, f->where.column, word, f->text);
 }
 
 void
@@ -179,21 +208,22 @@ diag_each(const struct diag *diag, void (*each)(void *arg, enum diag_level level
     const char *program, void *arg)
 {
 	const struct finding **sorted = xcalloc(diag->count, sizeof(const struct finding *));
-	char *before = NULL;
 
 	for (size_t i = 0; i < diag->count; i++)
 		sorted[i] = &diag->items[i];
 	if (diag->count > 0)
 		qsort(sorted, diag->count, sizeof(*sorted), compare);
 	for (size_t i = 0; i < diag->count; i++) {
-		char *line = format_line(sorted[i], program);
+		char *line, *escaped;
 
-		if (before == NULL || strcmp(before, line) != 0)
-			each(arg, sorted[i]->level, line);
-		free(before);
-		before = line;
+		if (is_repeated(sorted, i))
+			continue;
+		line = format_line(sorted[i], program);
+		escaped = escape(line); /* file names come from outside as well */
+		each(arg, sorted[i]->level, escaped);
+		free(escaped);
+		free(line);
 	}
-	free(before);
 	free(sorted);
 }
 

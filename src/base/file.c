@@ -102,17 +102,29 @@ sync_directory(const char *path)
 	free(copy);
 }
 
-int
-file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, bool *changed)
+/*
+ * A pipe or device is no file to replace: reading it could block, and the rename would put a file
+ * in its place (think of /dev/null and root).
+ */
+static int
+check_target(const char *path)
 {
-	char *temporary;
+	struct stat st;
+
+	if (stat(path, &st) == -1)
+		return errno == ENOENT ? 0 : -1;
+	if (S_ISREG(st.st_mode))
+		return 0;
+	errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+	return -1;
+}
+
+static int
+replace(const char *path, const void *data, size_t len, mode_t mode)
+{
+	char *temporary = xprintf("%s.XXXXXX", path);
 	int fd, saved;
 
-	if (changed != NULL)
-		*changed = false;
-	if (holds_already(path, data, len))
-		return 0;
-	temporary = xprintf("%s.XXXXXX", path);
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd == -1)
 		goto fail;
@@ -123,8 +135,6 @@ file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, b
 	close(fd);
 	free(temporary);
 	sync_directory(path);
-	if (changed != NULL)
-		*changed = true;
 	return 0;
 
 fail:
@@ -139,23 +149,44 @@ fail:
 }
 
 int
+file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, bool *changed)
+{
+	if (changed != NULL)
+		*changed = false;
+	if (check_target(path) == -1)
+		return -1;
+	if (holds_already(path, data, len))
+		return 0;
+	if (replace(path, data, len, mode) == -1)
+		return -1;
+	if (changed != NULL)
+		*changed = true;
+	return 0;
+}
+
+int
 file_make_dirs(const char *path, mode_t mode)
 {
 	char *copy = xstrdup(path);
-	int result = 0;
+	size_t len = strlen(path);
+	int result = 0, saved = 0;
+	struct stat st;
 
-	for (char *p = copy + 1; result == 0; p++) {
-		char c = *p;
-
-		if (c != '/' && c != '\0')
+	for (size_t i = 1; i < len && result == 0; i++) {
+		if (copy[i] != '/')
 			continue;
-		*p = '\0';
+		copy[i] = '\0';
 		if (mkdir(copy, mode) == -1 && errno != EEXIST)
 			result = -1;
-		*p = c;
-		if (c == '\0')
-			break;
+		saved = errno;
+		copy[i] = '/';
 	}
 	free(copy);
-	return result;
+	errno = saved;
+	if (result == -1 || mkdir(path, mode) == 0)
+		return result;
+	if (errno != EEXIST || stat(path, &st) == -1)
+		return -1;
+	errno = ENOTDIR;
+	return S_ISDIR(st.st_mode) ? 0 : -1;
 }

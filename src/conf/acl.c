@@ -39,8 +39,8 @@ compare_ranges(const void *left, const void *right)
 }
 
 /*
- * Adds the ranges of one network, two at most.  An IPv6 network that has the mapped addresses within it ("::/0") does not
- * mean IPv4 clients: who allows all of IPv6 has not allowed IPv4.
+ * Adds the ranges of one network, two at most.  An IPv6 network that has the mapped addresses
+ * within it ("::/0") does not mean IPv4 clients: who allows all of IPv6 has not allowed IPv4.
  */
 static void
 add_network(struct acl *acl, const struct network *network)
