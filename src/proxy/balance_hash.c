@@ -1,9 +1,10 @@
 /*
  * balance_hash: source_hash and tuple_hash by rendezvous hashing.
  *
- * The client's hash and the hash of each server's name give a score; the highest one wins.  Only names count, not the
- * order or number of servers, so all workers and all machines with the same servers choose alike, and a server that goes
- * away moves nobody but its own clients, who spread evenly over the others.
+ * The client's hash and the hash of each server's name give a score; the highest one wins.  Only
+ * names count, not the order or number of servers, so all workers and all machines with the same
+ * servers choose alike, and a server that goes away moves nobody but its own clients, who spread
+ * evenly over the others.
  */
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -13,7 +14,10 @@
 #include "balance_priv.h"
 #include "weir/arena.h"
 
-/* Both hashes are well mixed already; this makes their combination so (a finaliser of two multiplications). */
+/*
+ * Both hashes are well mixed already; this makes their combination so (a finaliser of two
+ * multiplications).
+ */
 static inline uint64_t
 score_of(uint64_t client, uint64_t server)
 {
@@ -34,7 +38,7 @@ balance_hash_pick(struct pool *pool, const struct balance_request *request, uint
 		uint64_t score = score_of(hash, pool->name_hashes[i]);
 		struct server *server = &pool->servers[i];
 
-		/* Few come past this line (about ln n), so few entities in shared memory are read. */
+		/* Few come past this line (about ln n), so few entities are read. */
 		if (best != NULL && score <= best_score)
 			continue;
 		if (balance_weight(server) == 0 || balance_was_tried(request, server))

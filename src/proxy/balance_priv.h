@@ -1,8 +1,8 @@
 /*
  * balance_priv: what the balancing methods share with balance.c and with nobody else.
  *
- * A method keeps its own state in the pool (made by start, freed by stop) and chooses in pick; counting what was chosen
- * is balance.c's.
+ * A method keeps its own state in the pool (made by start, freed by stop) and chooses in pick;
+ * counting what was chosen is balance.c's.
  */
 #ifndef WEIR_BALANCE_PRIV_H
 #define WEIR_BALANCE_PRIV_H
@@ -15,7 +15,8 @@ struct balance_algorithm {
 	struct server *(*pick)(struct pool *pool, const struct balance_request *request);
 };
 
-extern const struct balance_algorithm balance_wrr, balance_wlc, balance_source_hash, balance_tuple_hash;
+extern const struct balance_algorithm balance_wrr, balance_wlc, balance_source_hash,
+    balance_tuple_hash;
 
 /* Called by pools_new() once the servers are there, and by pools_free(). */
 void balance_start(struct pool *pool);

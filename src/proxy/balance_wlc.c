@@ -1,9 +1,10 @@
 /*
  * balance_wlc: weighted least connections.
  *
- * Chosen is the server with the fewest requests in progress for its weight, those of all workers counted.  Among equals
- * (all idle, most often) turns are taken in proportion to the weights.  Of a pool with many servers a pick looks at a
- * part only, the next one at the next part: the best of 128 is nearly the best of all, and the cost stays bounded.
+ * Chosen is the server with the fewest requests in progress for its weight, those of all workers
+ * counted.  Among equals (all idle, most often) turns are taken in proportion to the weights.  Of a
+ * pool with many servers a pick looks at a part only, the next one at the next part: the best of
+ * 128 is nearly the best of all, and the cost stays bounded.
  */
 #include <stdlib.h>
 
@@ -42,7 +43,8 @@ slots_read(struct slots *slots, const struct shm *shm)
 	shm_live_slots(shm, words);
 	for (unsigned word = 0; word < SHM_SLOTS / 64; word++)
 		for (uint64_t bits = words[word]; bits != 0; bits &= bits - 1)
-			slots->slot[slots->count++] = (uint8_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+			slots->slot[slots->count++] =
+			    (uint8_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
 }
 
 static uint64_t
@@ -51,7 +53,8 @@ count_active(const struct server *server, const struct slots *slots)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < slots->count; i++)
-		sum += tally_get(shm_tally(server->pool->shm, slots->slot[i], server->conf->id), TALLY_ACTIVE);
+		sum += tally_get(
+		    shm_tally(server->pool->shm, slots->slot[i], server->conf->id), TALLY_ACTIVE);
 	return sum < UINT32_MAX ? sum : UINT32_MAX; /* so that products with a weight fit */
 }
 

@@ -1,12 +1,14 @@
 /*
  * balance_wrr: smooth weighted round robin.
  *
- * Each server is due at regular times, one round divided by its weight apart, the first half a step after it joins; the
- * one due earliest is chosen.  In each round every server is chosen exactly as often as its weight says, and its turns lie
- * evenly among those of the others.  The due times stand in a heap, so that a pick costs O(log n).
+ * Each server is due at regular times, one round divided by its weight apart, the first half a step
+ * after it joins; the one due earliest is chosen.  In each round every server is chosen exactly as
+ * often as its weight says, and its turns lie evenly among those of the others.  The due times
+ * stand in a heap, so that a pick costs O(log n).
  *
- * The heap holds the servers that were usable when the schedule was made.  It is made anew, keeping due times, when the
- * pool's change counter has moved, and at least once a second in case somebody wrote a state without counting.
+ * The heap holds the servers that were usable when the schedule was made.  It is made anew, keeping
+ * due times, when the pool's change counter has moved, and at least once a second in case somebody
+ * wrote a state without counting.
  */
 #include <stdlib.h>
 
@@ -17,14 +19,14 @@
 enum { WRR_RECHECK_MS = 1000, WRR_AHEAD_MAX = 4096 };
 
 /*
- * Length of a round in units of due time.  What rounding takes from a step adds up to a turn out of place only after
- * 2^40 / 512 turns of one server.  Due times wrap: compare differences.
+ * Length of a round in units of due time.  What rounding takes from a step adds up to a turn out of
+ * place only after 2^40 / 512 turns of one server.  Due times wrap: compare differences.
  */
 static const uint64_t wrr_round = UINT64_C(1) << 40;
 
 struct wrr_entry {
 	uint64_t due;
-	uint32_t index; /* of the server in its pool; the lower one goes first when due times are equal */
+	uint32_t index; /* of the server in its pool; breaks ties */
 };
 
 struct wrr_share {
@@ -118,7 +120,10 @@ static void
 wrr_refresh(struct pool *pool)
 {
 	struct wrr *wrr = pool->wrr;
-	/* Pairs with the release in shm_touch_pool(): the states read below are at least as new as the count. */
+	/*
+	 * Pairs with the release in shm_touch_pool(): the states read below are at least as new as
+	 * the count.
+	 */
 	uint32_t changes = atomic_load_explicit(&pool->entity->changes, memory_order_acquire);
 
 	if (changes == wrr->changes && now_ms - wrr->checked_ms < WRR_RECHECK_MS)
@@ -191,7 +196,10 @@ round_turns(const struct pool *pool)
 	return divisor > 0 ? sum / divisor : 0;
 }
 
-/* Goes to this worker's own place in the round; if all began at its start, each would choose the same servers first. */
+/*
+ * Goes to this worker's own place in the round; if all began at its start, each would choose the
+ * same servers first.
+ */
 static void
 wrr_go_ahead(struct pool *pool)
 {

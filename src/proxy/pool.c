@@ -12,7 +12,8 @@
 
 enum { COOKIE_BYTES = 16 };
 
-_Static_assert(sizeof(((struct server_config *)NULL)->cookie) == 2 * COOKIE_BYTES + 1, "cookie is hex");
+_Static_assert(
+    sizeof(((struct server_config *)NULL)->cookie) == 2 * COOKIE_BYTES + 1, "cookie is hex");
 
 static size_t
 cookie_hash(const char *value, size_t len)
@@ -51,7 +52,8 @@ pool_index_servers(struct pool *pool)
 	pool->by_cookie = xcalloc(size, sizeof(struct server *));
 	for (size_t i = 0; i < pool->conf->server_count; i++)
 		index_add(pool->by_cookie, pool->index_mask,
-		    cookie_hash(pool->conf->servers[i].cookie, 2 * COOKIE_BYTES), &pool->servers[i]);
+		    cookie_hash(pool->conf->servers[i].cookie, 2 * COOKIE_BYTES),
+		    &pool->servers[i]);
 }
 
 static void
@@ -102,7 +104,8 @@ pools_free(struct pool *pools, const struct config *config)
 }
 
 static void
-server_name_cookie(struct server_config *server, const char *pool_name, const uint8_t *secret, size_t secret_len)
+server_name_cookie(
+    struct server_config *server, const char *pool_name, const uint8_t *secret, size_t secret_len)
 {
 	size_t pool_size = strlen(pool_name) + 1, name_len = strlen(server->name);
 	unsigned char digest[EVP_MAX_MD_SIZE], *text = xmalloc(pool_size + name_len);
@@ -110,7 +113,8 @@ server_name_cookie(struct server_config *server, const char *pool_name, const ui
 
 	memcpy(text, pool_name, pool_size);
 	memcpy(text + pool_size, server->name, name_len);
-	done = HMAC(EVP_sha256(), secret, (int)secret_len, text, pool_size + name_len, digest, NULL);
+	done =
+	    HMAC(EVP_sha256(), secret, (int)secret_len, text, pool_size + name_len, digest, NULL);
 	assert(done != NULL); /* fails only for want of memory */
 	for (size_t i = 0; i < COOKIE_BYTES; i++) {
 		server->cookie[2 * i] = "0123456789abcdef"[digest[i] >> 4];
@@ -126,7 +130,8 @@ pool_name_cookies(struct config *config, const uint8_t *secret, size_t secret_le
 	assert(secret_len <= INT32_MAX);
 	for (size_t i = 0; i < config->pool_count; i++)
 		for (size_t j = 0; j < config->pools[i].server_count; j++)
-			server_name_cookie(&config->pools[i].servers[j], config->pools[i].name, secret, secret_len);
+			server_name_cookie(&config->pools[i].servers[j], config->pools[i].name,
+			    secret, secret_len);
 }
 
 struct server *
@@ -136,7 +141,8 @@ pool_find_cookie(const struct pool *pool, const char *value, size_t len)
 
 	if (pool->by_cookie == NULL || len != 2 * COOKIE_BYTES)
 		return NULL;
-	for (size_t i = cookie_hash(value, len); (server = pool->by_cookie[i & pool->index_mask]) != NULL; i++)
+	for (size_t i = cookie_hash(value, len);
+	     (server = pool->by_cookie[i & pool->index_mask]) != NULL; i++)
 		if (memcmp(server->conf->cookie, value, len) == 0)
 			return server;
 	return NULL;
@@ -147,7 +153,8 @@ pool_find_entity(const struct pool *pool, uint32_t id)
 {
 	struct server *server;
 
-	for (size_t i = entity_hash(id); (server = pool->by_entity[i & pool->index_mask]) != NULL; i++)
+	for (size_t i = entity_hash(id); (server = pool->by_entity[i & pool->index_mask]) != NULL;
+	     i++)
 		if (server->conf->id == id)
 			return server;
 	return NULL;

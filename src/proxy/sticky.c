@@ -29,7 +29,7 @@ static uint64_t
 source_key(const struct pool *pool, const struct addr *client)
 {
 	struct {
-		struct in6_addr ip; /* IPv4 in its mapped form: a client is the same on an IPv4 and a dual-stack socket */
+		struct in6_addr ip; /* the same on an IPv4 and on a dual-stack socket */
 		uint32_t pool_id;
 	} key = { addr_ip6(client), pool->conf->id };
 
@@ -63,14 +63,20 @@ take_pair(struct slice *rest)
 	return pair;
 }
 
-/* cookie-octet of RFC 6265 section 4.1.1: no control characters, space, DQUOTE, comma, semicolon, backslash. */
+/*
+ * cookie-octet of RFC 6265 section 4.1.1: no control characters, space, DQUOTE, comma, semicolon,
+ * backslash.
+ */
 static bool
 is_cookie_octet(unsigned char c)
 {
 	return c > 0x20 && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\';
 }
 
-/* cookie-value = *cookie-octet / DQUOTE *cookie-octet DQUOTE.  Without quotes; empty if it is anything else. */
+/*
+ * cookie-value = *cookie-octet / DQUOTE *cookie-octet DQUOTE.  Without quotes; empty if it is
+ * anything else.
+ */
 static struct slice
 unquote_value(struct slice value)
 {
@@ -97,7 +103,10 @@ is_named(struct slice pair, struct slice name, struct slice *value)
 	return slice_equal(slice_trim((struct slice){ pair.ptr, name_len }), name);
 }
 
-/* What of `field` goes with `pair`: one separator, unless nothing else is left; `is_first`: no other cookie before it. */
+/*
+ * What of `field` goes with `pair`: one separator, unless nothing else is left; `is_first`: no
+ * other cookie before it.
+ */
 static struct slice
 cut_of(struct slice field, struct slice pair, bool is_first)
 {

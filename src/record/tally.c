@@ -12,9 +12,11 @@ enum {
 /* clang-format off */
 const struct tally_info tally_table[TALLY_FIELDS] = {
 	[TALLY_ACTIVE] = { "active",
-	    "Connections open (listener); requests or TCP sessions in progress (pool, server).", ALL, true },
+	    "Connections open (listener); requests or TCP sessions in progress (pool, server).",
+	    ALL, true },
 	[TALLY_CONNECTIONS] = { "connections",
-	    "Connections accepted from clients (listener) or opened to the server.", LISTENER | SERVER, false },
+	    "Connections accepted from clients (listener) or opened to the server.",
+	    LISTENER | SERVER, false },
 	[TALLY_REQUESTS] = { "requests",
 	    "HTTP requests whose head was read, or TCP sessions.", ALL, false },
 	[TALLY_BYTES_IN] = { "bytes_in",
@@ -40,15 +42,18 @@ const struct tally_info tally_table[TALLY_FIELDS] = {
 	[TALLY_TLS_FAILURES] = { "tls_failures",
 	    "TLS handshakes with clients that failed.", LISTENER, false },
 	[TALLY_CONNECT_ERRORS] = { "connect_errors",
-	    "Attempts to connect to the server that were refused, timed out or failed otherwise.", SERVER, false },
+	    "Attempts to connect to the server that were refused, timed out or failed otherwise.",
+	    SERVER, false },
 	[TALLY_RESPONSE_ERRORS] = { "response_errors",
 	    "Responses of the server that were malformed, cut short or late.", SERVER, false },
 	[TALLY_RETRIES] = { "retries",
 	    "Attempts after the first one for the same request or session.", POOL, false },
 	[TALLY_NO_SERVER] = { "no_server",
-	    "Requests answered 503, or TCP sessions closed, because no server could be used.", POOL, false },
+	    "Requests answered 503, or TCP sessions closed, because no server could be used.",
+	    POOL, false },
 	[TALLY_STICKY_HITS] = { "sticky_hits",
-	    "Requests and sessions that went to the server remembered for their client.", POOL, false },
+	    "Requests and sessions that went to the server remembered for their client.",
+	    POOL, false },
 };
 /* clang-format on */
 

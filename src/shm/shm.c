@@ -17,7 +17,7 @@ static const uint64_t shm_magic = 0x7765697273686d31; /* "weirshm1" */
 
 enum {
 	SHM_VERSION = 1,
-	SHM_PAGE = 4096, /* parts start at multiples, so that a slot can be given back to the kernel */
+	SHM_PAGE = 4096, /* parts start at multiples: a slot can be given back to the kernel */
 	SHM_WEIGHT_MAX = 256,
 	SHM_STICKY_SETS_MAX = 1 << 24,
 	SHM_SUM_TRIES = 1000,
@@ -51,7 +51,8 @@ shm_lay_out(struct shm *shm)
 static int
 shm_map(struct shm *shm)
 {
-	void *map = mmap(NULL, shm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, shm->fd, 0);
+	void *map =
+	    mmap(NULL, shm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, shm->fd, 0);
 
 	if (map == MAP_FAILED)
 		return -1;
@@ -73,13 +74,17 @@ shm_new(size_t capacity, size_t sticky_entries)
 	shm = xcalloc(1, sizeof(*shm));
 	shm->capacity = capacity;
 	shm->sticky_sets = 1;
-	while (shm->sticky_sets * SHM_STICKY_WAYS < sticky_entries && shm->sticky_sets < SHM_STICKY_SETS_MAX)
+	while (shm->sticky_sets * SHM_STICKY_WAYS < sticky_entries &&
+	       shm->sticky_sets < SHM_STICKY_SETS_MAX)
 		shm->sticky_sets *= 2;
 	shm_lay_out(shm);
 	shm->fd = memfd_create("weir", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (shm->fd == -1 || ftruncate(shm->fd, (off_t)shm->size) == -1)
 		goto fail;
-	/* A worker that was taken over must not be able to shrink the region under the others (SIGBUS). */
+	/*
+	 * A worker that was taken over must not be able to shrink the region under the others
+	 * (SIGBUS).
+	 */
 	if (fcntl(shm->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == -1)
 		goto fail;
 	if (shm_map(shm) == -1)
@@ -128,7 +133,8 @@ header_fits(const struct shm_header *h)
 	       h->entity_size == sizeof(struct entity) && h->tally_size == sizeof(struct tally) &&
 	       h->tally_fields == TALLY_FIELDS && h->slots == SHM_SLOTS && h->capacity > 0 &&
 	       h->capacity <= SHM_CAPACITY_MAX && h->sticky_sets > 0 &&
-	       h->sticky_sets <= SHM_STICKY_SETS_MAX && (h->sticky_sets & (h->sticky_sets - 1)) == 0;
+	       h->sticky_sets <= SHM_STICKY_SETS_MAX &&
+	       (h->sticky_sets & (h->sticky_sets - 1)) == 0;
 }
 
 struct shm *
@@ -225,7 +231,7 @@ shm_take_slot(struct shm *shm)
 	for (int slot = 1; slot < SHM_SLOTS; slot++) {
 		uint64_t bit = UINT64_C(1) << (slot % 64);
 
-		/* Atomic, since an old and a new master take slots side by side during an upgrade. */
+		/* Atomic: an old and a new master may do this side by side in an upgrade. */
 		if ((atomic_fetch_or(&shm->header->live[slot / 64], bit) & bit) == 0) {
 			slot_info_clear(&shm->header->info[slot]);
 			return slot;
@@ -243,8 +249,8 @@ retire_entity(struct shm *shm, int slot, uint32_t id)
 		uint64_t n = tally_get(from, field);
 
 		if (n != 0 && !tally_table[field].is_gauge)
-			atomic_fetch_add_explicit(&shm_tally(shm, SHM_SLOT_RETIRED, id)->v[field], n,
-			    memory_order_relaxed);
+			atomic_fetch_add_explicit(&shm_tally(shm, SHM_SLOT_RETIRED, id)->v[field],
+			    n, memory_order_relaxed);
 	}
 }
 
@@ -257,7 +263,7 @@ shm_retire_slot(struct shm *shm, int slot)
 
 	assert(slot > SHM_SLOT_RETIRED && slot < SHM_SLOTS);
 	atomic_fetch_add_explicit(&h->retire_begun, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release); /* pairs with the second fence of shm_sum_all() */
+	atomic_thread_fence(memory_order_release); /* pairs with the fence of shm_sum_all() */
 	for (uint32_t id = 0; id < used; id++)
 		retire_entity(shm, slot, id);
 	/* Zeroes the slot by giving its pages back. */
@@ -300,8 +306,9 @@ add_slots(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS]
 }
 
 /*
- * While a slot is being retired its counts stand in two places, and a sum taken then would later seem to go back: so
- * sum again.  After many tries the master must have died in the middle; then any sum will do.
+ * While a slot is being retired its counts stand in two places, and a sum taken then would later
+ * seem to go back: so sum again.  After many tries the master must have died in the middle; then
+ * any sum will do.
  */
 void
 shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS])
@@ -313,8 +320,10 @@ shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELD
 		uint32_t begun = atomic_load_explicit(&h->retire_begun, memory_order_acquire);
 
 		add_slots(shm, id, sums);
-		atomic_thread_fence(memory_order_acquire); /* pairs with the fence of shm_retire_slot() */
-		if (begun == ended && begun == atomic_load_explicit(&h->retire_begun, memory_order_relaxed))
+		/* Pairs with the fence of shm_retire_slot(). */
+		atomic_thread_fence(memory_order_acquire);
+		if (begun == ended &&
+		    begun == atomic_load_explicit(&h->retire_begun, memory_order_relaxed))
 			return;
 	}
 }
@@ -333,7 +342,10 @@ shm_sum(const struct shm *shm, uint32_t id, enum tally_field field)
 void
 shm_touch_pool(struct shm *shm, uint32_t pool_id)
 {
-	/* Pairs with the acquire of the workers (balance_wrr.c): who sees the count sees the change before it. */
+	/*
+	 * Pairs with the acquire of the workers (balance_wrr.c): who sees the count sees the change
+	 * before it.
+	 */
 	atomic_fetch_add_explicit(&shm_entity(shm, pool_id)->changes, 1, memory_order_release);
 }
 
@@ -368,7 +380,8 @@ shm_set_weight(struct shm *shm, uint32_t pool_id, uint32_t server_id, int weight
 unsigned
 shm_weight(const struct shm *shm, const struct server_config *server)
 {
-	int32_t weight = atomic_load_explicit(&shm_entity(shm, server->id)->weight, memory_order_relaxed);
+	int32_t weight =
+	    atomic_load_explicit(&shm_entity(shm, server->id)->weight, memory_order_relaxed);
 
 	if (weight < 0)
 		return server->weight;
@@ -381,7 +394,8 @@ shm_server_usable(const struct shm *shm, const struct server_config *server)
 	const struct entity *e = shm_entity(shm, server->id);
 
 	return atomic_load_explicit(&e->health, memory_order_relaxed) != HEALTH_DOWN &&
-	       atomic_load_explicit(&e->admin, memory_order_relaxed) == ADMIN_READY && shm_weight(shm, server) > 0;
+	       atomic_load_explicit(&e->admin, memory_order_relaxed) == ADMIN_READY &&
+	       shm_weight(shm, server) > 0;
 }
 
 bool

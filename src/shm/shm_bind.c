@@ -1,8 +1,9 @@
 /*
  * shm_bind: which entity belongs to which listener, pool and server.
  *
- * Runs in: master, at start and reload.  The region itself has no index: a private hash table is made from a scan of the
- * entities each time, which takes milliseconds for 100,000 of them and cannot be left inconsistent by a crash.
+ * Runs in: master, at start and reload.  The region itself has no index: a private hash table is
+ * made from a scan of the entities each time, which takes milliseconds for 100,000 of them and
+ * cannot be left inconsistent by a crash.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -51,7 +52,8 @@ each_object(struct binder *binder, struct config *config, visit_fn *visit)
 		for (size_t j = 0; j < p->server_count; j++) {
 			struct server_config *s = &p->servers[j];
 
-			visit(binder, &(struct object){ ENTITY_SERVER, p->name, s->name, &s->id, s->weight });
+			visit(binder,
+			    &(struct object){ ENTITY_SERVER, p->name, s->name, &s->id, s->weight });
 		}
 	}
 }
@@ -205,7 +207,8 @@ bind_new(struct binder *binder, const struct object *object)
 		e->generation = binder->generation;
 		e->config_weight = (uint16_t)object->weight;
 		atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
-		atomic_store_explicit(&e->incarnation, (uint16_t)(incarnation + 1), memory_order_relaxed);
+		atomic_store_explicit(
+		    &e->incarnation, (uint16_t)(incarnation + 1), memory_order_relaxed);
 	}
 	*object->id = *place;
 }
@@ -247,8 +250,8 @@ copy_entity(struct shm *to, struct shm *from, uint32_t id)
 	shm_sum_all(from, id, sums);
 	for (unsigned field = 0; field < TALLY_FIELDS; field++)
 		if (sums[field] != 0 && !tally_table[field].is_gauge)
-			atomic_store_explicit(&shm_tally(to, SHM_SLOT_RETIRED, id)->v[field], sums[field],
-			    memory_order_relaxed);
+			atomic_store_explicit(&shm_tally(to, SHM_SLOT_RETIRED, id)->v[field],
+			    sums[field], memory_order_relaxed);
 }
 
 static void

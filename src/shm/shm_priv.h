@@ -8,7 +8,10 @@
 
 enum { SHM_SLOT_WORDS = SHM_SLOTS / 64, SHM_STICKY_WAYS = 8 };
 
-/* First in the region.  Everything up to `size` is written once, and checked by a new binary before it takes over. */
+/*
+ * First in the region.  Everything up to `size` is written once, and checked by a new binary before
+ * it takes over.
+ */
 struct shm_header {
 	uint64_t magic;
 	uint32_t version; /* of the meaning of fields; the sizes below speak for themselves */
@@ -16,18 +19,24 @@ struct shm_header {
 	uint64_t capacity;    /* entities */
 	uint64_t sticky_sets; /* a power of two */
 	uint64_t size;        /* bytes of the whole region */
-	_Atomic uint32_t used; /* entities at and above this were never touched; written and read by masters */
+	/* Entities at and above this were never touched; written and read by masters. */
+	_Atomic uint32_t used;
 	/*
-	 * Slots being retired: `begun` goes up before a slot's counters move to slot 0, `ended` after (release; shm_sum()
-	 * acquires).  Two counts, because two masters share the region during an upgrade.
+	 * Slots being retired: `begun` goes up before a slot's counters move to slot 0, `ended`
+	 * after (release; shm_sum() acquires).  Two counts, because two masters share the region
+	 * during an upgrade.
 	 */
 	_Atomic uint32_t retire_begun, retire_ended;
-	_Atomic uint64_t live[SHM_SLOT_WORDS]; /* written by masters (release), read by all (acquire) */
+	/* Slots that workers have; written by masters (release), read by all (acquire). */
+	_Atomic uint64_t live[SHM_SLOT_WORDS];
 	struct shm_global global;
 	struct slot_info info[SHM_SLOTS];
 };
 
-/* One process's view.  The sizes are its own copy: what others may have scribbled into the header does not matter. */
+/*
+ * One process's view.  The sizes are its own copy: what others may have scribbled into the header
+ * does not matter.
+ */
 struct shm {
 	int fd;     /* owned */
 	char *map;  /* owned; the whole region */

@@ -1,16 +1,18 @@
 /*
  * shm_sticky: source-address stickiness.
  *
- * Runs in: workers.  A set is one cache line of eight words; each word is written by compare-and-swap, and a race that is
- * lost costs at most one entry, so that no process ever waits for another.
+ * Runs in: workers.  A set is one cache line of eight words; each word is written by
+ * compare-and-swap, and a race that is lost costs at most one entry, so that no process ever waits
+ * for another.
  *
  *	63        48 47     44 43              22 21              0
  *	+-----------+---------+------------------+-----------------+
  *	|    tag    | incarn. | entity id plus 1 |  second (wraps) |   0: empty
  *	+-----------+---------+------------------+-----------------+
  *
- * The set is chosen by low bits of the key, the tag are its high bits.  A false match (another address with the same set
- * and tag, 1 in 8,000 for a full set) sends a new client to a server that it might have got anyway.
+ * The set is chosen by low bits of the key, the tag are its high bits.  A false match (another
+ * address with the same set and tag, 1 in 8,000 for a full set) sends a new client to a server that
+ * it might have got anyway.
  */
 #include <assert.h>
 #include <string.h>
@@ -25,12 +27,17 @@ enum {
 	ID_SHIFT = SECOND_BITS,
 	INCARNATION_SHIFT = ID_SHIFT + ID_BITS,
 	TAG_SHIFT = INCARNATION_SHIFT + INCARNATION_BITS,
-	/* now_ms of two processes differs by their turns of the event loop: so much may lie in the future. */
+	/*
+	 * now_ms of two processes differs by their turns of the event loop: so much may lie in the
+	 * future.
+	 */
 	AHEAD_MAX = 3600,
 	STORE_TRIES = 4,
 };
 
 static const uint32_t second_mask = (UINT32_C(1) << SECOND_BITS) - 1;
+static const uint64_t incarnation_mask = ((UINT64_C(1) << INCARNATION_BITS) - 1)
+					 << INCARNATION_SHIFT;
 
 _Static_assert(TAG_SHIFT + 16 == 64, "all bits are used");
 _Static_assert(SHM_CAPACITY_MAX + 1 < 1 << ID_BITS, "each entity id plus 1 fits");
@@ -61,7 +68,7 @@ incarnation_bits(const struct shm *shm, uint32_t id)
 {
 	uint64_t n = atomic_load_explicit(&shm->entities[id].incarnation, memory_order_relaxed);
 
-	return (n & ((1U << INCARNATION_BITS) - 1)) << INCARNATION_SHIFT;
+	return n << INCARNATION_SHIFT & incarnation_mask;
 }
 
 static bool
@@ -82,8 +89,7 @@ names_server(const struct shm *shm, uint64_t word)
 {
 	uint32_t id = id_of(word);
 
-	return id < shm->capacity &&
-	       ((word ^ incarnation_bits(shm, id)) >> INCARNATION_SHIFT & ((1U << INCARNATION_BITS) - 1)) == 0;
+	return id < shm->capacity && ((word ^ incarnation_bits(shm, id)) & incarnation_mask) == 0;
 }
 
 uint32_t
@@ -97,16 +103,19 @@ shm_sticky_find(struct shm *shm, uint64_t key, uint32_t timeout_s)
 
 		if (!same_tag(word, key) || age_of(word) > timeout_s || !names_server(shm, word))
 			continue;
-		/* Written once a second at most; if another process was faster its entry is as good. */
+		/* Written once a second at most; the entry of a process that was faster will do. */
 		if (renewed != word)
-			atomic_compare_exchange_strong_explicit(&set[way], &word, renewed, memory_order_relaxed,
-			    memory_order_relaxed);
+			atomic_compare_exchange_strong_explicit(
+			    &set[way], &word, renewed, memory_order_relaxed, memory_order_relaxed);
 		return id_of(word);
 	}
 	return UINT32_MAX;
 }
 
-/* Where an entry for `key` goes: over its old one, into an empty place, over the one unused for longest. */
+/*
+ * Where an entry for `key` goes: over its old one, into an empty place, over the one unused for
+ * longest.
+ */
 static int
 choose_way(_Atomic uint64_t *set, uint64_t key, uint64_t *old)
 {
@@ -144,8 +153,8 @@ shm_sticky_store(struct shm *shm, uint64_t key, uint32_t server_id, uint32_t tim
 	for (int tries = 0; tries < STORE_TRIES; tries++) {
 		int way = choose_way(set, key, &old);
 
-		if (atomic_compare_exchange_strong_explicit(&set[way], &old, word, memory_order_relaxed,
-		        memory_order_relaxed))
+		if (atomic_compare_exchange_strong_explicit(
+			&set[way], &old, word, memory_order_relaxed, memory_order_relaxed))
 			return;
 	}
 }
@@ -162,8 +171,9 @@ set_adopt(_Atomic uint64_t *set, uint64_t word)
 }
 
 /*
- * The word does not hold enough of its key to tell which of the sets of a larger table it belongs to: it goes into each
- * that it may belong to, which fills the larger table just as the smaller one was.
+ * The word does not hold enough of its key to tell which of the sets of a larger table it belongs
+ * to: it goes into each that it may belong to, which fills the larger table just as the smaller one
+ * was.
  */
 void
 shm_sticky_copy(struct shm *to, struct shm *from)

@@ -55,7 +55,10 @@ wrr_is_smooth(void **state)
 		in_row = server->conf->index == 0 ? in_row + 1 : 0;
 		longest = in_row > longest ? in_row : longest;
 	}
-	/* The two light ones are due at the same time, so five of the heavy one may stand together at most. */
+	/*
+	 * The two light ones are due at the same time, so five of the heavy one may stand together
+	 * at most.
+	 */
 	assert_in_range(longest, 1, 5);
 	setting_free(&s);
 }
@@ -149,7 +152,10 @@ wrr_notices_changes_that_nobody_told(void **state)
 	setting_free(&s);
 }
 
-/* For every method: what was tried, is down, drained, in maintenance or of weight 0 is not chosen; then NULL. */
+/*
+ * For every method: what was tried, is down, drained, in maintenance or of weight 0 is not chosen;
+ * then NULL.
+ */
 static void
 passes_over(void **state)
 {
@@ -183,7 +189,8 @@ empty_pool(void **state)
 {
 	(void)state;
 	for (int method = BALANCE_WRR; method <= BALANCE_TUPLE_HASH; method++) {
-		struct setting s = setting_new((enum balance_method)method, STICKY_COOKIE_INSERT, NULL, 0);
+		struct setting s =
+		    setting_new((enum balance_method)method, STICKY_COOKIE_INSERT, NULL, 0);
 
 		assert_null(setting_pick(&s));
 		assert_null(pool_find_entity(&s.pools[0], 0));
@@ -342,7 +349,10 @@ assert_even(const unsigned *owner)
 		counts[owner[i]]++;
 	for (int i = 0; i < HASHED; i++)
 		chi_square += (counts[i] - expected) * (counts[i] - expected) / expected;
-	/* 9 degrees of freedom: 27.88 is passed once in 1,000; the input is fixed, so this is no dice. */
+	/*
+	 * 9 degrees of freedom: 27.88 is passed once in 1,000; the input is fixed, so this is no
+	 * dice.
+	 */
 	assert_true(chi_square < 27.88);
 }
 
@@ -352,7 +362,8 @@ source_hash_spreads_and_moves_little(void **state)
 	/* Weights above 0 count alike. */
 	static const unsigned weights[HASHED] = { 1, 100, 1, 256, 1, 1, 7, 1, 1, 1 };
 	struct setting s = setting_new(BALANCE_SOURCE_HASH, STICKY_OFF, weights, HASHED);
-	unsigned *before = xcalloc(CLIENTS, sizeof(*before)), *after = xcalloc(CLIENTS, sizeof(*after));
+	unsigned *before = xcalloc(CLIENTS, sizeof(*before)),
+		 *after = xcalloc(CLIENTS, sizeof(*after));
 	unsigned gained[HASHED] = { 0 };
 
 	(void)state;

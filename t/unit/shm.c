@@ -1,4 +1,7 @@
-/* shm: entities over reloads, slots over lives and deaths of workers, copies, take-over by a new binary. */
+/*
+ * shm: entities over reloads, slots over lives and deaths of workers, copies, take-over by a new
+ * binary.
+ */
 #include "pools.h"
 
 #include <errno.h>
@@ -54,7 +57,8 @@ names_do_not_run_together(void **state)
 	server_of(config, 1)->name = "";
 	assert_int_equal(shm_needed(config), 4);
 	assert_int_equal(shm_bind_config(shm, config, 0), 0);
-	assert_int_equal(listener.id + config->pools[0].id + server_of(config, 0)->id + server_of(config, 1)->id,
+	assert_int_equal(
+	    listener.id + config->pools[0].id + server_of(config, 0)->id + server_of(config, 1)->id,
 	    0 + 1 + 2 + 3);
 	assert_int_equal(shm_entity(shm, listener.id)->kind, ENTITY_LISTENER);
 	assert_int_equal(shm_entity(shm, config->pools[0].id)->kind, ENTITY_POOL);
@@ -265,7 +269,8 @@ binds_many_servers(void **state)
 	assert_int_equal(shm_bind_config(s.shm, next, 1), 0);
 	for (size_t i = 0; i < SERVERS; i++) {
 		assert_int_equal(server_of(next, i)->id, setting_server_id(&s, SERVERS - 1 - i));
-		assert_int_equal(pool_find_entity(&s.pools[0], setting_server_id(&s, i))->conf->index, i);
+		assert_int_equal(
+		    pool_find_entity(&s.pools[0], setting_server_id(&s, i))->conf->index, i);
 	}
 	setting_free(&s);
 }

@@ -63,12 +63,15 @@ finds_cookies_in_fields(void **state)
 		assert_int_equal(found, c->value != NULL);
 		if (found)
 			assert_true(slice_equal(value, slice_of(c->value)));
-		snprintf(rest, sizeof(rest), "%.*s%s", (int)(cut.ptr - c->field), c->field, cut.ptr + cut.len);
+		snprintf(rest, sizeof(rest), "%.*s%s", (int)(cut.ptr - c->field), c->field,
+		    cut.ptr + cut.len);
 		assert_string_equal(rest, c->rest);
 	}
 }
 
-/* Any bytes: what is found lies within the field, and what is left still has all the other cookies. */
+/*
+ * Any bytes: what is found lies within the field, and what is left still has all the other cookies.
+ */
 static void
 survives_any_field(void **state)
 {
@@ -78,7 +81,8 @@ survives_any_field(void **state)
 	(void)state;
 	for (int round = 0; round < 200000; round++) {
 		size_t len = (size_t)(round % 24);
-		char *field = malloc(len ? len : 1); /* exact size, so that the sanitizer sees every step too far */
+		/* Of exact size, so that the sanitizer sees every step too far. */
+		char *field = malloc(len ? len : 1);
 		struct slice value, cut, s = { field, len };
 
 		for (size_t i = 0; i < len; i++) {
@@ -129,7 +133,10 @@ cookie_names_server(void **state)
 	setting_free(&s);
 }
 
-/* The value is HMAC-SHA256("secret", "default/api:80" NUL "s0"), cut to 128 bits: fixed for ever, whatever the order. */
+/*
+ * The value is HMAC-SHA256("secret", "default/api:80" NUL "s0"), cut to 128 bits: fixed for ever,
+ * whatever the order.
+ */
 static void
 cookie_is_keyed(void **state)
 {
@@ -137,7 +144,8 @@ cookie_is_keyed(void **state)
 	char before[33];
 
 	(void)state;
-	assert_string_equal(s.config->pools[0].servers[0].cookie, "7aa2c365077b1155a135c83960b5e70c");
+	assert_string_equal(
+	    s.config->pools[0].servers[0].cookie, "7aa2c365077b1155a135c83960b5e70c");
 	strcpy(before, s.config->pools[0].servers[0].cookie);
 	pool_name_cookies(s.config, (const uint8_t *)"Secret", 6);
 	assert_string_not_equal(s.config->pools[0].servers[0].cookie, before);
