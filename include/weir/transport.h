@@ -55,6 +55,8 @@ ssize_t transport_read(struct transport *transport, void *data, size_t size);
 ssize_t transport_writev(struct transport *transport, const struct iovec *iov, int count);
 /* Returns 0 when the socket took everything, IO_WAIT or IO_ERROR. */
 int transport_flush(struct transport *transport);
+/* Call on_ready in the next turn of the loop: there is more to do, but others should have their turn. */
+void transport_yield(struct transport *transport);
 /* Tell the peer that nothing follows (close_notify and FIN).  Reading may go on. */
 void transport_shutdown(struct transport *transport);
 /* Is the connection of a kept upstream still open and silent? */

@@ -99,6 +99,12 @@ transport_flush(struct transport *t)
 }
 
 void
+transport_yield(struct transport *t)
+{
+	event_active(&t->event, t->readable ? EV_READ : 0, 0);
+}
+
+void
 transport_shutdown(struct transport *t)
 {
 	if (t->ssl != NULL)

@@ -1,0 +1,22 @@
+/*
+ * listener: one listener as a worker sees it.
+ *
+ * Runs in: worker; made by front_new(), lives as long as the worker.
+ */
+#ifndef WEIR_LISTENER_H
+#define WEIR_LISTENER_H
+
+#include "weir/conf.h"
+
+struct router;
+struct tally;
+struct worker;
+
+struct listener {
+	const struct listener_config *conf; /* borrowed */
+	struct worker *worker;
+	struct tally *tally;                /* this worker's own */
+	struct router *router;              /* owned; NULL: no routes */
+};
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * upstream: a connection to a server: opened, used for one thing at a time, kept for the next.
+ *
+ * Runs in: worker.  Kept connections are per worker and server, the most recently used first.  Knows nothing of HTTP.
+ */
+#ifndef WEIR_UPSTREAM_H
+#define WEIR_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "weir/pool.h"
+#include "weir/transport.h"
+#include "weir/wheel.h"
+#include "weir/worker.h"
+
+struct buf;
+struct upstream;
+
+/* Who uses the connection. */
+struct upstream_user {
+	void (*on_ready)(void *user, struct upstream *upstream);   /* bytes, room, connected or failed: find out */
+	void (*on_timeout)(void *user, struct upstream *upstream); /* the timer fired */
+};
+
+struct upstream {
+	struct grave grave;
+	TAILQ_ENTRY(upstream) link; /* in server->idle while is_idle */
+	struct transport transport;
+	struct timer timer;         /* the user's; while idle: how long it is kept */
+	struct worker *worker;
+	struct server *server;
+	struct buf *in;             /* owned; bytes read and not consumed; NULL while empty */
+	const struct upstream_user *user_ops; /* NULL while idle */
+	void *user;
+	bool is_idle;
+	bool is_connected;
+	bool is_reused;             /* it has served before: it may turn out dead */
+};
+
+/* The most recently used kept connection to `server`, in use by `user` from now on; NULL if there is none. */
+struct upstream *upstream_take_idle(struct server *server, const struct upstream_user *ops, void *user);
+/*
+ * Start a new connection; on_ready is called when it is there or has failed (see upstream_check()).
+ * Returns NULL with errno when it fails at once.
+ */
+struct upstream *upstream_connect(struct worker *worker, struct server *server, const struct upstream_user *ops, void *user);
+/* Is the connection made?  Returns 0, IO_WAIT, or IO_ERROR with errno. */
+int upstream_check(struct upstream *upstream);
+/* The user needs it no more and nothing is under way: keep it for the next one (or close it if there are enough). */
+void upstream_give(struct upstream *upstream);
+/* Close it whatever its state.  NULL is allowed and does nothing. */
+void upstream_close(struct upstream *upstream, bool reset);
+/* Close all kept connections of all pools. */
+void upstream_close_idle(struct worker *worker);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * worker: what all parts of one worker share.
+ *
+ * Runs in: worker; exactly one, made by front_new().
+ */
+#ifndef WEIR_WORKER_H
+#define WEIR_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "weir/conf.h"
+#include "weir/shm.h"
+#include "weir/slab.h"
+
+struct event_base;
+struct pool;
+struct accesslog;
+
+/*
+ * First member of every object that event callbacks may end.  Its memory goes back when the turn of the loop is over,
+ * so that functions further up the stack can still see that it is dead.
+ */
+struct grave {
+	struct grave *next;
+	struct slab *slab; /* where it goes back to; NULL while it lives */
+};
+
+struct worker {
+	struct event_base *base;     /* borrowed */
+	const struct config *config; /* borrowed; lives as long as the process */
+	struct shm *shm;             /* borrowed */
+	int slot;                    /* in shared memory */
+	bool draining;               /* no new connections; responses say Connection: close */
+	struct pool *pools;          /* owned; as config->pools */
+	struct accesslog *accesslog; /* owned; NULL: off */
+	struct slab http_clients, tcp_clients, tunnels, exchanges, upstreams;
+	struct grave *graves;
+	uint64_t request_ids;        /* the next request ID */
+};
+
+static inline bool
+is_buried(const struct grave *grave)
+{
+	return grave->slab != NULL;
+}
+
+/* Context: callbacks; everything the object owned is released already. */
+static inline void
+worker_bury(struct worker *worker, struct grave *grave, struct slab *slab)
+{
+	grave->slab = slab;
+	grave->next = worker->graves;
+	worker->graves = grave;
+}
+
+/* Context: between two turns of the event loop. */
+void worker_clear_graves(struct worker *worker);
+
+#endif

@@ -1,0 +1,394 @@
+#include "weir/front.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "front_priv.h"
+#include "weir/accesslog.h"
+#include "weir/acl.h"
+#include "weir/arena.h"
+#include "weir/buf.h"
+#include "weir/clock.h"
+#include "weir/exchange.h"
+#include "weir/log.h"
+#include "weir/pool.h"
+#include "weir/route.h"
+#include "weir/tls_context.h"
+#include "weir/upstream.h"
+
+enum {
+	ACCEPTS_MAX = 64,       /* in one go, so that new clients cannot starve the others */
+	RETRY_MS = 100,         /* when descriptors have run out */
+	LOG_FLUSH_MS = 1000,
+	DESCRIPTORS_RESERVED = 64 /* for logs, listening sockets and the like */
+};
+
+struct acceptor {
+	struct acceptor *next; /* owned */
+	struct front *front;
+	struct listener *listener;
+	int fd;                /* borrowed */
+	struct event *event;   /* owned */
+	bool is_paused;        /* the limit of connections is reached, or descriptors have run out */
+};
+
+struct front {
+	struct worker worker;
+	struct listener *listeners; /* owned; as config->listeners */
+	struct acceptor *acceptors; /* owned */
+	struct client_list clients;
+	size_t client_count, client_max;
+	bool wants_local_address; /* some pool balances by it */
+	struct timer pause_timer, drain_timer, flush_timer;
+};
+
+#define OF_PAUSE_TIMER(t) ((struct front *)(void *)((char *)(t) - offsetof(struct front, pause_timer)))
+#define OF_DRAIN_TIMER(t) ((struct front *)(void *)((char *)(t) - offsetof(struct front, drain_timer)))
+#define OF_FLUSH_TIMER(t) ((struct front *)(void *)((char *)(t) - offsetof(struct front, flush_timer)))
+
+/* ---- clients ---- */
+
+int
+client_open(struct client *client, struct slab *slab, const struct client_kind *kind, struct front *front,
+    const struct listener *listener, int fd, const struct addr *address, void (*on_ready)(struct transport *),
+    void (*on_fire)(struct timer *))
+{
+	struct tls_context *tls = listener->conf->tls_context;
+
+	client->grave = (struct grave){ NULL, NULL };
+	client->kind = kind;
+	client->front = front;
+	client->listener = listener;
+	client->address = *address;
+	timer_init(&client->timer, on_fire);
+	if (transport_open(&client->transport, front->worker.base, fd, on_ready) == -1) {
+		slab_give(slab, client);
+		return -1;
+	}
+	if (tls != NULL && transport_accept_tls(&client->transport, tls_context_ssl(tls)) == -1) {
+		transport_close(&client->transport, true);
+		slab_give(slab, client);
+		return -1;
+	}
+	LIST_INSERT_HEAD(&front->clients, client, link);
+	front->client_count++;
+	tally_add(listener->tally, TALLY_CONNECTIONS, 1);
+	tally_add(listener->tally, TALLY_ACTIVE, 1);
+	return 0;
+}
+
+static void
+resume_accepting(struct front *front)
+{
+	for (struct acceptor *a = front->acceptors; a != NULL; a = a->next) {
+		if (a->is_paused && !front->worker.draining)
+			event_add(a->event, NULL);
+		a->is_paused = false;
+	}
+}
+
+void
+client_close(struct client *client, struct slab *slab, bool reset)
+{
+	struct front *front = client->front;
+
+	timer_stop(&client->timer);
+	transport_close(&client->transport, reset);
+	LIST_REMOVE(client, link);
+	front->client_count--;
+	tally_sub(client->listener->tally, TALLY_ACTIVE, 1);
+	worker_bury(&front->worker, &client->grave, slab);
+	if (front->client_count == front->client_max - 1)
+		resume_accepting(front);
+}
+
+void
+client_local_address(const struct client *client, struct addr *local)
+{
+	local->len = 0;
+	if (!client->front->wants_local_address)
+		return;
+	local->len = sizeof(local->in6);
+	if (getsockname(client->transport.fd, &local->sa, &local->len) == -1)
+		local->len = 0;
+}
+
+/* ---- accepting ---- */
+
+static void
+pause_accepting(struct front *front)
+{
+	for (struct acceptor *a = front->acceptors; a != NULL; a = a->next) {
+		event_del(a->event);
+		a->is_paused = true;
+	}
+}
+
+static void
+on_pause_over(struct timer *timer)
+{
+	resume_accepting(OF_PAUSE_TIMER(timer));
+}
+
+/* Refused clients get a reset at once, before TLS or HTTP cost anything. */
+static bool
+is_refused(const struct listener *listener, const struct addr *address)
+{
+	const struct listener_config *conf = listener->conf;
+
+	if (conf->acl == NULL || acl_is_empty(conf->acl->compiled))
+		return false;
+	return acl_contains(conf->acl->compiled, address) == conf->access_deny;
+}
+
+static void
+refuse(const struct listener *listener, int fd)
+{
+	static const struct linger none = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(fd);
+	tally_add(listener->tally, TALLY_REFUSED, 1);
+}
+
+static void
+begin_client(struct front *front, const struct listener *listener, int fd, const struct addr *address)
+{
+	switch (listener->conf->protocol) {
+	case PROTOCOL_HTTP:
+	case PROTOCOL_HTTPS:
+		h1_accept(front, listener, fd, address);
+		break;
+	case PROTOCOL_TCP:
+	case PROTOCOL_TLS:
+		tcp_accept(front, listener, fd, address);
+		break;
+	}
+}
+
+/* Returns false when nothing more can be accepted now. */
+static bool
+accept_one(struct acceptor *a)
+{
+	static struct log_limit limit;
+	struct front *front = a->front;
+	struct addr address = { .len = sizeof(address.in6) };
+	int fd;
+
+	if (front->client_count >= front->client_max) {
+		if (log_allowed(&limit, 1, 10000))
+			log_warnx("limit of %zu connections is reached", front->client_max);
+		pause_accepting(front);
+		return false;
+	}
+	fd = accept4(a->fd, &address.sa, &address.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd == -1) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			if (log_allowed(&limit, 1, 10000))
+				log_warn("listener %s: accept", a->listener->conf->name);
+			pause_accepting(front);
+			timer_set(&front->pause_timer, RETRY_MS);
+			return false;
+		}
+		/* A client that has gone already says nothing about the next one. */
+		return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
+	}
+	if (is_refused(a->listener, &address))
+		refuse(a->listener, fd);
+	else
+		begin_client(front, a->listener, fd, &address);
+	return true;
+}
+
+static void
+on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+	struct acceptor *a = arg;
+
+	(void)fd;
+	(void)what;
+	clock_update();
+	for (int i = 0; i < ACCEPTS_MAX; i++)
+		if (!accept_one(a))
+			break;
+}
+
+int
+front_listen(struct front *front, const struct listener_config *listener, int fd)
+{
+	struct acceptor *a = xcalloc(1, sizeof(*a));
+	int one = 1;
+
+	a->front = front;
+	a->listener = &front->listeners[listener->index];
+	a->fd = fd;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* inherited by what is accepted */
+	a->event = event_new(front->worker.base, fd, EV_READ | EV_PERSIST, on_acceptable, a);
+	if (a->event == NULL || event_add(a->event, NULL) == -1) {
+		if (a->event != NULL)
+			event_free(a->event);
+		free(a);
+		return -1;
+	}
+	a->next = front->acceptors;
+	front->acceptors = a;
+	return 0;
+}
+
+/* ---- life ---- */
+
+static void
+on_flush(struct timer *timer)
+{
+	struct front *front = OF_FLUSH_TIMER(timer);
+
+	accesslog_flush(front->worker.accesslog, 0);
+	timer_set(&front->flush_timer, LOG_FLUSH_MS);
+}
+
+static void
+cut_all(struct front *front, enum end end)
+{
+	struct client *client, *next;
+
+	for (client = LIST_FIRST(&front->clients); client != NULL; client = next) {
+		next = LIST_NEXT(client, link);
+		client->kind->cut(client, end);
+	}
+}
+
+static void
+on_drain_limit(struct timer *timer)
+{
+	struct front *front = OF_DRAIN_TIMER(timer);
+
+	log_info("drain limit reached: cutting %zu connections", front->client_count);
+	cut_all(front, END_DRAINED);
+}
+
+static size_t
+client_limit(const struct config *config)
+{
+	struct rlimit limit;
+	size_t possible = 1024;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		possible = (size_t)limit.rlim_cur;
+	/* Each client may need a connection to a server too. */
+	possible = possible > 4 * DESCRIPTORS_RESERVED ? (possible - DESCRIPTORS_RESERVED) / 2 : possible / 4;
+	if (config->global.limits.connections != CONF_AUTO && config->global.limits.connections < possible)
+		possible = config->global.limits.connections;
+	return possible;
+}
+
+struct front *
+front_new(struct event_base *base, const struct config *config, struct shm *shm, int slot, int access_log_fd)
+{
+	struct front *front = xcalloc(1, sizeof(*front));
+	struct worker *worker = &front->worker;
+
+	worker->base = base;
+	worker->config = config;
+	worker->shm = shm;
+	worker->slot = slot;
+	worker->pools = pools_new(config, shm, slot);
+	if (access_log_fd != -1)
+		worker->accesslog = accesslog_new(access_log_fd, config->global.access_format);
+	RAND_bytes((unsigned char *)&worker->request_ids, sizeof(worker->request_ids));
+	wheel_init(base);
+	slab_init(&worker->http_clients, h1_client_size());
+	slab_init(&worker->tcp_clients, tcp_client_size());
+	slab_init(&worker->tunnels, h1_tunnel_size());
+	slab_init(&worker->exchanges, sizeof(struct exchange));
+	slab_init(&worker->upstreams, sizeof(struct upstream));
+	LIST_INIT(&front->clients);
+	front->client_max = client_limit(config);
+	timer_init(&front->pause_timer, on_pause_over);
+	timer_init(&front->drain_timer, on_drain_limit);
+	timer_init(&front->flush_timer, on_flush);
+	if (worker->accesslog != NULL)
+		timer_set(&front->flush_timer, LOG_FLUSH_MS);
+	front->listeners = xcalloc(config->listener_count, sizeof(*front->listeners));
+	for (size_t i = 0; i < config->listener_count; i++)
+		front->listeners[i] = (struct listener){
+			.conf = &config->listeners[i],
+			.worker = worker,
+			.tally = shm_tally(shm, slot, config->listeners[i].id),
+			.router = router_new(&config->listeners[i]),
+		};
+	for (size_t i = 0; i < config->pool_count; i++)
+		if (config->pools[i].balance == BALANCE_TUPLE_HASH)
+			front->wants_local_address = true;
+	return front;
+}
+
+void
+front_drain(struct front *front, uint32_t limit_ms)
+{
+	struct client *client, *next;
+
+	front->worker.draining = true;
+	for (struct acceptor *a = front->acceptors; a != NULL; a = a->next)
+		event_del(a->event);
+	upstream_close_idle(&front->worker);
+	for (client = LIST_FIRST(&front->clients); client != NULL; client = next) {
+		next = LIST_NEXT(client, link);
+		client->kind->drain(client);
+	}
+	timer_set(&front->drain_timer, limit_ms);
+}
+
+bool
+front_is_empty(const struct front *front)
+{
+	return front->client_count == 0;
+}
+
+void
+front_turn(struct front *front)
+{
+	worker_clear_graves(&front->worker);
+}
+
+void
+front_set_access_log(struct front *front, int fd)
+{
+	if (front->worker.accesslog != NULL)
+		accesslog_set_fd(front->worker.accesslog, fd);
+}
+
+void
+front_free(struct front *front)
+{
+	struct worker *worker = &front->worker;
+
+	front->worker.draining = true;
+	cut_all(front, END_DRAINED);
+	upstream_close_idle(worker);
+	worker_clear_graves(worker);
+	while (front->acceptors != NULL) {
+		struct acceptor *a = front->acceptors;
+
+		front->acceptors = a->next;
+		event_free(a->event);
+		free(a);
+	}
+	for (size_t i = 0; i < worker->config->listener_count; i++)
+		router_free(front->listeners[i].router);
+	free(front->listeners);
+	accesslog_free(worker->accesslog);
+	pools_free(worker->pools, worker->config);
+	slab_fini(&worker->http_clients);
+	slab_fini(&worker->tcp_clients);
+	slab_fini(&worker->tunnels);
+	slab_fini(&worker->exchanges);
+	slab_fini(&worker->upstreams);
+	wheel_fini();
+	buf_trim();
+	free(front);
+}

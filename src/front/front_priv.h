@@ -1,0 +1,60 @@
+/*
+ * What the files of the front share: front.c (accepting, life of the worker), h1.c (HTTP/1 clients), tcp.c.
+ */
+#ifndef WEIR_FRONT_PRIV_H
+#define WEIR_FRONT_PRIV_H
+
+#include <sys/queue.h>
+
+#include "weir/addr.h"
+#include "weir/ends.h"
+#include "weir/front.h"
+#include "weir/listener.h"
+#include "weir/transport.h"
+#include "weir/wheel.h"
+#include "weir/worker.h"
+
+/* First in every kind of client: what front.c needs to count and to end them. */
+struct client {
+	struct grave grave;
+	LIST_ENTRY(client) link;
+	const struct client_kind *kind;
+	const struct listener *listener;
+	struct front *front;
+	struct transport transport;
+	struct timer timer;
+	struct addr address;
+};
+
+struct client_kind {
+	/* The worker has begun to drain, or wants idle ones gone. */
+	void (*drain)(struct client *client);
+	/* End it at once, whatever it does. */
+	void (*cut)(struct client *client, enum end end);
+};
+
+LIST_HEAD(client_list, client);
+
+/* Each of them takes the descriptor over. */
+void h1_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address);
+void tcp_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address);
+size_t h1_client_size(void);
+size_t h1_tunnel_size(void);
+size_t tcp_client_size(void);
+
+/*
+ * Make `client` (fresh from its slab, first member of a larger object) one of the front's and open its transport, with
+ * TLS if the listener has it.  Returns 0; -1: the descriptor is closed and the memory given back.
+ */
+int client_open(struct client *client, struct slab *slab, const struct client_kind *kind, struct front *front,
+    const struct listener *listener, int fd, const struct addr *address, void (*on_ready)(struct transport *),
+    void (*on_fire)(struct timer *));
+/* The address the client spoke to, for the pools whose balancing wants it; else none, as it costs a system call. */
+void client_local_address(const struct client *client, struct addr *local);
+/* Closes the transport, stops the timer, forgets the client and buries it. */
+void client_close(struct client *client, struct slab *slab, bool reset);
+
+#define CLIENT_OF_TRANSPORT(t) ((struct client *)(void *)((char *)(t) - offsetof(struct client, transport)))
+#define CLIENT_OF_TIMER(t) ((struct client *)(void *)((char *)(t) - offsetof(struct client, timer)))
+
+#endif

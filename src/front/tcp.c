@@ -1,0 +1,300 @@
+/*
+ * tcp: clients of TCP listeners, with or without TLS on their side: one server for the life of the connection.
+ */
+#include <errno.h>
+
+#include "front_priv.h"
+#include "weir/accesslog.h"
+#include "weir/balance.h"
+#include "weir/clock.h"
+#include "weir/log.h"
+#include "weir/sticky.h"
+#include "weir/tunnel.h"
+#include "weir/upstream.h"
+
+enum { ATTEMPTS_MAX = 4, HANDSHAKE_MS = 30 * 1000 };
+
+enum tcp_state {
+	TCP_HANDSHAKE = 0, /* TLS */
+	TCP_PICK,          /* needs a server */
+	TCP_CONNECT,       /* the connection to it is being made */
+	TCP_TUNNEL,        /* bytes flow */
+	TCP_STATES
+};
+
+struct tcp_client {
+	struct client client; /* first: front.c counts and ends it */
+	struct pool *pool;
+	struct server *server;     /* counted as active; NULL: none */
+	struct upstream *upstream; /* owned; NULL: none */
+	struct balance_request balance;
+	struct addr local;
+	struct tunnel tunnel;
+	uint64_t id, started_us, connected_us;
+	unsigned attempts;
+	uint8_t state; /* enum tcp_state */
+};
+
+enum step { STEP_NEXT = 0, STEP_WAIT, STEP_GONE };
+
+#define OF_CLIENT(c) ((struct tcp_client *)(void *)(c))
+
+static void tcp_run(struct tcp_client *c);
+
+static const struct timeouts_config *
+timeouts(const struct tcp_client *c)
+{
+	return &c->client.listener->conf->timeouts;
+}
+
+/* The one way out. */
+static enum step
+tcp_end(struct tcp_client *c, enum end end)
+{
+	const struct listener *listener = c->client.listener;
+	struct worker *worker = listener->worker;
+	uint64_t in = c->tunnel.in.bytes, out = c->tunnel.out.bytes;
+	struct tally *tallies[] = { listener->tally, c->pool->tally, c->server != NULL ? c->server->tally : NULL };
+
+	for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]) && tallies[i] != NULL; i++) {
+		tally_add(tallies[i], TALLY_BYTES_IN, in);
+		tally_add(tallies[i], TALLY_BYTES_OUT, out);
+	}
+	if (worker->accesslog != NULL)
+		accesslog_write(worker->accesslog,
+		    &(struct accesslog_entry){
+			.id = c->id,
+			.listener = listener->conf,
+			.client = &c->client.address,
+			.pool = c->pool->conf,
+			.server = c->server != NULL ? c->server->conf : NULL,
+			.bytes_in = in,
+			.bytes_out = out,
+			.retries = c->attempts > 1 ? c->attempts - 1 : 0,
+			.connect_us = c->connected_us != 0 ? c->connected_us - c->started_us : 0,
+			.total_us = clock_us() - c->started_us,
+			.end = end,
+		    });
+	tunnel_fini(&c->tunnel);
+	upstream_close(c->upstream, end != END_OK);
+	balance_release(c->server);
+	client_close(&c->client, &worker->tcp_clients, end != END_OK && c->state == TCP_TUNNEL);
+	return STEP_GONE;
+}
+
+static enum step
+tcp_handshake(struct tcp_client *c)
+{
+	struct tally *tally = c->client.listener->tally;
+
+	switch (transport_handshake(&c->client.transport)) {
+	case 0:
+		tally_add(tally, TALLY_TLS_HANDSHAKES, 1);
+		timer_clear(&c->client.timer);
+		c->state = TCP_PICK;
+		return STEP_NEXT;
+	case IO_WAIT:
+		return STEP_WAIT;
+	default:
+		tally_add(tally, TALLY_TLS_FAILURES, 1);
+		log_debug("listener %s: TLS handshake: %s", c->client.listener->conf->name, transport_tls_error());
+		return tcp_end(c, END_TLS_FAILED);
+	}
+}
+
+static bool
+was_tried(const struct tcp_client *c, const struct server *server)
+{
+	for (unsigned i = 0; i < c->balance.tried_count; i++)
+		if (c->balance.tried[i] == server)
+			return true;
+	return false;
+}
+
+static struct server *
+choose(struct tcp_client *c)
+{
+	bool by_source = c->pool->conf->sticky.by == STICKY_SOURCE_IP;
+	struct server *known = by_source ? sticky_find_source(c->pool, &c->client.address) : NULL;
+	struct server *server;
+
+	if (known != NULL && !was_tried(c, known)) {
+		balance_hold(known);
+		tally_add(c->pool->tally, TALLY_STICKY_HITS, 1);
+		return known;
+	}
+	server = balance_pick(c->pool, &c->balance);
+	if (server != NULL && by_source)
+		sticky_store_source(c->pool, &c->client.address, server);
+	return server;
+}
+
+static void
+on_upstream_ready(void *user, struct upstream *up)
+{
+	(void)up;
+	tcp_run(user);
+}
+
+static enum step
+connect_failed(struct tcp_client *c, enum end end)
+{
+	tally_add(c->server->tally, TALLY_CONNECT_ERRORS, 1);
+	upstream_close(c->upstream, false);
+	c->upstream = NULL;
+	if (c->balance.tried_count < BALANCE_TRIED_MAX)
+		c->balance.tried[c->balance.tried_count++] = c->server;
+	if (c->attempts >= ATTEMPTS_MAX)
+		return tcp_end(c, end);
+	balance_release(c->server);
+	c->server = NULL;
+	c->state = TCP_PICK;
+	return STEP_NEXT;
+}
+
+static void
+on_upstream_timeout(void *user, struct upstream *up)
+{
+	struct tcp_client *c = user;
+
+	(void)up;
+	if (c->state == TCP_CONNECT && connect_failed(c, END_CONNECT_TIMEOUT) == STEP_NEXT)
+		tcp_run(c);
+}
+
+static enum step
+tcp_pick(struct tcp_client *c)
+{
+	static const struct upstream_user ops = { on_upstream_ready, on_upstream_timeout };
+
+	c->server = choose(c);
+	if (c->server == NULL) {
+		tally_add(c->pool->tally, TALLY_NO_SERVER, 1);
+		return tcp_end(c, c->attempts > 0 ? END_CONNECT_FAILED : END_NO_SERVER);
+	}
+	tally_add(c->server->tally, TALLY_REQUESTS, 1);
+	if (c->attempts++ > 0)
+		tally_add(c->pool->tally, TALLY_RETRIES, 1);
+	c->upstream = upstream_connect(c->client.listener->worker, c->server, &ops, c);
+	if (c->upstream == NULL)
+		return connect_failed(c, END_CONNECT_FAILED);
+	timer_set(&c->upstream->timer, timeouts(c)->connect);
+	c->state = TCP_CONNECT;
+	return STEP_NEXT;
+}
+
+static enum step
+tcp_connect(struct tcp_client *c)
+{
+	switch (upstream_check(c->upstream)) {
+	case 0:
+		break;
+	case IO_WAIT:
+		return STEP_WAIT;
+	default:
+		return connect_failed(c, END_CONNECT_FAILED);
+	}
+	timer_clear(&c->upstream->timer);
+	timer_set(&c->client.timer, timeouts(c)->idle);
+	if (c->client.listener->worker->accesslog != NULL)
+		c->connected_us = clock_us();
+	tunnel_init(&c->tunnel, &c->client.transport, &c->upstream->transport);
+	c->state = TCP_TUNNEL;
+	return STEP_NEXT;
+}
+
+static enum step
+tcp_tunnel(struct tcp_client *c)
+{
+	bool moved;
+
+	switch (tunnel_run(&c->tunnel, &moved)) {
+	case 0:
+		return tcp_end(c, END_OK);
+	case IO_WAIT:
+		if (moved)
+			timer_set(&c->client.timer, timeouts(c)->idle);
+		return STEP_WAIT;
+	default:
+		return tcp_end(c, END_SERVER_CLOSED);
+	}
+}
+
+static const struct {
+	const char *name;
+	enum step (*run)(struct tcp_client *c);
+} tcp_states[TCP_STATES] = {
+	[TCP_HANDSHAKE] = { "handshake", tcp_handshake },
+	[TCP_PICK] = { "pick", tcp_pick },
+	[TCP_CONNECT] = { "connect", tcp_connect },
+	[TCP_TUNNEL] = { "tunnel", tcp_tunnel },
+};
+
+static void
+tcp_run(struct tcp_client *c)
+{
+	while (tcp_states[c->state].run(c) == STEP_NEXT)
+		;
+}
+
+static void
+on_ready(struct transport *transport)
+{
+	struct tcp_client *c = OF_CLIENT(CLIENT_OF_TRANSPORT(transport));
+
+	/* Until there is a server, the client's bytes wait in the kernel. */
+	if (c->state == TCP_HANDSHAKE || c->state == TCP_TUNNEL)
+		tcp_run(c);
+}
+
+static void
+tcp_cut(struct client *client, enum end end)
+{
+	tcp_end(OF_CLIENT(client), end);
+}
+
+static void
+on_fire(struct timer *timer)
+{
+	tcp_end(OF_CLIENT(CLIENT_OF_TIMER(timer)), END_TIMEOUT_IDLE);
+}
+
+/* A TCP session that is under way may go on until the drain limit. */
+static void
+tcp_drain(struct client *client)
+{
+	(void)client;
+}
+
+size_t
+tcp_client_size(void)
+{
+	return sizeof(struct tcp_client);
+}
+
+void
+tcp_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address)
+{
+	static const struct client_kind kind = { tcp_drain, tcp_cut };
+	struct worker *worker = listener->worker;
+	struct tcp_client *c = slab_take(&worker->tcp_clients);
+
+	memset(c, 0, sizeof(*c));
+	if (client_open(&c->client, &worker->tcp_clients, &kind, front, listener, fd, address, on_ready, on_fire) == -1)
+		return;
+	c->pool = &worker->pools[listener->conf->pool->index];
+	c->balance.client = &c->client.address;
+	c->balance.local = &c->local;
+	client_local_address(&c->client, &c->local);
+	c->id = worker->request_ids++;
+	if (worker->accesslog != NULL)
+		c->started_us = clock_us();
+	tally_add(listener->tally, TALLY_REQUESTS, 1);
+	tally_add(c->pool->tally, TALLY_REQUESTS, 1);
+	if (c->client.transport.ssl != NULL) {
+		timer_set(&c->client.timer, HANDSHAKE_MS);
+		return;
+	}
+	c->state = TCP_PICK;
+	tcp_run(c);
+}

@@ -1,0 +1,355 @@
+#include "weir/exchange.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "exchange_priv.h"
+#include "weir/accesslog.h"
+#include "weir/buf.h"
+#include "weir/clock.h"
+#include "weir/route.h"
+#include "weir/sticky.h"
+#include "weir/upstream.h"
+
+enum { ATTEMPTS_MAX = 4 };
+
+static void on_upstream_ready(void *user, struct upstream *up);
+static void on_upstream_timeout(void *user, struct upstream *up);
+
+static const struct upstream_user user_ops = { on_upstream_ready, on_upstream_timeout };
+
+struct exchange *
+exchange_new(struct worker *worker, const struct exchange_ops *ops, void *front)
+{
+	struct exchange *x = slab_take(&worker->exchanges);
+
+	memset(x, 0, offsetof(struct exchange, request));
+	x->worker = worker;
+	x->ops = ops;
+	x->front = front;
+	x->id = worker->request_ids++;
+	return x;
+}
+
+static void
+account(struct exchange *x, enum end end)
+{
+	struct tally *tally = x->listener->tally;
+
+	tally_add(tally, TALLY_BYTES_IN, x->bytes_in);
+	tally_add(tally, TALLY_BYTES_OUT, x->bytes_out);
+	if (x->status != 0)
+		tally_add(tally, tally_of_status(x->status), 1);
+	if (x->pool != NULL) {
+		tally_add(x->pool->tally, TALLY_BYTES_IN, x->bytes_in);
+		tally_add(x->pool->tally, TALLY_BYTES_OUT, x->bytes_out);
+		if (x->status != 0)
+			tally_add(x->pool->tally, tally_of_status(x->status), 1);
+	}
+	if (x->server != NULL) {
+		tally_add(x->server->tally, TALLY_BYTES_IN, x->bytes_in);
+		tally_add(x->server->tally, TALLY_BYTES_OUT, x->bytes_out);
+		if (x->status != 0)
+			tally_add(x->server->tally, tally_of_status(x->status), 1);
+	}
+	if (x->worker->accesslog != NULL) {
+		uint64_t start = x->started_us;
+
+		accesslog_write(x->worker->accesslog,
+		    &(struct accesslog_entry){
+			.id = x->id,
+			.listener = x->listener->conf,
+			.client = x->client,
+			.request = &x->request,
+			.pool = x->pool != NULL ? x->pool->conf : NULL,
+			.server = x->server != NULL ? x->server->conf : NULL,
+			.status = x->status,
+			.bytes_in = x->bytes_in,
+			.bytes_out = x->bytes_out,
+			.retries = x->attempts > 1 ? x->attempts - 1 : 0,
+			.connect_us = x->connected_us != 0 ? x->connected_us - start : 0,
+			.first_byte_us = x->first_byte_us != 0 ? x->first_byte_us - start : 0,
+			.total_us = clock_us() - start,
+			.end = end,
+		    });
+	}
+}
+
+/* The only way out that tells the front. */
+enum step
+exchange_end(struct exchange *x, enum end end)
+{
+	if (end == END_OK && x->upstream_reusable && x->body_done) {
+		upstream_give(x->upstream);
+		x->upstream = NULL;
+	}
+	x->ops->done(x, end);
+	return STEP_GONE;
+}
+
+void
+exchange_fail(struct exchange *x, enum end end)
+{
+	exchange_end(x, end);
+}
+
+enum step
+exchange_switch(struct exchange *x)
+{
+	x->ops->switched(x);
+	return STEP_GONE;
+}
+
+void
+exchange_free(struct exchange *x, enum end end)
+{
+	account(x, end);
+	upstream_close(x->upstream, false);
+	balance_release(x->server);
+	buf_give(x->head_rest);
+	worker_bury(x->worker, &x->grave, &x->worker->exchanges);
+}
+
+void
+exchange_account_reply(struct exchange *x, unsigned status, size_t bytes)
+{
+	x->status = (uint16_t)status;
+	x->bytes_out += bytes;
+}
+
+static void
+stamp(const struct exchange *x, uint64_t *place)
+{
+	if (x->worker->accesslog != NULL)
+		*place = clock_us();
+}
+
+/* ---- PICK ---- */
+
+static struct server *
+find_by_cookie(struct exchange *x)
+{
+	struct slice name = slice_of(x->pool->conf->sticky.name), value;
+
+	for (unsigned i = 0; i < x->request.field_count; i++) {
+		const struct field *f = &x->request.fields[i];
+
+		if (f->id == FIELD_COOKIE &&
+		    sticky_find_in_field(message_value(&x->request, f), name, &value, &x->cookie_cut))
+			return sticky_find_cookie(x->pool, value);
+	}
+	return NULL;
+}
+
+static bool
+was_tried(const struct exchange *x, const struct server *server)
+{
+	for (unsigned i = 0; i < x->balance.tried_count; i++)
+		if (x->balance.tried[i] == server)
+			return true;
+	return false;
+}
+
+static void
+remember_by_cookie(struct exchange *x)
+{
+	const struct sticky_config *sticky = &x->pool->conf->sticky;
+	int len = snprintf(x->set_cookie, sizeof(x->set_cookie),
+	    "Set-Cookie: %s=%s; Path=/; Max-Age=%u; HttpOnly%s\r\n", sticky->name, x->server->conf->cookie,
+	    sticky->timeout_ms / 1000, x->is_tls ? "; Secure" : "");
+
+	x->set_cookie_len = len > 0 && (size_t)len < sizeof(x->set_cookie) ? (uint16_t)len : 0;
+}
+
+/* The server of this request, by stickiness or by the pool's method, counted as active.  NULL: none. */
+static struct server *
+choose(struct exchange *x)
+{
+	enum sticky_by by = x->pool->conf->sticky.by;
+	struct server *known = NULL;
+
+	if (by == STICKY_COOKIE_INSERT)
+		known = find_by_cookie(x);
+	else if (by == STICKY_SOURCE_IP)
+		known = sticky_find_source(x->pool, x->client);
+	x->set_cookie_len = 0;
+	if (known != NULL && !was_tried(x, known)) {
+		balance_hold(known);
+		tally_add(x->pool->tally, TALLY_STICKY_HITS, 1);
+		return known;
+	}
+	x->server = balance_pick(x->pool, &x->balance);
+	if (x->server != NULL && by == STICKY_COOKIE_INSERT)
+		remember_by_cookie(x);
+	else if (x->server != NULL && by == STICKY_SOURCE_IP)
+		sticky_store_source(x->pool, x->client, x->server);
+	return x->server;
+}
+
+/* Give up on the server of the moment; another may be tried. */
+static void
+drop_server(struct exchange *x)
+{
+	upstream_close(x->upstream, false);
+	x->upstream = NULL;
+	if (x->balance.tried_count < BALANCE_TRIED_MAX)
+		x->balance.tried[x->balance.tried_count++] = x->server;
+	balance_release(x->server);
+	x->server = NULL;
+}
+
+static enum step
+exchange_pick(struct exchange *x)
+{
+	x->server = choose(x);
+	if (x->server == NULL) {
+		tally_add(x->pool->tally, TALLY_NO_SERVER, 1);
+		return exchange_end(x, x->balance.tried_count > 0 ? END_CONNECT_FAILED : END_NO_SERVER);
+	}
+	tally_add(x->server->tally, TALLY_REQUESTS, 1);
+	if (x->attempts++ > 0)
+		tally_add(x->pool->tally, TALLY_RETRIES, 1);
+	return exchange_connect_to(x);
+}
+
+/* A kept connection if there is one, else a new one. */
+enum step
+exchange_connect_to(struct exchange *x)
+{
+	for (;;) {
+		x->upstream = upstream_take_idle(x->server, &user_ops, x);
+		if (x->upstream == NULL)
+			break;
+		/*
+		 * A kept connection may be dead without our knowing.  A request that must not be sent twice cannot
+		 * find out by trying.
+		 */
+		if (method_is_idempotent(x->request.method) && x->request.framing == FRAMING_NONE)
+			break;
+		if (transport_is_quiet(&x->upstream->transport))
+			break;
+		upstream_close(x->upstream, false);
+	}
+	if (x->upstream != NULL) {
+		x->state = EXCHANGE_SEND;
+		return STEP_NEXT;
+	}
+	return exchange_connect_anew(x);
+}
+
+enum step
+exchange_connect_anew(struct exchange *x)
+{
+	x->upstream = upstream_connect(x->worker, x->server, &user_ops, x);
+	if (x->upstream == NULL)
+		return exchange_connect_failed(x, END_CONNECT_FAILED);
+	timer_set(&x->upstream->timer, x->listener->conf->timeouts.connect);
+	x->state = EXCHANGE_CONNECT;
+	return STEP_NEXT;
+}
+
+/* Another server is tried at once, as long as there is one. */
+enum step
+exchange_connect_failed(struct exchange *x, enum end end)
+{
+	tally_add(x->server->tally, TALLY_CONNECT_ERRORS, 1);
+	drop_server(x);
+	if (x->attempts >= ATTEMPTS_MAX)
+		return exchange_end(x, end);
+	x->state = EXCHANGE_PICK;
+	return STEP_NEXT;
+}
+
+static enum step
+exchange_connect(struct exchange *x)
+{
+	switch (upstream_check(x->upstream)) {
+	case 0:
+		x->state = EXCHANGE_SEND;
+		return STEP_NEXT;
+	case IO_WAIT:
+		return STEP_WAIT;
+	default:
+		return exchange_connect_failed(x, END_CONNECT_FAILED);
+	}
+}
+
+/* ---- running ---- */
+
+static const struct {
+	const char *name;
+	enum step (*run)(struct exchange *x);
+} states[EXCHANGE_STATES] = {
+	[EXCHANGE_PICK] = { "pick", exchange_pick },
+	[EXCHANGE_CONNECT] = { "connect", exchange_connect },
+	[EXCHANGE_SEND] = { "send", exchange_send },
+	[EXCHANGE_AWAIT] = { "await", exchange_await },
+	[EXCHANGE_RELAY] = { "relay", exchange_relay },
+};
+
+void
+exchange_run(struct exchange *x)
+{
+	while (states[x->state].run(x) == STEP_NEXT)
+		;
+}
+
+static void
+on_upstream_ready(void *user, struct upstream *up)
+{
+	(void)up;
+	exchange_run(user);
+}
+
+static void
+on_upstream_timeout(void *user, struct upstream *up)
+{
+	struct exchange *x = user;
+
+	(void)up;
+	switch ((enum exchange_state)x->state) {
+	case EXCHANGE_CONNECT:
+		if (exchange_connect_failed(x, END_CONNECT_TIMEOUT) == STEP_NEXT)
+			exchange_run(x);
+		return;
+	case EXCHANGE_PICK:
+	case EXCHANGE_SEND:
+	case EXCHANGE_AWAIT:
+	case EXCHANGE_RELAY:
+	case EXCHANGE_STATES:
+		break;
+	}
+	tally_add(x->server->tally, TALLY_RESPONSE_ERRORS, 1);
+	exchange_end(x, END_RESPONSE_TIMEOUT);
+}
+
+void
+exchange_start(struct exchange *x, const struct listener *listener, const struct addr *client)
+{
+	const struct route_config *route = NULL;
+	const struct pool_config *pool = listener->conf->pool;
+
+	x->listener = listener;
+	x->client = client;
+	x->balance.client = client;
+	x->balance.local = &x->local;
+	x->body_done = x->request.framing == FRAMING_NONE;
+	x->bytes_in = x->request.head_len;
+	stamp(x, &x->started_us);
+	tally_add(listener->tally, TALLY_REQUESTS, 1);
+	if (listener->conf->redirect.on) {
+		exchange_end(x, END_REDIRECTED);
+		return;
+	}
+	if (listener->router != NULL)
+		route = router_find(listener->router, x->request.host, x->request.path);
+	if (route != NULL)
+		pool = route->pool;
+	if (pool == NULL) {
+		exchange_end(x, END_NO_ROUTE);
+		return;
+	}
+	x->pool = &x->worker->pools[pool->index];
+	tally_add(x->pool->tally, TALLY_REQUESTS, 1);
+	exchange_run(x);
+}

@@ -1,0 +1,29 @@
+/*
+ * What the files of the exchange share: exchange.c (choosing a server, beginning and end) and exchange_relay.c (the
+ * messages on their way).
+ */
+#ifndef WEIR_EXCHANGE_PRIV_H
+#define WEIR_EXCHANGE_PRIV_H
+
+#include "weir/exchange.h"
+
+enum step {
+	STEP_NEXT = 0, /* run the state that x->state now names */
+	STEP_WAIT,     /* the next event runs this state again */
+	STEP_GONE      /* x has ended: do not touch it */
+};
+
+enum step exchange_end(struct exchange *x, enum end end);
+/* The server switched protocols: the front takes the connection over. */
+enum step exchange_switch(struct exchange *x);
+/* A kept connection to x->server if there is one, else a new one. */
+enum step exchange_connect_to(struct exchange *x);
+/* A new one in any case. */
+enum step exchange_connect_anew(struct exchange *x);
+enum step exchange_connect_failed(struct exchange *x, enum end end);
+
+enum step exchange_send(struct exchange *x);
+enum step exchange_await(struct exchange *x);
+enum step exchange_relay(struct exchange *x);
+
+#endif

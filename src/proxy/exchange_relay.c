@@ -1,0 +1,452 @@
+/*
+ * The messages of an exchange on their way: request head and body to the server, response head and body from it.
+ */
+#include <assert.h>
+
+#include "exchange_priv.h"
+#include "weir/buf.h"
+#include "weir/clock.h"
+#include "weir/h1_parse.h"
+#include "weir/outv.h"
+#include "weir/rewrite.h"
+#include "weir/upstream.h"
+
+enum {
+	READS_MAX = 16,  /* in one go, so that a fast server cannot starve other connections */
+	INTERIM_MAX = 16 /* 1xx responses to one request */
+};
+
+/* The head of the moment; a head is handed on in the call that parsed it.  One worker, one thread. */
+static struct message response;
+
+static enum step
+response_failed(struct exchange *x, enum end end)
+{
+	tally_add(x->server->tally, TALLY_RESPONSE_ERRORS, 1);
+	return exchange_end(x, end);
+}
+
+/*
+ * The server closed before it answered.  A kept connection may have been dead all along: then a request that is safe to
+ * repeat, and can be, goes out once more on a new one (RFC 9110 section 9.2.2).
+ */
+static enum step
+server_closed(struct exchange *x)
+{
+	if (!x->upstream->is_reused || x->body_begun || x->interim_count > 0 ||
+	    !method_is_idempotent(x->request.method))
+		return response_failed(x, END_SERVER_CLOSED);
+	upstream_close(x->upstream, false);
+	x->attempts++;
+	tally_add(x->pool->tally, TALLY_RETRIES, 1);
+	buf_give(x->head_rest);
+	x->head_rest = NULL;
+	x->body_failed = false;
+	return exchange_connect_anew(x);
+}
+
+static void
+build_head(struct exchange *x, struct outv *out)
+{
+	const struct request_edits edits = {
+		.client = x->client,
+		.server = &x->server->conf->address,
+		.forwarded = &x->listener->conf->forwarded,
+		.is_tls = x->is_tls,
+		.upgrade = x->request.upgrade,
+		.cookie_cut = x->cookie_cut,
+	};
+
+	outv_init(out, x->tail, x->tail_room);
+	rewrite_request(out, &x->request, &edits);
+}
+
+/* What the server did not take of the head at once. */
+static enum step
+send_rest(struct exchange *x)
+{
+	struct transport *t = &x->upstream->transport;
+
+	while (buf_len(x->head_rest) > 0) {
+		struct iovec iov = { buf_head(x->head_rest), buf_len(x->head_rest) };
+		ssize_t n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
+
+		if (n == IO_WAIT)
+			return STEP_WAIT;
+		if (n < 0)
+			return server_closed(x);
+		buf_consume(x->head_rest, (size_t)n);
+	}
+	buf_give(x->head_rest);
+	x->head_rest = NULL;
+	x->state = EXCHANGE_AWAIT;
+	return STEP_NEXT;
+}
+
+enum step
+exchange_send(struct exchange *x)
+{
+	struct upstream *up = x->upstream;
+	const char *body = NULL;
+	ssize_t body_len = 0, n;
+	size_t head_len;
+	struct outv out;
+
+	if (x->head_rest != NULL)
+		return send_rest(x);
+	timer_set(&up->timer, x->listener->conf->timeouts.response);
+	if (x->connected_us == 0 && x->worker->accesslog != NULL)
+		x->connected_us = clock_us();
+	build_head(x, &out);
+	if (out.failed) {
+		outv_fini(&out);
+		return exchange_end(x, END_REQUEST_TOO_LARGE);
+	}
+	head_len = out.len;
+	if (!x->body_done) {
+		/* What goes wrong with the body is found by push_body(). */
+		body_len = x->ops->peek_body(x, &body);
+		if (body_len > 0)
+			out.v[out.count++] = (struct iovec){ (char *)(uintptr_t)body, (size_t)body_len };
+	}
+	n = transport_writev(&up->transport, out.v, out.count);
+	if (body_len > 0)
+		out.count--;
+	if (n == IO_WAIT)
+		n = 0;
+	if (n >= 0 && (size_t)n < head_len) {
+		up->transport.writable = false;
+		x->head_rest = outv_rest(&out, (size_t)n);
+	} else if ((size_t)n > head_len && n >= 0) {
+		size_t taken = (size_t)n - head_len;
+
+		x->ops->consume_body(x, taken);
+		x->body_begun = true;
+		x->bytes_in += taken;
+	}
+	outv_fini(&out);
+	if (n < 0)
+		return server_closed(x);
+	if (x->head_rest != NULL)
+		return STEP_WAIT;
+	x->state = EXCHANGE_AWAIT;
+	return STEP_NEXT;
+}
+
+/*
+ * Move the request body on as far as it goes.
+ * Returns STEP_NEXT when the caller may go on with the response, STEP_GONE when the exchange ended.
+ */
+static enum step
+push_body(struct exchange *x)
+{
+	struct transport *t = &x->upstream->transport;
+	uint32_t timeout = x->listener->conf->timeouts.response;
+
+	while (!x->body_done && !x->body_failed) {
+		const char *bytes;
+		ssize_t len = x->ops->peek_body(x, &bytes), n;
+		struct iovec iov;
+
+		if (len == 0) {
+			x->body_done = true;
+			if (!x->head_sent)
+				timer_set(&x->upstream->timer, timeout);
+			break;
+		}
+		if (len == IO_WAIT) {
+			timer_clear(&x->upstream->timer); /* the front watches over its client */
+			break;
+		}
+		if (len < 0)
+			return exchange_end(x, len == IO_CLOSED ? END_CLIENT_CLOSED : END_REQUEST_MALFORMED);
+		iov = (struct iovec){ (char *)(uintptr_t)bytes, (size_t)len };
+		n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
+		if (n == IO_WAIT) {
+			timer_set(&x->upstream->timer, timeout);
+			break;
+		}
+		if (n < 0) {
+			/* It may have answered before it hung up: that answer counts. */
+			x->body_failed = true;
+			t->readable = true;
+			break;
+		}
+		x->body_begun = true;
+		x->ops->consume_body(x, (size_t)n);
+		x->bytes_in += (uint64_t)n;
+	}
+	return STEP_NEXT;
+}
+
+/*
+ * How many more of the bytes that were read belong to the body: counts them into x->ready.
+ * Returns 0, or -1 when the coding is broken.
+ */
+static int
+frame(struct exchange *x)
+{
+	struct buf *in = x->upstream->in;
+	size_t fresh = in != NULL ? buf_len(in) - x->ready : 0, at, len;
+	ptrdiff_t n;
+
+	switch ((enum framing)x->framing) {
+	case FRAMING_NONE:
+		x->response_complete = true;
+		return 0;
+	case FRAMING_LENGTH:
+		if (fresh > x->body_left)
+			fresh = (size_t)x->body_left;
+		x->ready += fresh;
+		x->body_left -= fresh;
+		x->response_complete = x->body_left == 0;
+		return 0;
+	case FRAMING_CLOSE:
+		x->ready += fresh;
+		return 0;
+	case FRAMING_CHUNKED:
+		break;
+	}
+	if (fresh == 0)
+		return 0;
+	if (!x->wants_decoded) {
+		n = chunked_skim(&x->chunked, buf_head(in) + x->ready, fresh);
+		if (n < 0)
+			return -1;
+		x->ready += (size_t)n;
+	}
+	while (x->wants_decoded && x->ready == 0 && buf_len(in) > 0 && !chunked_is_end(&x->chunked)) {
+		n = chunked_next(&x->chunked, buf_head(in), buf_len(in), &at, &len);
+		if (n < 0)
+			return -1;
+		buf_consume(in, (size_t)n - len); /* the data stands at the end of what was taken */
+		x->ready = len;
+	}
+	x->response_complete = chunked_is_end(&x->chunked);
+	return 0;
+}
+
+/* Offer the client what is ready.  STEP_NEXT: it took everything. */
+static enum step
+deliver(struct exchange *x, const struct message *head)
+{
+	struct buf *in = x->upstream->in;
+	const struct response_piece piece = {
+		.head = head,
+		.body = in != NULL ? buf_head(in) : NULL,
+		.len = x->ready,
+		.is_last = x->response_complete,
+	};
+	size_t taken = 0;
+
+	if (x->ops->send(x, &piece, &taken) < 0)
+		return exchange_end(x, END_CLIENT_CLOSED);
+	assert(taken <= x->ready);
+	x->ready -= taken;
+	if (taken > 0)
+		buf_consume(in, taken);
+	if (x->ready == 0) {
+		x->last_sent = piece.is_last;
+		return STEP_NEXT;
+	}
+	timer_clear(&x->upstream->timer); /* the server waits for the client; the front watches over that one */
+	return STEP_WAIT;
+}
+
+/* A final head is parsed: what follows it, and may the connection be used again? */
+static enum step
+begin_relay(struct exchange *x)
+{
+	struct upstream *up = x->upstream;
+
+	x->status = response.status;
+	x->framing = response.framing;
+	x->body_left = response.content_length;
+	chunked_init(&x->chunked);
+	x->upstream_reusable = response.keep_alive && x->framing != FRAMING_CLOSE;
+	if (x->worker->accesslog != NULL)
+		x->first_byte_us = clock_us();
+	/*
+	 * The head stays where it is until the front has taken it: buf_consume() only moves a position, but it resets an
+	 * empty buffer, which does no harm before the next read.
+	 */
+	buf_consume(up->in, response.head_len);
+	if (frame(x) < 0)
+		return response_failed(x, END_RESPONSE_MALFORMED);
+	x->state = EXCHANGE_RELAY;
+	x->head_sent = true;
+	return deliver(x, &response);
+}
+
+static enum step
+interim_response(struct exchange *x)
+{
+	struct response_piece piece = { .head = &response };
+	size_t taken;
+
+	if (response.status == 101) {
+		if (!x->request.upgrade)
+			return response_failed(x, END_RESPONSE_MALFORMED);
+		x->status = 101;
+		if (x->ops->send(x, &piece, &taken) < 0)
+			return exchange_end(x, END_CLIENT_CLOSED);
+		buf_consume(x->upstream->in, response.head_len);
+		return exchange_switch(x);
+	}
+	if (++x->interim_count > INTERIM_MAX)
+		return response_failed(x, END_RESPONSE_MALFORMED);
+	if (x->ops->send(x, &piece, &taken) < 0)
+		return exchange_end(x, END_CLIENT_CLOSED);
+	buf_consume(x->upstream->in, response.head_len);
+	x->scanned = 0;
+	return STEP_NEXT;
+}
+
+/* Try the bytes that are there as a response head. */
+static enum step
+parse_head(struct exchange *x)
+{
+	const struct limits_config *limits = &x->worker->config->global.limits;
+	const struct h1_limits h1_limits = { limits->response_head, limits->headers };
+	struct buf *in = x->upstream->in;
+
+	switch (h1_parse_response(&response, buf_head(in), buf_len(in), &x->scanned, &h1_limits,
+	    x->request.method == METHOD_HEAD)) {
+	case H1_DONE:
+		return response.status < 200 ? interim_response(x) : begin_relay(x);
+	case H1_MORE:
+		return STEP_WAIT;
+	case H1_TOO_LARGE:
+	case H1_TARGET_TOO_LONG:
+		return response_failed(x, END_RESPONSE_TOO_LARGE);
+	case H1_BAD:
+	case H1_VERSION:
+		break;
+	}
+	return response_failed(x, END_RESPONSE_MALFORMED);
+}
+
+/* Room for at least one byte more.  Heads beyond a small buffer move to a large one. */
+static struct buf *
+room_for_head(struct upstream *up)
+{
+	struct buf *in = up->in, *larger;
+
+	if (in == NULL)
+		return up->in = buf_take(BUF_SMALL);
+	if (buf_room(in) > 0)
+		return in;
+	larger = buf_take(BUF_LARGE);
+	memcpy(larger->data, buf_head(in), buf_len(in));
+	larger->end = (uint32_t)buf_len(in);
+	buf_give(in);
+	return up->in = larger;
+}
+
+enum step
+exchange_await(struct exchange *x)
+{
+	struct upstream *up = x->upstream;
+	enum step step = push_body(x);
+
+	if (step == STEP_GONE)
+		return step;
+	for (;;) {
+		struct buf *in;
+		ssize_t n;
+
+		/* Behind a 1xx the next head may be there already. */
+		if (up->in != NULL && buf_len(up->in) > x->scanned) {
+			step = parse_head(x);
+			if (step != STEP_WAIT || x->state != EXCHANGE_AWAIT)
+				return step;
+		}
+		if (!up->transport.readable)
+			break;
+		in = room_for_head(up);
+		n = transport_read(&up->transport, in->data + in->end, buf_room(in));
+		if (n == IO_WAIT)
+			break;
+		if (n < 0)
+			return buf_len(in) > 0 ? response_failed(x, END_SERVER_CLOSED) : server_closed(x);
+		in->end += (uint32_t)n;
+	}
+	if (up->in != NULL && buf_len(up->in) == 0) {
+		buf_give(up->in);
+		up->in = NULL;
+	}
+	return STEP_WAIT;
+}
+
+/* An empty buffer of a size that suits what is still to come. */
+static struct buf *
+room_for_body(struct exchange *x)
+{
+	struct upstream *up = x->upstream;
+	bool much = x->framing != FRAMING_LENGTH || x->body_left > 16 * 1024;
+
+	if (up->in != NULL && buf_len(up->in) == 0 && much && up->in->size_class == BUF_SMALL) {
+		buf_give(up->in);
+		up->in = NULL;
+	}
+	if (up->in == NULL)
+		up->in = buf_take(much ? BUF_LARGE : BUF_SMALL);
+	return up->in;
+}
+
+enum step
+exchange_relay(struct exchange *x)
+{
+	struct upstream *up = x->upstream;
+	enum step step = push_body(x);
+
+	if (step == STEP_GONE)
+		return step;
+	for (int reads = 0;;) {
+		struct buf *in;
+		ssize_t n;
+
+		if (x->ready > 0 || (x->response_complete && !x->last_sent)) {
+			step = deliver(x, NULL);
+			if (step != STEP_NEXT)
+				return step;
+		}
+		if (x->response_complete) {
+			/* Bytes behind the end: whose response would they be? */
+			if (up->in != NULL && buf_len(up->in) > 0)
+				x->upstream_reusable = false;
+			return exchange_end(x, END_OK);
+		}
+		if (x->wants_decoded && up->in != NULL && buf_len(up->in) > 0) {
+			if (frame(x) < 0)
+				return response_failed(x, END_RESPONSE_TRUNCATED);
+			if (x->ready > 0 || x->response_complete)
+				continue;
+		}
+		if (!up->transport.readable)
+			break;
+		if (reads++ == READS_MAX) {
+			transport_yield(&up->transport);
+			return STEP_WAIT;
+		}
+		in = room_for_body(x);
+		n = transport_read(&up->transport, in->data + in->end, buf_room(in));
+		if (n == IO_WAIT)
+			break;
+		if (n == IO_CLOSED && x->framing == FRAMING_CLOSE) {
+			x->response_complete = true;
+			continue;
+		}
+		if (n < 0)
+			return response_failed(x, END_RESPONSE_TRUNCATED);
+		in->end += (uint32_t)n;
+		if (frame(x) < 0)
+			return response_failed(x, END_RESPONSE_TRUNCATED);
+	}
+	if (up->in != NULL && buf_len(up->in) == 0) {
+		buf_give(up->in);
+		up->in = NULL;
+	}
+	timer_set(&up->timer, x->listener->conf->timeouts.response);
+	return STEP_WAIT;
+}

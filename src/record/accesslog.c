@@ -1,0 +1,223 @@
+#include "weir/accesslog.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "weir/arena.h"
+#include "weir/clock.h"
+#include "weir/log.h"
+
+enum {
+	BATCH_SIZE = 64 * 1024,
+	LINE_MAX_SIZE = 8 * 1024, /* one line; long texts are cut */
+	TEXT_MAX = 2 * 1024       /* one text taken from the request */
+};
+
+struct accesslog {
+	int fd; /* borrowed */
+	enum log_format format;
+	uint64_t first_ms; /* when the oldest line came */
+	size_t filled;
+	uint64_t lost; /* lines */
+	unsigned lines; /* in the batch */
+	char batch[BATCH_SIZE];
+};
+
+struct accesslog *
+accesslog_new(int fd, enum log_format format)
+{
+	struct accesslog *log = xmalloc(sizeof(*log));
+
+	log->fd = fd;
+	log->format = format;
+	log->filled = 0;
+	log->lost = 0;
+	log->lines = 0;
+	log->first_ms = 0;
+	return log;
+}
+
+static void
+write_out(struct accesslog *log)
+{
+	static struct log_limit limit;
+	size_t done = 0;
+
+	while (done < log->filled) {
+		ssize_t n = write(log->fd, log->batch + done, log->filled - done);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			log->lost += log->lines;
+			if (log_allowed(&limit, 1, 60000))
+				log_warn("access log: %llu lines lost", (unsigned long long)log->lost);
+			break;
+		}
+		done += (size_t)n;
+	}
+	log->filled = 0;
+	log->lines = 0;
+}
+
+void
+accesslog_set_fd(struct accesslog *log, int fd)
+{
+	write_out(log);
+	log->fd = fd;
+}
+
+void
+accesslog_flush(struct accesslog *log, uint32_t max_age_ms)
+{
+	if (log->filled > 0 && now_ms - log->first_ms >= max_age_ms)
+		write_out(log);
+}
+
+void
+accesslog_free(struct accesslog *log)
+{
+	if (log == NULL)
+		return;
+	write_out(log);
+	free(log);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+add(struct accesslog *log, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(log->batch + log->filled, BATCH_SIZE - log->filled, format, args);
+	va_end(args);
+	if (n > 0 && (size_t)n < BATCH_SIZE - log->filled)
+		log->filled += (size_t)n;
+}
+
+/* Text from outside: quotes, control and non-ASCII bytes are escaped so that neither JSON nor a terminal minds. */
+static void
+add_escaped(struct accesslog *log, struct slice text)
+{
+	size_t len = text.len < TEXT_MAX ? text.len : TEXT_MAX;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text.ptr[i];
+
+		if (c != '"' && c != '\\' && c >= 0x20 && c < 0x7f)
+			log->batch[log->filled++] = (char)c;
+		else if (log->format == LOG_FORMAT_JSON)
+			add(log, "\\u%04x", c);
+		else
+			add(log, "\\x%02x", c);
+	}
+}
+
+static void
+add_text(struct accesslog *log, const char *key, struct slice text)
+{
+	add(log, ",\"%s\":\"", key);
+	add_escaped(log, text);
+	add(log, "\"");
+}
+
+static struct slice
+request_slice(const struct message *m, size_t at, size_t len)
+{
+	return m != NULL ? (struct slice){ m->base + at, len } : (struct slice){ NULL, 0 };
+}
+
+static struct slice
+find_other(const struct message *m, struct slice name)
+{
+	for (unsigned i = 0; m != NULL && i < m->field_count; i++)
+		if (m->fields[i].id == FIELD_OTHER && slice_equal_nocase(message_name(m, &m->fields[i]), name))
+			return message_value(m, &m->fields[i]);
+	return (struct slice){ NULL, 0 };
+}
+
+static void
+write_json(struct accesslog *log, const struct accesslog_entry *e)
+{
+	const struct message *m = e->request;
+	char text[ADDR_TEXT_SIZE];
+	struct timespec now;
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	add(log, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ\",\"id\":\"%016llx\"", tm.tm_year + 1900, tm.tm_mon + 1,
+	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000000, (unsigned long long)e->id);
+	add_text(log, "listener", slice_of(e->listener->name));
+	add(log, ",\"client\":\"%s\"", addr_print(e->client, text));
+	if (m != NULL) {
+		add_text(log, "method", request_slice(m, 0, m->method_len));
+		add_text(log, "host", m->host);
+		add_text(log, "target", request_slice(m, m->target, m->target_len));
+		add(log, ",\"protocol\":\"HTTP/1.%u\"", m->minor);
+	}
+	if (e->status != 0)
+		add(log, ",\"status\":%u", e->status);
+	if (e->pool != NULL)
+		add_text(log, "pool", slice_of(e->pool->name));
+	if (e->server != NULL)
+		add_text(log, "server", slice_of(e->server->name));
+	add(log,
+	    ",\"bytes_in\":%llu,\"bytes_out\":%llu,\"retries\":%u,\"connect_ms\":%.3f,\"first_byte_ms\":%.3f,"
+	    "\"total_ms\":%.3f,\"end\":\"%s\"}\n",
+	    (unsigned long long)e->bytes_in, (unsigned long long)e->bytes_out, e->retries, (double)e->connect_us / 1e3,
+	    (double)e->first_byte_us / 1e3, (double)e->total_us / 1e3, end_table[e->end].word);
+}
+
+/* The "combined" format of many web servers. */
+static void
+write_combined(struct accesslog *log, const struct accesslog_entry *e)
+{
+	const struct message *m = e->request;
+	char text[ADDR_TEXT_SIZE], date[40];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S +0000", &tm);
+	add(log, "%s - - [%s] \"", addr_print_ip(e->client, text), date);
+	if (m != NULL) {
+		add_escaped(log, request_slice(m, 0, m->method_len));
+		add(log, " ");
+		add_escaped(log, request_slice(m, m->target, m->target_len));
+		add(log, " HTTP/1.%u", m->minor);
+	} else {
+		add(log, "-");
+	}
+	add(log, "\" %u %llu \"", e->status, (unsigned long long)e->bytes_out);
+	add_escaped(log, find_other(m, SLICE("referer")));
+	add(log, "\" \"");
+	add_escaped(log, find_other(m, SLICE("user-agent")));
+	add(log, "\"\n");
+}
+
+/* Six bytes for each escaped one, three texts at most. */
+_Static_assert(BATCH_SIZE > 4 * 6 * TEXT_MAX + LINE_MAX_SIZE, "a line must fit into an empty batch");
+
+void
+accesslog_write(struct accesslog *log, const struct accesslog_entry *entry)
+{
+	if (BATCH_SIZE - log->filled < 4 * 6 * TEXT_MAX + LINE_MAX_SIZE / 2)
+		write_out(log);
+	if (log->filled == 0)
+		log->first_ms = now_ms;
+	log->lines++;
+	switch (log->format) {
+	case LOG_FORMAT_JSON:
+		write_json(log, entry);
+		break;
+	case LOG_FORMAT_COMBINED:
+		write_combined(log, entry);
+		break;
+	}
+}
