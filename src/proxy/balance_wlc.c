@@ -2,16 +2,17 @@
  * balance_wlc: weighted least connections.
  *
  * Chosen is the server with the fewest requests in progress for its weight, those of all workers
- * counted.  Among equals (all idle, most often) turns are taken in proportion to the weights.  Of a
- * pool with many servers a pick looks at a part only, the next one at the next part: the best of
- * 128 is nearly the best of all, and the cost stays bounded.
+ * counted.  Among equals (all idle, most often) turns are taken in proportion to the weights.  Each
+ * count read is a cache line that another processor may have written just now, so of a pool with
+ * many servers a pick looks at a part only, the next one at the next part: the best of some dozens
+ * is nearly the best of all, and the cost stays bounded.
  */
 #include <stdlib.h>
 
 #include "balance_priv.h"
 #include "weir/arena.h"
 
-enum { WLC_WINDOW = 128 };
+enum { WLC_READS = 512, WLC_WINDOW_MIN = 16 };
 
 static const uint64_t wlc_round = UINT64_C(1) << 32;
 
@@ -28,10 +29,10 @@ struct candidate {
 	uint64_t turn;
 };
 
-/* The slots of all workers in life as a list: walked once per server and pick. */
+/* The slots of all workers in life: walked once per server and pick. */
 struct slots {
 	unsigned count;
-	uint8_t slot[SHM_SLOTS];
+	const struct tally *tallies[SHM_SLOTS]; /* of entity 0 */
 };
 
 static void
@@ -43,8 +44,8 @@ slots_read(struct slots *slots, const struct shm *shm)
 	shm_live_slots(shm, words);
 	for (unsigned word = 0; word < SHM_SLOTS / 64; word++)
 		for (uint64_t bits = words[word]; bits != 0; bits &= bits - 1)
-			slots->slot[slots->count++] =
-			    (uint8_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+			slots->tallies[slots->count++] =
+			    shm_tally(shm, (int)word * 64 + __builtin_ctzll(bits), 0);
 }
 
 static uint64_t
@@ -53,8 +54,7 @@ count_active(const struct server *server, const struct slots *slots)
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < slots->count; i++)
-		sum += tally_get(
-		    shm_tally(server->pool->shm, slots->slot[i], server->conf->id), TALLY_ACTIVE);
+		sum += tally_get(slots->tallies[i] + server->conf->id, TALLY_ACTIVE);
 	return sum < UINT32_MAX ? sum : UINT32_MAX; /* so that products with a weight fit */
 }
 
@@ -66,6 +66,15 @@ is_better(const struct candidate *a, const struct candidate *b)
 	if (b->server == NULL)
 		return true;
 	return left != right ? left < right : (int64_t)(a->turn - b->turn) < 0;
+}
+
+/* Servers to look at in one pick. */
+static size_t
+window_of(const struct slots *slots)
+{
+	size_t window = WLC_READS / (slots->count + 1);
+
+	return window > WLC_WINDOW_MIN ? window : WLC_WINDOW_MIN;
 }
 
 static struct server *
@@ -86,15 +95,16 @@ wlc_take_turn(struct pool *pool, const struct candidate *chosen)
 static struct server *
 wlc_pick(struct pool *pool, const struct balance_request *request)
 {
-	size_t server_count = pool->conf->server_count, i = pool->wlc->cursor;
+	size_t server_count = pool->conf->server_count, i = pool->wlc->cursor, window;
 	struct candidate best = { 0 };
 	struct slots slots;
 
 	slots_read(&slots, pool->shm);
+	window = window_of(&slots);
 	for (size_t seen = 0; seen < server_count; seen++) {
 		struct candidate c = { .server = &pool->servers[i], .turn = pool->wlc->turns[i] };
 
-		if (seen >= WLC_WINDOW && best.server != NULL)
+		if (seen >= window && best.server != NULL)
 			break;
 		i = i + 1 < server_count ? i + 1 : 0;
 		c.weight = balance_weight(c.server);
