@@ -88,7 +88,7 @@ static const struct view_column worker_columns[] = {
 static const struct view_column command_columns[] = {
 	{ "COMMAND", "command", VIEW_TEXT },
 	{ "ARGUMENTS", "arguments", VIEW_TEXT },
-	{ "", "help", VIEW_TEXT },
+	{ "WHAT IT DOES", "help", VIEW_TEXT },
 };
 /* clang-format on */
 

@@ -6,6 +6,8 @@
 #include "weir/arena.h"
 #include "weir/clock.h"
 
+enum { WORKERS_AUTO_MAX = 120 }; /* as the master has it (process/generation.c) */
+
 static size_t
 collect_workers_wanted(const struct config *config)
 {
@@ -15,7 +17,7 @@ collect_workers_wanted(const struct config *config)
 		return config->global.workers;
 	if (sched_getaffinity(0, sizeof(set), &set) == -1)
 		return 1;
-	return (size_t)CPU_COUNT(&set);
+	return CPU_COUNT(&set) < WORKERS_AUTO_MAX ? (size_t)CPU_COUNT(&set) : WORKERS_AUTO_MAX;
 }
 
 void

@@ -187,31 +187,40 @@ command_servers(struct command_call *call)
 }
 
 /*
- * POOL/NAME: pool names hold slashes, server names do not: the last one parts them.
- * Returns 0, or -1 with the call's error set.
+ * POOL/NAME: pool names hold slashes, so the last one parts them; should a server's name hold some
+ * too, one further to the left does. Returns 0, or -1 with the call's error set.
  */
 static int
-command_find_server(struct command_call *call, char *path, const struct pool_config **pool,
+command_find_server(struct command_call *call, const char *path, const struct pool_config **pool,
     const struct server_config **server)
 {
-	char *slash = strrchr(path, '/');
+	const char *last = strrchr(path, '/');
+	char *copy = xstrdup(path);
 
-	if (slash == NULL || slash == path || slash[1] == '\0') {
+	*server = NULL;
+	for (char *slash = strrchr(copy, '/'); slash != NULL && *server == NULL;
+	     slash = strrchr(copy, '/')) {
+		*slash = '\0';
+		*pool = conf_find_pool(call->commands->config, copy);
+		if (*pool != NULL)
+			*server = conf_find_server(*pool, path + (slash - copy) + 1);
+	}
+	free(copy);
+	if (*server != NULL)
+		return 0;
+	if (last == NULL || last == path || last[1] == '\0') {
 		command_fail(call, "\"%s\" is no POOL/NAME", path);
 		return -1;
 	}
-	*slash = '\0';
-	*pool = conf_find_pool(call->commands->config, path);
-	if (*pool == NULL) {
-		command_fail_pool(call, path);
-		return -1;
-	}
-	*server = conf_find_server(*pool, slash + 1);
-	if (*server == NULL) {
-		command_fail_server(call, *pool, slash + 1);
-		return -1;
-	}
-	return 0;
+	copy = xstrdup(path);
+	copy[last - path] = '\0';
+	*pool = conf_find_pool(call->commands->config, copy);
+	if (*pool == NULL)
+		command_fail_pool(call, copy);
+	else
+		command_fail_server(call, *pool, last + 1);
+	free(copy);
+	return -1;
 }
 
 /* Who is at the other end, for the log. */
