@@ -56,7 +56,9 @@ struct entity {
 	uint16_t config_weight;       /* servers: the weight of the last configuration; master only */
 	_Atomic uint64_t health_since_ms; /* CLOCK_MONOTONIC, when `health` last changed */
 	_Atomic uint64_t checks_ok, checks_failed, transitions;
-	char last_check[48]; /* "200", "connection refused"...: text for people; written and read by control */
+	/* Odd while the counts of an ended worker move to slot 0; written by masters, read by shm_sum() (acquire). */
+	_Atomic uint32_t retire_count;
+	char last_check[44]; /* "200", "connection refused"...: text for people; written and read by control */
 };
 _Static_assert(sizeof(struct entity) == 128, "an entity is two cache lines");
 
@@ -116,7 +118,7 @@ struct slot_info *shm_slot_info(const struct shm *shm, int slot);
 
 struct entity *shm_entity(const struct shm *shm, uint32_t id);
 struct tally *shm_tally(const struct shm *shm, int slot, uint32_t id);
-/* Sum over all slots, retired ones too. */
+/* Sum over all slots, retired ones too; never goes back.  Not for the data path: may sleep while a slot is retired. */
 uint64_t shm_sum(const struct shm *shm, uint32_t id, enum tally_field field);
 void shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS]);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shm_priv.h"
@@ -20,7 +21,8 @@ enum {
 	SHM_PAGE = 4096, /* parts start at multiples: a slot can be given back to the kernel */
 	SHM_WEIGHT_MAX = 256,
 	SHM_STICKY_SETS_MAX = 1 << 24,
-	SHM_SUM_TRIES = 1000,
+	SHM_SUM_TRIES = 200,
+	SHM_RETIRE_TRIES = 100000,
 };
 
 static size_t
@@ -240,38 +242,67 @@ shm_take_slot(struct shm *shm)
 	return -1;
 }
 
+static bool
+tally_is_zero(const struct tally *tally)
+{
+	uint64_t bits = 0;
+
+	for (unsigned field = 0; field < TALLY_FIELDS; field++)
+		bits |= tally_get(tally, field);
+	return bits == 0;
+}
+
+/*
+ * Makes the entity's retire_count odd.  Two masters may retire workers side by side in an upgrade,
+ * hence the wait for one another; a count that stays odd is that of a master that died here, and is
+ * taken over.
+ */
+static uint32_t
+retire_begin(struct entity *e)
+{
+	uint32_t count = atomic_load_explicit(&e->retire_count, memory_order_relaxed);
+
+	for (int tries = 0; tries < SHM_RETIRE_TRIES; tries++) {
+		count &= ~1U;
+		if (atomic_compare_exchange_weak_explicit(&e->retire_count, &count, count + 1,
+			memory_order_acquire, memory_order_relaxed))
+			break;
+	}
+	atomic_thread_fence(memory_order_release); /* pairs with the fence of shm_sum_all() */
+	return count | 1U;
+}
+
 static void
 retire_entity(struct shm *shm, int slot, uint32_t id)
 {
-	struct tally *from = shm_tally(shm, slot, id);
+	struct tally *from = shm_tally(shm, slot, id), *to = shm_tally(shm, SHM_SLOT_RETIRED, id);
+	struct entity *e = &shm->entities[id];
+	uint32_t count;
 
+	if (tally_is_zero(from))
+		return;
+	count = retire_begin(e);
 	for (unsigned field = 0; field < TALLY_FIELDS; field++) {
-		uint64_t n = tally_get(from, field);
-
-		if (n != 0 && !tally_table[field].is_gauge)
-			atomic_fetch_add_explicit(&shm_tally(shm, SHM_SLOT_RETIRED, id)->v[field],
-			    n, memory_order_relaxed);
+		if (!tally_table[field].is_gauge)
+			tally_add(to, field, tally_get(from, field));
+		atomic_store_explicit(&from->v[field], 0, memory_order_relaxed);
 	}
+	/* Pairs with the acquire of shm_sum_all(). */
+	atomic_store_explicit(&e->retire_count, count + 1, memory_order_release);
 }
 
 void
 shm_retire_slot(struct shm *shm, int slot)
 {
-	struct shm_header *h = shm->header;
-	char *start = shm->slots + (size_t)slot * shm->slot_stride;
 	size_t used = shm_used(shm);
 
 	assert(slot > SHM_SLOT_RETIRED && slot < SHM_SLOTS);
-	atomic_fetch_add_explicit(&h->retire_begun, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release); /* pairs with the fence of shm_sum_all() */
 	for (uint32_t id = 0; id < used; id++)
 		retire_entity(shm, slot, id);
-	/* Zeroes the slot by giving its pages back. */
-	if (madvise(start, shm->slot_stride, MADV_REMOVE) == -1)
-		memset(start, 0, used * sizeof(struct tally));
-	atomic_fetch_add_explicit(&h->retire_ended, 1, memory_order_release);
-	slot_info_clear(&h->info[slot]);
-	atomic_fetch_and(&h->live[slot / 64], ~(UINT64_C(1) << (slot % 64)));
+	/* All is zero now, so the pages may go; that this may fail does not matter. */
+	madvise(shm->slots + (size_t)slot * shm->slot_stride, shm->slot_stride, MADV_REMOVE);
+	slot_info_clear(&shm->header->info[slot]);
+	atomic_fetch_and(&shm->header->live[slot / 64], ~(UINT64_C(1) << (slot % 64)));
 }
 
 void
@@ -306,25 +337,27 @@ add_slots(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS]
 }
 
 /*
- * While a slot is being retired its counts stand in two places, and a sum taken then would later
- * seem to go back: so sum again.  After many tries the master must have died in the middle; then
- * any sum will do.
+ * While counts move to slot 0 they stand in two places, and a sum taken then would later seem to go
+ * back: so sum again.  After many tries the master must have died in the middle; then any sum will
+ * do.
  */
 void
 shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS])
 {
-	const struct shm_header *h = shm->header;
+	const struct entity *e = shm_entity(shm, id);
+	const struct timespec moment = { .tv_nsec = 50000 };
 
 	for (int tries = 0; tries < SHM_SUM_TRIES; tries++) {
-		uint32_t ended = atomic_load_explicit(&h->retire_ended, memory_order_acquire);
-		uint32_t begun = atomic_load_explicit(&h->retire_begun, memory_order_acquire);
+		/* Pairs with the release at the end of retire_entity(). */
+		uint32_t count = atomic_load_explicit(&e->retire_count, memory_order_acquire);
 
 		add_slots(shm, id, sums);
-		/* Pairs with the fence of shm_retire_slot(). */
-		atomic_thread_fence(memory_order_acquire);
-		if (begun == ended &&
-		    begun == atomic_load_explicit(&h->retire_begun, memory_order_relaxed))
+		atomic_thread_fence(memory_order_acquire); /* pairs with that of retire_begin() */
+		if ((count & 1) == 0 &&
+		    count == atomic_load_explicit(&e->retire_count, memory_order_relaxed))
 			return;
+		if ((count & 1) != 0)
+			nanosleep(&moment, NULL);
 	}
 }
 

@@ -245,6 +245,7 @@ copy_entity(struct shm *to, struct shm *from, uint32_t id)
 	uint64_t sums[TALLY_FIELDS];
 
 	memcpy(&to->entities[id], &from->entities[id], sizeof(struct entity));
+	atomic_store_explicit(&to->entities[id].retire_count, 0, memory_order_relaxed);
 	if (from->entities[id].kind == ENTITY_FREE)
 		return;
 	shm_sum_all(from, id, sums);

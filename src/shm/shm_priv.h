@@ -21,12 +21,6 @@ struct shm_header {
 	uint64_t size;        /* bytes of the whole region */
 	/* Entities at and above this were never touched; written and read by masters. */
 	_Atomic uint32_t used;
-	/*
-	 * Slots being retired: `begun` goes up before a slot's counters move to slot 0, `ended`
-	 * after (release; shm_sum() acquires).  Two counts, because two masters share the region
-	 * during an upgrade.
-	 */
-	_Atomic uint32_t retire_begun, retire_ended;
 	/* Slots that workers have; written by masters (release), read by all (acquire). */
 	_Atomic uint64_t live[SHM_SLOT_WORDS];
 	struct shm_global global;

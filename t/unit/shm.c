@@ -181,6 +181,45 @@ processes_share(void **state)
 	setting_free(&s);
 }
 
+enum { ROUNDS = 300, PER_ROUND = 1000 };
+
+/* Reads until all is counted; exits 1 if a sum ever went back or was too high. */
+static void
+watch_sums(const struct shm *shm, uint32_t id)
+{
+	uint64_t before = 0, sum;
+
+	while (before < ROUNDS * PER_ROUND) {
+		sum = shm_sum(shm, id, TALLY_REQUESTS);
+		if (sum < before || sum > ROUNDS * PER_ROUND)
+			_exit(1);
+		before = sum;
+	}
+	_exit(0);
+}
+
+static void
+sums_never_go_back(void **state)
+{
+	struct setting s = setting_new(BALANCE_WRR, STICKY_OFF, NULL, 500);
+	uint32_t id = setting_server_id(&s, 499);
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		watch_sums(s.shm, id);
+	for (int round = 0; round < ROUNDS; round++) {
+		int slot = shm_take_slot(s.shm);
+
+		tally_add(shm_tally(s.shm, slot, id), TALLY_REQUESTS, PER_ROUND);
+		shm_retire_slot(s.shm, slot);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	setting_free(&s);
+}
+
 static void
 copy_keeps_ids_states_and_counts(void **state)
 {
@@ -324,6 +363,7 @@ main(void)
 		cmocka_unit_test(retired_slots_leave_counters_not_gauges),
 		cmocka_unit_test(slots_run_out),
 		cmocka_unit_test(processes_share),
+		cmocka_unit_test(sums_never_go_back),
 		cmocka_unit_test(copy_keeps_ids_states_and_counts),
 		cmocka_unit_test(new_binary_takes_over),
 		cmocka_unit_test(refuses_impossible_sizes),
