@@ -204,22 +204,32 @@ same_route(const struct route_config *a, const struct route_config *b)
 	       a->match == b->match && strcmp(a->path ? a->path : "", b->path ? b->path : "") == 0;
 }
 
+/* Was its host or path wrong? */
+static bool
+route_is_broken(const struct load *l, const struct route_config *route)
+{
+	return load_is_broken(l, &route->host) || load_is_broken(l, &route->path) ||
+	       load_is_broken(l, route);
+}
+
 static void
 check_routes(struct load *l, struct listener_config *listener, struct index *pools)
 {
 	const struct route_config **sorted = xcalloc(listener->route_count, sizeof(*sorted));
+	size_t count = 0;
 
 	for (size_t i = 0; i < listener->route_count; i++) {
 		struct route_config *route = &listener->routes[i];
 
-		sorted[i] = route;
+		if (!route_is_broken(l, route))
+			sorted[count++] = route;
 		if (route->pool_name != NULL)
 			route->pool =
 			    resolve_pool(l, pools, route->pool_name, route->pool_where, listener);
 	}
-	if (listener->route_count > 0)
-		qsort(sorted, listener->route_count, sizeof(*sorted), compare_routes);
-	for (size_t i = 1; i < listener->route_count; i++)
+	if (count > 0)
+		qsort(sorted, count, sizeof(*sorted), compare_routes);
+	for (size_t i = 1; i < count; i++)
 		if (same_route(sorted[i - 1], sorted[i]))
 			diag_error(l->diag, sorted[i]->where,
 			    "this route has the host and path of that at line %u; each needs its "

@@ -336,7 +336,7 @@ cookie_name_parse(struct arena *arena, const struct option *option, const char *
 
 const struct kind kind_duration = {
 	.name = "a duration",
-	.form = "a whole number with its unit, such as 500ms, 5s, 30m, 1h",
+	.form = "a whole number with its unit (500ms, 5s, 30m, 1h)",
 	.number = duration_number,
 	.width = 4,
 	.print = duration_print,
@@ -344,7 +344,7 @@ const struct kind kind_duration = {
 };
 const struct kind kind_size = {
 	.name = "a size",
-	.form = "a whole number of bytes, or with a unit, such as 16k, 8m",
+	.form = "a whole number of bytes, or with a unit (16k, 8m)",
 	.number = size_number,
 	.width = 4,
 	.print = size_print,
@@ -471,11 +471,11 @@ option_print_allowed(const struct option *option, FILE *out)
 		fputs(kind->name, out);
 	if (option->kind->shape != SHAPE_SCALAR) {
 		if (option->min != NULL)
-			fprintf(out, "; at least %s", option->min);
+			fprintf(out, " (at least %s)", option->min);
 		return;
 	}
 	if (option->min != NULL && option->max != NULL)
-		fprintf(out, ", %s to %s", option->min, option->max);
+		fprintf(out, " from %s to %s", option->min, option->max);
 	else if (option->min != NULL)
 		fprintf(out, ", %s or more", option->min);
 	else if (option->max != NULL)

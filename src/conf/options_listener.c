@@ -200,10 +200,12 @@ path_finish(struct load *load, const struct yaml_node *map, void *structure)
 	bool exact = yaml_get_pair(map, "exact") != NULL,
 	     prefix = yaml_get_pair(map, "prefix") != NULL;
 
-	if (exact == prefix)
+	if (exact && prefix)
 		diag_error(load->diag, map->where,
-		    exact ? "path: both exact and prefix are given; one of them is allowed"
-			  : "path: nothing is given; exact or prefix is needed");
+		    "path: both exact and prefix are given; one of them is allowed");
+	else if (map->count == 0)
+		diag_error(load->diag, map->where,
+		    "path: nothing is given; exact or prefix is needed");
 	route->match = exact ? PATH_EXACT : PATH_PREFIX;
 }
 
