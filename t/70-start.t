@@ -148,7 +148,7 @@ SKIP: {
     skip 'no IPv6 here', 3 if !IO::Socket::IP->new(LocalHost => '::1', LocalPort => $other, Listen => 1);
     my $weir = $t->start_weir(config => $t->config(body("\"*:$port\", \"0.0.0.0:$other\", \"[::]:$other\"")));
     for my $case ([ $port, '127.0.0.1' ], [ $port, '::1' ], [ $other, '127.0.0.1' ], [ $other, '::1' ]) {
-        is($t->http_get($case->[0], '/', to => $case->[1])->{status}, 200,
+        is($t->http_get($case->[0], '/', to => $case->[1], host => 'test')->{status}, 200,
             ($case->[0] == $port ? '*' : 'both wildcards') . " serves $case->[1]");
     }
     is($weir->stop, 0, 'it ends with status 0');

@@ -1,0 +1,76 @@
+#!/usr/bin/perl
+# What the service manager is told, and what it starts weir with.
+
+use strict;
+use warnings;
+use File::Spec;
+use IO::Select;
+use IO::Socket::UNIX;
+use Socket qw(SOCK_DGRAM);
+use Test::More;
+use Weir::Test;
+
+my $t = Weir::Test->new;
+my $port = $t->port;
+my $path = $t->path('notify');
+my $manager = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $path) or die "$path: $!";
+my $select = IO::Select->new($manager);
+my $config = $t->config(<<"CONFIG");
+listeners:
+  - {name: web, listen: ["127.0.0.1:$port"], protocol: http}
+CONFIG
+
+# The next notification that has $want in it.
+sub notified {
+    my ($want) = @_;
+    my $found;
+    $t->wait_until(sub {
+        while ($select->can_read(0)) {
+            $manager->recv(my $text, 4096);
+            return $found = $text if $text =~ $want;
+        }
+        return 0;
+    }, "the service manager hears $want");
+    return $found;
+}
+
+my $weir = $t->start_weir(config => $config, env => { NOTIFY_SOCKET => $path, WATCHDOG_USEC => 200_000 });
+like(notified(qr/^READY=1$/m), qr/^STATUS=configuration 1, 2 workers$/m, 'ready, with a status line');
+ok(notified(qr/^WATCHDOG=1$/m), 'the watchdog is fed') for 1 .. 2;
+
+$weir->reload;
+like(notified(qr/^RELOADING=1$/m), qr/^MONOTONIC_USEC=\d+$/m, 'a reload is announced with its time');
+like(notified(qr/^READY=1$/m), qr/^STATUS=configuration 2\b/m, 'and its end');
+
+$weir->reload_fails($config =~ s/protocol: http/protocol: gopher/r);
+ok(notified(qr/^RELOADING=1$/m), 'so is one that fails');
+like(notified(qr/^READY=1$/m), qr/^STATUS=configuration 2, .*the last reload failed$/m, 'which the status line says');
+
+$weir->signal('QUIT');
+ok(notified(qr/^STOPPING=1$/m), 'a graceful stop is announced');
+is($weir->wait_exit, 0, 'weir ends with status 0');
+
+# An abstract socket: its name begins with a NUL, in the environment with @.
+my $name = "weir-test-$$";
+$manager = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "\0$name") or die "\@$name: $!";
+$select = IO::Select->new($manager);
+$weir = $t->start_weir(config => $config, env => { NOTIFY_SOCKET => "\@$name", WATCHDOG_USEC => 200_000, WATCHDOG_PID => 1 });
+ok(notified(qr/^READY=1$/m), 'an abstract socket hears it too');
+$weir->stop;
+ok(notified(qr/^STOPPING=1$/m), 'to the end');
+
+# --- the unit ---
+
+SKIP: {
+    skip 'systemd-analyze is not installed', 2 if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
+    my %dirs = (sbindir => '/usr/sbin', bindir => '/usr/bin', sysconfdir => '/etc', localstatedir => '/var', runstatedir => '/run');
+    my $src = $ENV{WEIR_SRCDIR} // '.';
+    my $unit = $t->write('unit/weir.service', $t->read(File::Spec->rel2abs("$src/contrib/systemd/weir.service")) =~ s/\@(\w+)\@/$dirs{$1}/gr);
+    my ($exit, $out, $err) = $t->run('systemd-analyze', 'security', '--offline=true', '--no-pager', $unit);
+    skip "systemd-analyze cannot judge a unit offline: $err", 2 if $exit && $err =~ /unrecognized|Unknown/i;
+    is($exit, 0, 'systemd-analyze accepts the unit');
+    my ($exposure) = $out =~ /Overall exposure level for weir\.service: ([\d.]+)/;
+    cmp_ok($exposure // 99, '<', 3, 'its exposure is below 3.0');
+}
+
+done_testing;
