@@ -823,12 +823,15 @@ h1_accept(struct front *front, const struct listener *listener, int fd, const st
 	static const struct client_kind kind = { h1_drain, h1_cut };
 	struct slab *slab = &listener->worker->http_clients;
 	struct h1_client *c = slab_take(slab);
+	uint32_t limit_ms;
 
 	memset(c, 0, sizeof(*c));
 	c->is_first = true;
 	if (client_open(&c->client, slab, &kind, front, listener, fd, address, on_ready, on_fire) == -1)
 		return;
 	c->state = c->client.transport.ssl != NULL ? H1_HANDSHAKE : H1_IDLE;
-	timer_set(&c->client.timer,
-	    c->state == H1_HANDSHAKE ? (uint32_t)HANDSHAKE_MS : timeouts(c)->client_head);
+	limit_ms = timeouts(c)->client_head;
+	if (c->state == H1_HANDSHAKE && limit_ms > (uint32_t)HANDSHAKE_MS)
+		limit_ms = HANDSHAKE_MS;
+	timer_set(&c->client.timer, limit_ms);
 }
