@@ -340,9 +340,11 @@ make_pairs(struct load *load)
 {
 	size_t idle = 0;
 
-	if (load->pem.cert_count == 0)
+	if (load->pem.cert_count == 0 && load->pem.key_count == 0)
+		tell(load, DIAG_ERROR, "%s has no certificate and no private key", load->path);
+	else if (load->pem.cert_count == 0)
 		tell(load, DIAG_ERROR, "%s has no certificate", load->path);
-	if (load->pem.key_count == 0)
+	else if (load->pem.key_count == 0)
 		tell(load, DIAG_ERROR, "%s has no private key", load->path);
 	if (load->failed)
 		return;

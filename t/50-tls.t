@@ -1,0 +1,255 @@
+#!/usr/bin/perl
+# TLS listeners: certificates by name, policies, ALPN, sessions, faults of files and of clients.
+
+use strict;
+use warnings;
+use File::Spec;
+use Test::More;
+use lib 't/lib';
+use Weir::Test;
+
+my $t = Weir::Test->new;
+my $certs = $t->path('certs');
+my %port = map { $_ => $t->port } qw(web ec old modern rsa_only tls short);
+my $origin = $t->origin('a');
+my $answer = $t->tcp_server('answer', sub {
+    my ($conn) = @_;
+    $conn->send('got ' . $conn->read_match(qr/\n/));
+});
+
+my $rsa = $t->make_cert($certs, 'rsa', [qw(rsa.test localhost)], type => 'rsa');
+my $ec = $t->make_cert($certs, 'ec', ['ec.test'], layout => 'pair');
+$t->make_cert($certs, 'wild', ['*.wild.test']);
+# One ID with certificates of both kinds.
+$t->write("$certs/both.pem", join '', @{$rsa}{qw(key crt)}, @{$ec}{qw(crt key)});
+chmod 0600, "$certs/both.pem";
+
+sub https {
+    my ($name, $tls, $rest) = @_;
+    return "  - {name: $name, listen: [\"127.0.0.1:$port{$name}\"], protocol: https, tls: {$tls}, pool: web"
+        . ($rest // '') . "}\n";
+}
+
+sub configuration {
+    return $t->config(join('', "listeners:\n",
+        https('web', 'certificate: rsa, server_names: [{name: ec.test, certificate: ec}, '
+            . '{name: "*.wild.test", certificate: wild}]', ', forwarded: {proto: on}'),
+        https('ec', 'certificate: ec, policy: tls-1-2'),
+        https('old', 'certificate: both, policy: tls-1-0'),
+        https('modern', 'certificate: rsa, policy: modern'),
+        https('rsa_only', 'certificate: both, policy: tls_cipher_policy_1_2'),
+        https('short', 'certificate: rsa', ', timeouts: {client_head: 300ms}'),
+        "  - {name: tls, listen: [\"127.0.0.1:$port{tls}\"], protocol: tls, tls: {certificate: rsa}, pool: answer}\n",
+        "pools:\n",
+        "  - {name: web, servers: [{name: a, address: \"@{[ $origin->address ]}\"}]}\n",
+        "  - {name: answer, protocol: tcp, servers: [{name: t, address: \"@{[ $answer->address ]}\"}]}\n"),
+        workers => 2);
+}
+
+my $weir = $t->start_weir(config => configuration());
+
+# What openssl saw of one request: {ok, cn, version, cipher, reused, alpn, text}.
+sub s_client {
+    my ($name, @args) = @_;
+    my ($exit, $out, $err) = $t->openssl('s_client', '-connect', "127.0.0.1:$port{$name}", '-ign_eof', @args,
+        { stdin => "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", timeout => 30 });
+    my ($new, $version, $cipher) = $out =~ /^(New|Reused), (\S+), Cipher is (\S+)/m;
+    my ($cn) = $out =~ /^subject=.*?CN ?= ?(\S+)/m;
+    my ($alpn) = $out =~ /^ALPN protocol: (\S+)/m;
+    my ($protocol) = $out =~ /^\s*Protocol\s*: (\S+)/m;
+    return {
+        ok => $out =~ m{^HTTP/1\.1 200}m ? 1 : 0,
+        cn => $cn, version => $protocol // $version, cipher => $cipher, alpn => $alpn,
+        reused => ($new // '') eq 'Reused' ? 1 : 0, text => "$out$err",
+    };
+}
+
+sub old_client { return ('-cipher', 'ALL:@SECLEVEL=0', @_) }
+
+subtest 'certificates by name' => sub {
+    is(s_client('web', '-noservername')->{cn}, 'rsa.test', 'no name: the default certificate');
+    is(s_client('web', '-servername', 'ec.test')->{cn}, 'ec.test', 'an exact name');
+    is(s_client('web', '-servername', 'EC.Test')->{cn}, 'ec.test', 'in any case');
+    is(s_client('web', '-servername', 'a.wild.test')->{cn}, '*.wild.test', 'a wildcard');
+    is(s_client('web', '-servername', 'a.b.wild.test')->{cn}, 'rsa.test', 'which stands for one label');
+    is(s_client('web', '-servername', 'no.test')->{cn}, 'rsa.test', 'an unknown name: the default certificate');
+    is(s_client('web', '-servername', '!?.test')->{cn}, 'rsa.test', 'a name that is none: the default certificate');
+};
+
+subtest 'requests pass' => sub {
+    $t->write('ec.crt', $ec->{crt});
+    my ($exit, $out, $err) = $t->curl('--cacert', $t->path('ec.crt'), '--resolve', "ec.test:$port{web}:127.0.0.1",
+        "https://ec.test:$port{web}/hello");
+    is($exit, 0, 'curl verifies the certificate') or diag $err;
+    is($out, "a\n", 'and gets the answer');
+    is($origin->last_request->{headers}{'x-forwarded-proto'}, 'https', 'the server learns that it was https');
+    ($exit, $out) = $t->curl('-k', '--data-binary', '@' . $t->write('large', 'x' x 200_000),
+        "https://127.0.0.1:$port{web}/echo");
+    is(($out =~ /(x{1000,})\z/) && length $1, 200_000, 'a large body goes up and comes back');
+    ($exit, $out) = $t->curl('-k', "https://127.0.0.1:$port{web}/bytes/3000000");
+    is(length $out, 3_000_000, 'a large response comes whole');
+    ($exit, $out, $err) = $t->curl('-kv', map { "https://127.0.0.1:$port{web}/$_" } 1 .. 5);
+    is(() = $out =~ /^a$/mg, 5, 'five requests');
+    is(() = $err =~ /SSL connection using/g, 1, 'on one connection');
+};
+
+subtest 'policies' => sub {
+    my %versions = (tls1 => 'TLSv1', tls1_1 => 'TLSv1.1', tls1_2 => 'TLSv1.2', tls1_3 => 'TLSv1.3');
+    my %allowed = (
+        web => [qw(tls1_2 tls1_3)], ec => ['tls1_2'], old => [qw(tls1 tls1_1 tls1_2)], modern => ['tls1_3'],
+        rsa_only => ['tls1_2'],
+    );
+    for my $name (sort keys %allowed) {
+        for my $option (sort keys %versions) {
+            my $r = s_client($name, "-$option", old_client());
+            if (grep { $_ eq $option } @{ $allowed{$name} }) {
+                is($r->{ok} && $r->{version}, $versions{$option}, "$name serves $versions{$option}");
+            } else {
+                ok(!$r->{ok}, "$name refuses $versions{$option}");
+                like($r->{text}, qr/alert protocol version/, '... and says so');
+            }
+        }
+    }
+    is(s_client('web', '-tls1_2', '-cipher', 'AES128-SHA:AES128-GCM-SHA256')->{ok}, 0, 'no static RSA by default');
+    is(s_client('old', '-tls1_2', '-cipher', 'AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256')->{cipher},
+        'ECDHE-RSA-AES128-GCM-SHA256', 'the order is the server\'s');
+    is(s_client('rsa_only', '-tls1_2', '-cipher', 'ECDHE-ECDSA-AES128-GCM-SHA256')->{ok}, 0,
+        'a policy without ECDSA does not use an EC key');
+};
+
+subtest 'certificates of both kinds under one ID' => sub {
+    is(s_client('old', '-tls1_2', '-cipher', 'ECDHE-RSA-AES128-GCM-SHA256')->{cn}, 'rsa.test', 'RSA for one client');
+    is(s_client('old', '-tls1_2', '-cipher', 'ECDHE-ECDSA-AES128-GCM-SHA256')->{cn}, 'ec.test', 'EC for another');
+};
+
+subtest 'ALPN' => sub {
+    is(s_client('web', '-alpn', 'h2,http/1.1')->{alpn}, 'http/1.1', 'what both know is taken');
+    is(s_client('web')->{ok}, 1, 'a client without ALPN is served');
+    my $r = s_client('web', '-alpn', 'spdy/3');
+    is($r->{ok}, 0, 'nothing in common: no connection');
+    like($r->{text}, qr/no application protocol/, '... and the alert of RFC 7301');
+};
+
+subtest 'TLS in, TCP out' => sub {
+    my ($exit, $out) = $t->openssl('s_client', '-connect', "127.0.0.1:$port{tls}", '-ign_eof', '-alpn', 'mqtt',
+        { stdin => "a line\n" });
+    is($exit, 0, 'the connection ends well');
+    like($out, qr/^got a line$/m, 'bytes go both ways');
+    like($out, qr/subject=.*rsa\.test/, 'with the certificate');
+};
+
+# Workers share nothing but the key that seals tickets: any of them, and any generation, takes a session up.
+sub resumptions {
+    my ($name, $session, $count, @args) = @_;
+    return scalar grep { my $r = s_client($name, '-sess_in', $session, @args); $r->{ok} && $r->{reused} } 1 .. $count;
+}
+
+subtest 'sessions' => sub {
+    for my $version (qw(tls1_2 tls1_3)) {
+        my $session = $t->path("session-$version");
+        my $r = s_client('web', '-servername', 'a.wild.test', "-$version", '-sess_out', $session);
+        ok($r->{ok} && !$r->{reused}, "$version: a first connection");
+        is(resumptions('web', $session, 8, '-servername', 'a.wild.test', "-$version"), 8,
+            '... goes on at all workers');
+        is(resumptions('web', $session, 1, '-servername', 'ec.test', "-$version"), 0,
+            '... not under another certificate');
+        is(resumptions('short', $session, 1, "-$version"), 0, '... nor at a listener with another certificate');
+    }
+    my $session = $t->path('session-tls1_3');
+    $weir->reload;
+    is(resumptions('web', $session, 4, '-servername', 'a.wild.test', '-tls1_3'), 4, 'sessions outlive a reload');
+};
+
+subtest 'clients that speak no TLS' => sub {
+    my ($answer, $how) = $t->raw_exchange($port{web}, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    isnt($how, 'timeout', 'plain HTTP: closed');
+    unlike($answer, qr/200/, '... and not answered');
+    my @garbage = (
+        zeros => "\0" x 1000,
+        'a record of wrong length' => "\x16\x03\x01\xff\xff" . 'A' x 300,
+        'a torn ClientHello' => "\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03" . 'A' x 36,
+        'an alert' => "\x15\x03\x01\x00\x02\x02\x28",
+    );
+    while (my ($what, $bytes) = splice @garbage, 0, 2) {
+        (undef, $how) = $t->raw_exchange($port{web}, $bytes, half_close => 1);
+        isnt($how, 'timeout', "$what: closed");
+    }
+    is(s_client('web')->{ok}, 1, 'others are served as before');
+};
+
+subtest 'clients that say nothing' => sub {
+    for my $bytes ('', "\x16\x03\x01", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") {
+        my (undef, $how) = $t->raw_exchange($port{short}, $bytes);
+        isnt($how, 'timeout', length($bytes) . ' bytes of a handshake: closed when client_head is over');
+    }
+    is(s_client('short')->{ok}, 1, 'a client in time is served');
+};
+
+subtest 'a reload with a new certificate' => sub {
+    my $session = $t->path('session-renew');
+    s_client('web', '-noservername', '-tls1_3', '-sess_out', $session);
+    $t->make_cert($certs, 'rsa', ['renewed.test'], type => 'rsa');
+    is(s_client('web', '-noservername')->{cn}, 'rsa.test', 'a file alone changes nothing');
+    $weir->reload;
+    is(s_client('web', '-noservername')->{cn}, 'renewed.test', 'after the reload it is served');
+    is(s_client('web', '-servername', 'ec.test')->{cn}, 'ec.test', 'the others stay');
+    is(resumptions('web', $session, 1, '-noservername', '-tls1_3'), 0, 'a session of the old one ends');
+    $t->write("$certs/rsa.pem", 'gone');
+    $weir->reload_fails;
+    is(s_client('web', '-noservername')->{cn}, 'renewed.test', 'a broken file is refused and the old one served');
+    like($weir->log, qr/certificate "rsa": \S+ has no certificate/, '... and the log says why');
+    $t->make_cert($certs, 'rsa', ['rsa.test'], type => 'rsa');
+};
+
+subtest 'faults of files' => sub {
+    my $key = $t->path('locked.key');
+    $t->openssl(qw(genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes128 -pass pass:x -out), $key);
+    my %files = (
+        empty => '', mixed => $rsa->{crt} . $ec->{key}, locked => $ec->{crt} . $t->read($key),
+        keyless => $rsa->{crt}, open => $rsa->{crt} . $rsa->{key}, big => 'x' x 1_100_000,
+    );
+    for my $id (keys %files) {
+        $t->write("$certs/$id.pem", $files{$id});
+        chmod $id eq 'open' ? 0644 : 0600, "$certs/$id.pem";
+    }
+    my %expected = (
+        none => "cannot read $certs/none.pem: No such file or directory; also tried $certs/none/tls.crt",
+        empty => "$certs/empty.pem is empty",
+        mixed => "the private key, EC (prime256v1), does not match the certificate in $certs/mixed.pem",
+        locked => "$certs/locked.pem has an encrypted private key",
+        keyless => "$certs/keyless.pem has no private key",
+        big => "$certs/big.pem is larger than 1 MiB",
+        ec => "has a key of type EC (prime256v1), for which policy \"tls_cipher_policy_1_2\" has no cipher suite",
+    );
+    my (@lines, %line);
+    for my $id (sort(keys %expected), 'open') {
+        my $policy = $id eq 'ec' ? ', policy: tls_cipher_policy_1_2' : '';
+        push @lines, "  - {name: l-$id, listen: [\"127.0.0.1:" . $t->port . "\"], protocol: https, tls: {certificate: $id$policy}, pool: web}\n";
+        $line{$id} = @lines;
+    }
+    my $text = $t->config(join '', "listeners:\n", @lines, "pools:\n  - {name: web, servers: [",
+        "{name: a, address: \"127.0.0.1:1\"}]}\n");
+    my $offset = () = substr($text, 0, index $text, $lines[0]) =~ /\n/g;
+    my $file = $t->write('bad.yaml', $text);
+    my ($exit, $out, $err) = $t->weir('-t', '-c', $file);
+    is($exit, 1, 'weir -t refuses them');
+    for my $id (sort keys %expected) {
+        my $where = "bad.yaml:" . ($offset + $line{$id});
+        like($err, qr/^\S*\Q$where\E:\d+: error: listener l-$id: certificate "$id":? \Q$expected{$id}\E/m, $id);
+    }
+    like($err, qr/warning: listener l-open: certificate "open": \S+ holds a private key and can be read by everybody/,
+        'a key that everybody can read is warned of');
+    is(() = $err =~ /: error: /g, scalar keys %expected, 'each once, and nothing else');
+};
+
+subtest 'the example of doc/tls.md' => sub {
+    my ($yaml) = $t->read(File::Spec->rel2abs(($ENV{WEIR_SRCDIR} // '.') . '/doc/tls.md')) =~ /^```yaml\n(.*?)^```/ms;
+    # Not the directory and the user of an installed weir.
+    ok($yaml =~ s{\{dir: /etc/weir/certs\}}{{dir: $certs}\n  user: @{[ scalar getpwuid $> ]}}, 'is there');
+    $t->make_cert($certs, $_) for qw(17e3b4f4bc40471c86741dc3aa211379 other-id third);
+    my ($exit, undef, $err) = $t->weir('-t', '-c', $t->write('example.yaml', $yaml));
+    is($exit, 0, 'weir -t accepts it') or diag $err;
+};
+
+is($weir->stop, 0, 'weir ends well');
+done_testing;
