@@ -1,0 +1,316 @@
+/* What CCE's annotations mean: instance, listeners, stickiness, weights.  Health checks:
+ * cce_health.c. */
+#include "cce_priv.h"
+
+#include <string.h>
+
+#include "weir/arena.h"
+
+unsigned
+json_number(const struct yaml_node *object, const char *name, unsigned preset)
+{
+	const char *text = yaml_get_text(object, name);
+	unsigned number;
+
+	return text != NULL && number_parse(text, &number) ? number : preset;
+}
+
+/* `need` says why, as in `type "public"`. */
+static void
+need_field(struct service *service, const struct value *value, const char *need, const char *name)
+{
+	if (yaml_get(value->json, name) == NULL)
+		value_error(&service->set, value, "%s needs %s", need, name);
+}
+
+static void
+check_autocreate(struct service *service, struct value *value)
+{
+	static const char *const public_fields[] = { "bandwidth_name", "bandwidth_size",
+		"bandwidth_sharetype", "eip_type" };
+	const char *type = yaml_get_text(value->json, "type");
+	const struct yaml_node *eip = yaml_get(value->json, "eip_type");
+	bool is_public = type != NULL && strcmp(type, "public") == 0;
+	unsigned protocols = service_protocols(service);
+
+	for (size_t i = 0; is_public && i < sizeof(public_fields) / sizeof(public_fields[0]); i++)
+		need_field(service, value, "type \"public\"", public_fields[i]);
+	if (!is_public || service->gen->site.ignore_bandwidth ||
+	    value_is_written(&service->set, CCE_ID))
+		value->fields_idle = true; /* bandwidth_size limits nothing */
+	service->address_type = is_public ? "internet" : "intranet";
+	if (eip != NULL && eip->type == YAML_SCALAR &&
+	    !choice_has("5_telcom, 5_union, 5_bgp, 5_sbgp", eip->text, false))
+		diag_warning(service->gen->diag, eip->where,
+		    "%s: eip_type %s is not a type known here, kept as it is", value->key,
+		    quote_value(service->gen->arena, eip->text));
+	if (value_is(&service->set, CCE_CLASS, "performance")) {
+		need_field(service, value, "class \"performance\"", "available_zone");
+		if ((protocols & ON_L4) != 0)
+			need_field(service, value,
+			    "class \"performance\" with a tcp or udp listener", "l4_flavor_name");
+		if ((protocols & ON_L7) != 0 && yaml_get(value->json, "l7_flavor_name") == NULL)
+			value_warning(&service->set, value,
+			    "class \"performance\" with an http or https "
+			    "listener needs l7_flavor_name on the cloud");
+	}
+	if (service->gen->site.bind_annotated_address)
+		service->bind_address = yaml_get_text(value->json, "vip_address");
+}
+
+static void
+read_instance(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+	struct value *id = value_get(set, CCE_ID), *autocreate = value_get(set, CCE_AUTOCREATE);
+	const char *ip = yaml_get_text(service->object->spec, "loadBalancerIP");
+
+	service->instance_value = id;
+	service->instance_id = id != NULL ? id->text : NULL;
+	service->instance_ip = value_text(set, CCE_IP);
+	if (service->instance_ip == NULL && ip != NULL && ip[0] != '\0')
+		service->instance_ip = ip;
+	if (autocreate != NULL)
+		check_autocreate(service, autocreate);
+	if (id != NULL && value_is_written(set, CCE_AUTOCREATE))
+		value_warning(set, &set->values[CCE_AUTOCREATE], "%s is set, too, and counts",
+		    annotation_key(CCE_ID));
+	if (id != NULL && value_is_written(set, CCE_IP))
+		value_idle(set, &set->values[CCE_IP], "no effect: id counts");
+	if (!value_is_written(set, CCE_ID) && !value_is_written(set, CCE_AUTOCREATE) &&
+	    service->instance_ip == NULL)
+		diag_warning(service->gen->diag, service->object->where,
+		    "%s: neither %s nor %s is set; it gets a load balancer of its own",
+		    service->what, annotation_key(CCE_ID), annotation_key(CCE_AUTOCREATE));
+}
+
+static void
+read_balance(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+
+	service->balance = BALANCE_WRR;
+	if (value_is(set, CCE_LB_ALGORITHM, "LEAST_CONNECTIONS"))
+		service->balance = BALANCE_WLC;
+	if (value_is(set, CCE_LB_ALGORITHM, "SOURCE_IP")) {
+		service->balance = BALANCE_SOURCE_HASH;
+		service->rules.level = true;
+	}
+	if (value_is(set, CCE_HOST_NETWORK, "true"))
+		service->place = PLACE_HOST_NETWORK;
+	service->rules.weight = 1;
+	service->rules.rule =
+	    value_is(set, CCE_ADAPTIVE_WEIGHT, "true") ? WEIGHT_PODS : WEIGHT_FIXED;
+}
+
+/* persistence_timeout in minutes; its range depends on the mode. */
+static unsigned
+read_minutes(struct service *service, struct value *option, unsigned max, unsigned preset)
+{
+	struct arena *arena = service->gen->arena;
+	const struct yaml_node *node;
+	unsigned minutes;
+
+	if (option == NULL)
+		return preset;
+	node = yaml_get(option->json, "persistence_timeout");
+	minutes = json_number(option->json, "persistence_timeout", preset);
+	if (minutes >= 1 && minutes <= max)
+		return minutes;
+	diag_error(service->gen->diag, node->where,
+	    "%s: persistence_timeout %s is out of range; allowed: 1 to %u (minutes)", option->key,
+	    node->quoted ? quote_value(arena, node->text) : node->text, max);
+	return preset;
+}
+
+static void
+read_stickiness(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+	struct value *mode = value_get(set, CCE_AFFINITY_MODE);
+	struct value *option = value_get(set, CCE_AFFINITY_OPTION);
+	unsigned protocols = service_protocols(service);
+	bool by_address;
+
+	if (mode == NULL) {
+		read_minutes(service, option, 1440, 60);
+		if (option != NULL && !value_is_written(set, CCE_AFFINITY_MODE)) {
+			value_warning(
+			    set, option, "no effect without %s", annotation_key(CCE_AFFINITY_MODE));
+			value_idle(set, option, "no effect without session-affinity-mode");
+		}
+		return;
+	}
+	if (value_is(set, CCE_LB_ALGORITHM, "SOURCE_IP"))
+		value_error(set, mode, "%s cannot be set with %s \"SOURCE_IP\"",
+		    quote_value(set->arena, mode->text), annotation_key(CCE_LB_ALGORITHM));
+	by_address = strcmp(mode->text, "SOURCE_IP") == 0;
+	if (!by_address && (protocols & ON_L4) != 0)
+		value_error(set, mode,
+		    "%s needs http or https listeners, %s has others, too; allowed: "
+		    "SOURCE_IP",
+		    quote_value(set->arena, mode->text), service->what);
+	if ((protocols & ON_TLS) != 0 && by_address)
+		value_error(set, mode, "tls listeners have no stickiness; allowed: nothing");
+	service->sticky_l7.timeout_s =
+	    60 * (by_address ? read_minutes(service, option, 60, 60)
+			     : read_minutes(service, option, 1440, 1440));
+	if (by_address) {
+		service->sticky_l7.by = STICKY_SOURCE_IP;
+		service->sticky_l4.by = STICKY_SOURCE_IP;
+		service->sticky_l4.timeout_s = service->sticky_l7.timeout_s;
+	} else if (strcmp(mode->text, "HTTP_COOKIE") == 0) {
+		service->sticky_l7.by = STICKY_COOKIE_INSERT;
+		service->sticky_l7.name = "ELBSESSION";
+	}
+	if (strcmp(mode->text, "APP_COOKIE") == 0 &&
+	    (option == NULL || yaml_get(option->json, "app_cookie_name") == NULL))
+		value_error(set, mode, "\"APP_COOKIE\" needs app_cookie_name in %s",
+		    annotation_key(CCE_AFFINITY_OPTION));
+}
+
+/* Several lists count as one: a list of its own under their names. */
+static const struct site_acl *
+join_acls(struct service *service, const struct value *value, const char **ids, size_t count)
+{
+	struct arena *arena = service->gen->arena;
+	struct site_acl *joined = arena_alloc(arena, sizeof(*joined));
+	size_t total = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct site_acl *acl = ports_find_acl(service, value, ids[i]);
+
+		if (acl == NULL)
+			return NULL;
+		if (count == 1)
+			return acl;
+		total += acl->count;
+		joined->name =
+		    i == 0 ? acl->name : arena_printf(arena, "%s+%s", joined->name, acl->name);
+	}
+	joined->networks = arena_array(arena, total, sizeof(*joined->networks));
+	joined->parsed = arena_array(arena, total, sizeof(*joined->parsed));
+	for (size_t i = 0; i < count; i++) {
+		const struct site_acl *acl = site_find_acl(&service->gen->site, ids[i]);
+
+		for (size_t k = 0; k < acl->count; k++) {
+			joined->networks[joined->count] = acl->networks[k];
+			joined->parsed[joined->count++] = acl->parsed[k];
+		}
+	}
+	return joined;
+}
+
+static void
+read_access(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+	struct value *id = value_get(set, CCE_ACL_ID), *status = value_get(set, CCE_ACL_STATUS);
+	bool is_on = value_is(set, CCE_ACL_STATUS, "on") || value_is(set, CCE_ACL_STATUS, "true");
+	const char **ids;
+	size_t count;
+
+	if (id == NULL || id->text[0] == '\0') {
+		if (id != NULL)
+			value_note(set, id, "empty: everyone may connect");
+		else if (is_on)
+			value_error(set, status, "%s needs %s",
+			    quote_value(set->arena, status->text), annotation_key(CCE_ACL_ID));
+		return;
+	}
+	if (!value_is_written(set, CCE_ACL_STATUS))
+		value_error(set, id, "%s needs %s (on, off)", quote_value(set->arena, id->text),
+		    annotation_key(CCE_ACL_STATUS));
+	if (!is_on) {
+		value_idle(set, id, "no effect: acl-status is not on");
+		return;
+	}
+	if (!value_is_written(set, CCE_ACL_TYPE))
+		value_error(set, id, "%s needs %s (white, black)",
+		    quote_value(set->arena, id->text), annotation_key(CCE_ACL_TYPE));
+	ids = value_items(set, id, &count);
+	if (count > 5) {
+		value_error(set, id, "%zu IDs; allowed: up to 5", count);
+		return;
+	}
+	service->acl = join_acls(service, id, ids, count);
+	service->acl_is_deny = value_is(set, CCE_ACL_TYPE, "black");
+}
+
+static void
+read_timeouts(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+	struct value *both = value_get(set, CCE_KEEPALIVE_TIMEOUT);
+	struct value *l7 = value_get(set, CCE_L7_KEEPALIVE_TIMEOUT);
+	unsigned protocols = service_protocols(service);
+	unsigned client = value_number(set, CCE_CLIENT_TIMEOUT, 60);
+
+	if (both != NULL && both->number < 10 && (protocols & ON_L4) != 0 &&
+	    !value_is_written(set, CCE_L4_KEEPALIVE_TIMEOUT))
+		value_error(set, both,
+		    "%s is out of range for tcp, udp and tls listeners; allowed: 10 to 4000 "
+		    "(seconds)",
+		    quote_value(set->arena, both->text));
+	/* 0 means to close after each response, which no timeout of weir's says: left at its
+	 * default */
+	service->timeouts_l7 = (struct gen_timeouts){ .client_head = client,
+		.client_body = client,
+		.client_idle = l7 != NULL && l7->number > 0       ? l7->number
+			       : both != NULL && both->number > 0 ? both->number
+								  : 60,
+		.response = value_number(set, CCE_MEMBER_TIMEOUT, 60) };
+	service->timeouts_l4.idle = value_number(
+	    set, CCE_L4_KEEPALIVE_TIMEOUT, both != NULL && both->number >= 10 ? both->number : 300);
+}
+
+static void
+read_tls(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+	const char *policy = value_text(set, CCE_TLS_POLICY);
+
+	ports_check_certificates(service, CCE_PROTOCOL_PORT, CCE_CERT_ID);
+	service->policy_is_implicit = !value_is_written(set, CCE_TLS_POLICY);
+	service->policy = policy != NULL ? policy : "tls-1-2";
+}
+
+/* CCE adds a port of this name for health checks: it is no listener. */
+static void
+find_probe_port(struct service *service)
+{
+	for (size_t i = 0; i < service->port_count; i++) {
+		struct service_port *port = &service->ports[i];
+
+		if (strcmp(port->name, "cce-healthz") != 0)
+			continue;
+		port->is_hidden = true;
+		service->probe_port = port->node_port != 0 ? port->node_port : port->target_port;
+	}
+}
+
+void
+cce_apply(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+	struct value *ranges = &set->values[CCE_PORT_RANGES];
+	struct value *transparent = value_get(set, CCE_TRANSPARENT_CLIENT_IP);
+	size_t tags;
+
+	find_probe_port(service);
+	ports_read_protocols(service, CCE_PROTOCOL_PORT, "http, https, tls, tcp, udp");
+	read_instance(service);
+	ports_read_pairs(service, CCE_TAGS, &tags, false);
+	read_balance(service);
+	read_stickiness(service);
+	read_tls(service);
+	read_access(service);
+	read_timeouts(service);
+	cce_read_health(service);
+	if (ranges->text != NULL)
+		value_error(
+		    set, ranges, "port ranges are not supported; allowed: one port per listener");
+	if (transparent != NULL && strcmp(transparent->text, "true") == 0)
+		value_warning(set, transparent,
+		    "no effect: weir is a proxy, servers see its address, not the client's");
+}

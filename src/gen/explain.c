@@ -1,0 +1,162 @@
+/* --explain: what each annotation did, and what was defaulted. */
+#include <string.h>
+
+#include "weir/arena.h"
+
+#include "service_priv.h"
+
+static const char *
+protocol_name(enum gen_protocol protocol)
+{
+	switch (protocol) {
+	case GEN_TCP:
+		return "tcp";
+	case GEN_UDP:
+		return "udp";
+	case GEN_HTTP:
+		return "http";
+	case GEN_HTTPS:
+		return "https";
+	case GEN_TLS:
+		return "tls";
+	}
+	return "";
+}
+
+static const char *
+outcome_name(const struct value *value)
+{
+	if (value->no_effect)
+		return "no effect";
+	switch (value->row->outcome) {
+	case OUTCOME_ENFORCE:
+		return "enforced";
+	case OUTCOME_META:
+		return "metadata";
+	case OUTCOME_NONE:
+		return "no effect";
+	}
+	return "";
+}
+
+/* Text from the manifest on a terminal: one line, no control characters. */
+static void
+print_text(FILE *out, const char *text)
+{
+	size_t len = 0;
+
+	fputc('"', out);
+	for (; *text != '\0' && len < 64; text++, len++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '\n' || c == '\t')
+			fputc(' ', out);
+		else if (c < 0x20 || c == 0x7f)
+			fprintf(out, "\\x%02x", c);
+		else
+			fputc(c, out);
+	}
+	fputs(*text != '\0' ? "...\"" : "\"", out);
+}
+
+static const char *
+place_name(const struct service *service)
+{
+	switch (service->place) {
+	case PLACE_PODS:
+		return "pods";
+	case PLACE_NODES:
+		return service->is_local ? "nodes with ready pods" : "nodes";
+	case PLACE_HOST_NETWORK:
+		return "nodes on the host network";
+	}
+	return "";
+}
+
+static void
+explain_listener(const struct service *service, const struct service_port *port)
+{
+	FILE *out = service->gen->explain;
+	const struct gen_listener *listener = port->listener;
+
+	if (listener == NULL)
+		return;
+	fprintf(out, "  listener %s: %s on", listener->name, protocol_name(listener->protocol));
+	for (size_t i = 0; i < listener->address_count; i++) {
+		bool is_v6 = strchr(listener->addresses[i], ':') != NULL;
+
+		fprintf(out, "%s %s%s%s:%u", i > 0 ? "," : "", is_v6 ? "[" : "",
+		    listener->addresses[i], is_v6 ? "]" : "", listener->listen_port);
+	}
+	if (listener->protocol == GEN_UDP)
+		fprintf(out, ": not served by this version\n");
+	else if (listener->redirect_port != 0)
+		fprintf(out, ", redirects to https port %u\n", listener->redirect_port);
+	else
+		fprintf(out, ", pool %s with %zu servers\n", listener->pool->name,
+		    listener->pool->servers.count);
+}
+
+static void
+explain_value(const struct service *service, const struct value *value)
+{
+	FILE *out = service->gen->explain;
+
+	fprintf(out, "  %s:%u:%u: %s: ", value->where.file, value->where.line, value->where.column,
+	    value->key);
+	print_text(out, value->text != NULL ? value->text : "");
+	if (value->text != NULL && !value->is_valid)
+		fprintf(out, ": error\n");
+	else if (value->note != NULL)
+		fprintf(out, ": %s: %s\n", outcome_name(value), value->note);
+	else
+		fprintf(out, ": %s: %s\n", outcome_name(value), value->row->doc);
+}
+
+/* Rows that were not written but have a default that does something for these listeners. */
+static void
+explain_presets(const struct service *service)
+{
+	unsigned protocols = service_protocols(service);
+	unsigned first = service->set.provider == PROVIDER_CCE ? ACK_END : 0;
+	unsigned end = service->set.provider == PROVIDER_CCE ? CCE_END : ACK_END;
+
+	for (unsigned id = first; id < end; id++) {
+		const struct annotation *row = annotation_row(id);
+
+		if (value_is_written(&service->set, id) || row->preset == NULL ||
+		    row->outcome != OUTCOME_ENFORCE || row->on_ingress_only ||
+		    (row->protocols != 0 && (row->protocols & protocols) == 0))
+			continue;
+		fprintf(service->gen->explain, "  not set: %s: default %s\n", annotation_key(id),
+		    row->preset);
+	}
+	if (service->policy_is_implicit && (protocols & (ON_HTTPS | ON_TLS)) != 0)
+		fprintf(service->gen->explain,
+		    "  no TLS policy is written: the listeners get %s; a policy that is written is "
+		    "obeyed "
+		    "to the letter\n",
+		    service->policy);
+}
+
+void
+explain_service(const struct service *service)
+{
+	FILE *out = service->gen->explain;
+
+	fprintf(out, "%s (%s:%u): provider %s, servers: %s\n", service->what,
+	    service->object->where.file, service->object->where.line,
+	    provider_name(service->set.provider), place_name(service));
+	for (size_t i = 0; i < service->port_count; i++)
+		explain_listener(service, &service->ports[i]);
+	for (size_t i = 0; i < service->set.written.count; i++)
+		explain_value(service, service->set.written.items[i]);
+	for (size_t i = 0; i < service->set.ignored.count; i++) {
+		const struct yaml_pair *pair = service->set.ignored.items[i];
+
+		fprintf(out, "  %s:%u:%u: %s: ignored: the site file chooses provider %s\n",
+		    pair->where.file, pair->where.line, pair->where.column, pair->key,
+		    provider_name(service->set.provider));
+	}
+	explain_presets(service);
+}

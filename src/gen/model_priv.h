@@ -1,0 +1,98 @@
+/*
+ * model: the listeners and pools to be generated, in the words of the configuration.
+ *
+ * Filled by service.c and its helpers, printed by emit.c.  All memory is from the arena of the run.
+ */
+#ifndef GEN_MODEL_PRIV_H
+#define GEN_MODEL_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "weir/addr.h"
+#include "weir/conf.h"
+#include "weir/diag.h"
+
+#include "collect_priv.h"
+
+struct object;   /* manifest_priv.h */
+struct site_acl; /* site_priv.h */
+
+enum { HEALTH_STATUS_MAX = 4 };
+
+struct gen_server {
+	const char *name;
+	const char *ip; /* literal, without brackets */
+	uint16_t port;
+	unsigned weight;
+};
+
+struct gen_meta {
+	const char *key, *value;
+};
+
+struct gen_health {
+	enum health_type type; /* HEALTH_OFF: no block */
+	unsigned interval_s, timeout_s, rise, fall;
+	const char *path, *host, *method; /* host NULL: the server's own address */
+	const char *status[HEALTH_STATUS_MAX];
+	size_t status_count;
+	uint16_t port; /* 0: the server's own */
+};
+
+struct gen_pool {
+	const char *name;
+	bool is_http;
+	enum balance_method balance;
+	enum sticky_by sticky;
+	const char *sticky_name; /* NULL: the daemon's default */
+	unsigned sticky_s;
+	struct gen_health health;
+	struct list servers; /* struct gen_server */
+	struct list meta;    /* struct gen_meta */
+	const char *group;   /* INSTANCE/VGROUP when Services share it; NULL: one listener's own */
+	bool is_used;        /* some listener names it: set by conflicts_resolve() */
+};
+
+struct gen_server_name {
+	const char *name, *certificate;
+};
+
+enum gen_protocol { GEN_TCP = 0, GEN_UDP, GEN_HTTP, GEN_HTTPS, GEN_TLS };
+
+struct gen_timeouts { /* seconds; 0: not written */
+	unsigned client_head, client_body, client_idle, response, idle;
+};
+
+struct gen_listener {
+	const char *name;         /* NAMESPACE/NAME:PORT */
+	const struct object *object;
+	struct where where;       /* of the Service's port */
+	const char *instance;     /* load balancer by name: who shares it, shares its ports */
+	const char **addresses;   /* without port; "*" is resolved */
+	size_t address_count;
+	uint16_t port;            /* as in the manifest, for names and messages */
+	uint16_t listen_port;     /* with --port-offset */
+	enum gen_protocol protocol;
+	bool is_forced;           /* force-override-listeners: "true" */
+	bool is_dropped;          /* lost a conflict */
+	const char *certificate, *policy;
+	struct gen_server_name *server_names;
+	size_t server_name_count;
+	struct gen_timeouts timeouts;
+	const struct site_acl *acl; /* NULL: everybody */
+	bool acl_is_deny;
+	bool forwarded_proto;
+	uint16_t redirect_port;   /* 0: no redirect; with --port-offset */
+	struct gen_pool *pool;    /* NULL with a redirect */
+};
+
+struct model {
+	struct list listeners; /* struct gen_listener */
+	struct list pools;     /* struct gen_pool */
+	struct index *groups;  /* INSTANCE/VGROUP -> struct gen_pool */
+	struct list acls;      /* struct site_acl that are not the site's: made from sourceRanges */
+};
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * service: one Service of type LoadBalancer becomes listeners and pools.
+ *
+ * service.c reads the spec and drives; ack.c and cce.c say what the annotations of their provider mean.
+ */
+#ifndef GEN_SERVICE_PRIV_H
+#define GEN_SERVICE_PRIV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "annotations_priv.h"
+#include "backends_priv.h"
+#include "manifest_priv.h"
+#include "model_priv.h"
+#include "site_priv.h"
+
+struct service_port {
+	struct where where;
+	const char *name; /* "" if there is none */
+	uint16_t port;
+	bool is_udp;
+	uint16_t target_port;    /* 0: named */
+	const char *target_name; /* NULL: numeric */
+	uint16_t node_port;      /* 0: none */
+	/* what the annotations make of it */
+	enum gen_protocol protocol;
+	uint16_t redirect_to; /* 0: none */
+	bool is_hidden;       /* cce-healthz: no listener */
+	struct gen_listener *listener;
+	struct gen_health health;
+	const char *group; /* vgroup ID; NULL: none */
+};
+
+struct gen {
+	struct arena *arena; /* owned by main */
+	struct diag *diag;
+	struct manifest manifest;
+	struct site site;
+	struct model model;
+	/* command line */
+	enum backend_mode backends;
+	bool backends_given;
+	unsigned port_offset;
+	FILE *explain; /* NULL: nobody asked */
+};
+
+struct service {
+	struct gen *gen;
+	const struct object *object;
+	const char *what; /* "Service default/nginx" */
+	struct annotation_set set;
+	struct service_port *ports;
+	size_t port_count;
+	bool is_local; /* externalTrafficPolicy */
+	size_t errors_before;
+
+	/* what ack.c or cce.c found out; the same for all ports */
+	const char *instance_id;  /* NULL: the Service's own */
+	struct value *instance_value; /* where it was written; NULL likewise */
+	const char *instance_ip;  /* choose the instance by address; NULL: no */
+	const char *bind_address; /* annotated address; NULL: none */
+	const char *address_type; /* internet, intranet */
+	int listen_family;        /* AF_INET, AF_INET6; 0: both */
+	int backend_family;       /* likewise; 0: as the Service */
+	bool is_forced;
+	enum backend_place place;
+	struct backend_rules rules; /* place and family are filled in by service.c */
+	const char *certificate, *policy;
+	bool policy_is_implicit;
+	struct gen_server_name *server_names;
+	size_t server_name_count;
+	const struct site_acl *acl;
+	bool acl_is_deny;
+	bool forwarded_proto;
+	enum balance_method balance;
+	struct {
+		enum sticky_by by;
+		const char *name;
+		unsigned timeout_s;
+	} sticky_l4, sticky_l7; /* tcp and tls; http and https */
+	struct gen_timeouts timeouts_l4, timeouts_l7;
+	uint16_t probe_port; /* health checks go there; 0: to the server's port */
+};
+
+/* All Services of the manifest. */
+void services_generate(struct gen *gen);
+/* Two listeners on one key or address; drops the losers and sets is_used of pools. */
+void conflicts_resolve(struct gen *gen);
+
+void ack_apply(struct service *service);
+void cce_apply(struct service *service);
+
+/* Shared by the providers (ports.c). */
+struct service_port *service_find_port(struct service *service, unsigned number, bool is_udp);
+/* ON_... of all listeners of the Service. */
+unsigned service_protocols(const struct service *service);
+unsigned protocol_bit(enum gen_protocol protocol);
+/* PROTOCOL:PORT lists; `allowed` is what the provider knows. */
+void ports_read_protocols(struct service *service, enum annotation_id id, const char *allowed);
+/* A certificate ID must name one in the site's store. */
+bool ports_check_certificate(struct service *service, const struct value *value, const char *id);
+/* https needs a certificate, a certificate needs https. */
+void ports_check_certificates(struct service *service, enum annotation_id protocol_port,
+    enum annotation_id cert_id);
+/* The access list of acl-status, acl-type and an ID; NULL after an error. */
+const struct site_acl *ports_find_acl(struct service *service, const struct value *value,
+    const char *id);
+/* KEY=VALUE items; faults go to the diag.  Returns their number in *count. */
+struct label_wish *ports_read_pairs(struct service *service, enum annotation_id id, size_t *count,
+    bool needs_equals);
+
+/* One Service for --explain. */
+void explain_service(const struct service *service);
+/* The meta block of the Service's pools. */
+void meta_collect(struct service *service, struct list *meta);
+
+#endif
