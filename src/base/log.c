@@ -46,7 +46,7 @@ log_enabled(enum log_level level)
 	return level <= max_level;
 }
 
-static void
+__attribute__((format(printf, 3, 0))) static void
 write_line(enum log_level level, int error, const char *format, va_list args)
 {
 	char text[LINE_SIZE - 512], line[LINE_SIZE];
