@@ -52,7 +52,8 @@ setting_config(struct arena *arena, const char *name, unsigned generation, const
 }
 
 static inline struct setting
-setting_new(enum balance_method method, enum sticky_by sticky, const unsigned *weights, size_t count)
+setting_new(
+    enum balance_method method, enum sticky_by sticky, const unsigned *weights, size_t count)
 {
 	struct setting s = { .arena = arena_new() };
 
