@@ -224,7 +224,9 @@ subtest 'faults of files' => sub {
     my (@lines, %line);
     for my $id (sort(keys %expected), 'open') {
         my $policy = $id eq 'ec' ? ', policy: tls_cipher_policy_1_2' : '';
-        push @lines, "  - {name: l-$id, listen: [\"127.0.0.1:" . $t->port . "\"], protocol: https, tls: {certificate: $id$policy}, pool: web}\n";
+        my $port = $t->port;
+        push @lines, "  - {name: l-$id, listen: [\"127.0.0.1:$port\"], protocol: https, "
+            . "tls: {certificate: $id$policy}, pool: web}\n";
         $line{$id} = @lines;
     }
     my $text = $t->config(join '', "listeners:\n", @lines, "pools:\n  - {name: web, servers: [",
