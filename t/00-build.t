@@ -48,8 +48,9 @@ $may{process} = [ @line, qw(front health stats) ];
 $may{gen} = $may{ctl} = [qw(base conf)];
 
 # The room of a public header: where a file of its name includes it, where a file includes it first as its own, or where
-# this table says.  tally is how shared memory is laid out, though record gives the counters their names.
-my %room = (tally => 'shm', slice => 'base', conf => 'conf');
+# this table says.  tally and message are plain data: shared memory is laid out in tallies, though record names them, and
+# the access log prints messages, though http makes them.
+my %room = (tally => 'shm', message => 'record', slice => 'base', conf => 'conf', listener => 'proxy');
 my %first;
 for my $file (files(qr/\.c$/, 'src')) {
     my ($dir, $name) = $file =~ m{/src/([^/]+)/([^/]+)\.c$} or next;
