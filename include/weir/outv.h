@@ -24,6 +24,7 @@ struct outv {
 	int count;
 	bool failed;       /* more than fits into a large buffer */
 	size_t len;        /* bytes in all pieces */
+	size_t behind;     /* bytes of a body at the end of the last piece, not counted in len */
 	char *tail;        /* where added text may be written in place, once the pieces reach it; NULL: nowhere */
 	size_t tail_room;
 	struct buf *flat;  /* owned; holds everything once there were too many pieces */
@@ -45,6 +46,11 @@ outv_text(struct outv *out, struct slice text)
 	outv_copy(out, text.ptr, text.len);
 }
 
+/*
+ * Put a body behind the pieces for the write that follows, without counting it: len, outv_rest() and what is added later
+ * know nothing of it.  Returns the number of pieces to write.
+ */
+int outv_behind(struct outv *out, const char *body, size_t len);
 /* The bytes behind the first `written` ones, as a buffer that the caller owns; NULL if there are none. */
 struct buf *outv_rest(const struct outv *out, size_t written);
 

@@ -323,13 +323,12 @@ h1_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 		}
 		head_len = out.len;
 	} else {
-		out.count = 0;
-		out.flat = NULL;
+		outv_init(&out, NULL, 0);
 	}
 	if (waiting == 0 && head_len + piece->len > 0) {
-		if (piece->len > 0)
-			out.v[out.count] = (struct iovec){ (char *)(uintptr_t)piece->body, piece->len };
-		n = t->writable ? transport_writev(t, out.v, out.count + (piece->len > 0)) : IO_WAIT;
+		int count = outv_behind(&out, piece->body, piece->len);
+
+		n = t->writable ? transport_writev(t, out.v, count) : IO_WAIT;
 		if (n != IO_WAIT && n < 0) {
 			outv_fini(&out);
 			return IO_ERROR;

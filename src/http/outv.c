@@ -12,6 +12,7 @@ outv_init(struct outv *out, char *tail, size_t tail_room)
 	out->tail_room = tail != NULL ? tail_room : 0;
 	out->flat = NULL;
 	out->scratch_used = 0;
+	out->behind = 0;
 }
 
 void
@@ -108,6 +109,22 @@ outv_copy(struct outv *out, const char *bytes, size_t len)
 	outv_add(out, place, len);
 }
 
+int
+outv_behind(struct outv *out, const char *body, size_t len)
+{
+	struct iovec *last = out->count > 0 ? &out->v[out->count - 1] : NULL;
+
+	if (len == 0)
+		return out->count;
+	if (last != NULL && (char *)last->iov_base + last->iov_len == body) {
+		out->behind = len;
+		last->iov_len += len;
+		return out->count;
+	}
+	out->v[out->count] = (struct iovec){ .iov_base = (char *)(uintptr_t)body, .iov_len = len };
+	return out->count + 1;
+}
+
 struct buf *
 outv_rest(const struct outv *out, size_t written)
 {
@@ -119,7 +136,8 @@ outv_rest(const struct outv *out, size_t written)
 	rest = buf_take(BUF_LARGE);
 	assert(left <= buf_room(rest));
 	for (int i = 0; i < out->count; i++) {
-		size_t len = out->v[i].iov_len, skip = written < len ? written : len;
+		size_t len = out->v[i].iov_len - (i == out->count - 1 ? out->behind : 0);
+		size_t skip = written < len ? written : len;
 
 		memcpy(rest->data + rest->end, (char *)out->v[i].iov_base + skip, len - skip);
 		rest->end += (uint32_t)(len - skip);

@@ -103,15 +103,9 @@ exchange_send(struct exchange *x)
 		return exchange_end(x, END_REQUEST_TOO_LARGE);
 	}
 	head_len = out.len;
-	if (!x->body_done) {
-		/* What goes wrong with the body is found by push_body(). */
-		body_len = x->ops->peek_body(x, &body);
-		if (body_len > 0)
-			out.v[out.count++] = (struct iovec){ (char *)(uintptr_t)body, (size_t)body_len };
-	}
-	n = transport_writev(&up->transport, out.v, out.count);
-	if (body_len > 0)
-		out.count--;
+	if (!x->body_done)
+		body_len = x->ops->peek_body(x, &body); /* what goes wrong with it is found by push_body() */
+	n = transport_writev(&up->transport, out.v, outv_behind(&out, body, body_len > 0 ? (size_t)body_len : 0));
 	if (n == IO_WAIT)
 		n = 0;
 	if (n >= 0 && (size_t)n < head_len) {
@@ -326,21 +320,20 @@ parse_head(struct exchange *x)
 	return response_failed(x, END_RESPONSE_MALFORMED);
 }
 
-/* Room for at least one byte more.  Heads beyond a small buffer move to a large one. */
+/* Large from the start: head and body of most responses come in one read, and the pages not reached cost nothing. */
 static struct buf *
 room_for_head(struct upstream *up)
 {
-	struct buf *in = up->in, *larger;
+	struct buf *in = up->in;
 
 	if (in == NULL)
-		return up->in = buf_take(BUF_SMALL);
-	if (buf_room(in) > 0)
-		return in;
-	larger = buf_take(BUF_LARGE);
-	memcpy(larger->data, buf_head(in), buf_len(in));
-	larger->end = (uint32_t)buf_len(in);
-	buf_give(in);
-	return up->in = larger;
+		in = up->in = buf_take(BUF_LARGE);
+	if (buf_room(in) == 0 && in->start > 0) {
+		memmove(in->data, buf_head(in), buf_len(in));
+		in->end -= in->start;
+		in->start = 0;
+	}
+	return in;
 }
 
 enum step
@@ -364,6 +357,8 @@ exchange_await(struct exchange *x)
 		if (!up->transport.readable)
 			break;
 		in = room_for_head(up);
+		if (buf_room(in) == 0)
+			return response_failed(x, END_RESPONSE_TOO_LARGE);
 		n = transport_read(&up->transport, in->data + in->end, buf_room(in));
 		if (n == IO_WAIT)
 			break;
@@ -376,22 +371,6 @@ exchange_await(struct exchange *x)
 		up->in = NULL;
 	}
 	return STEP_WAIT;
-}
-
-/* An empty buffer of a size that suits what is still to come. */
-static struct buf *
-room_for_body(struct exchange *x)
-{
-	struct upstream *up = x->upstream;
-	bool much = x->framing != FRAMING_LENGTH || x->body_left > 16 * 1024;
-
-	if (up->in != NULL && buf_len(up->in) == 0 && much && up->in->size_class == BUF_SMALL) {
-		buf_give(up->in);
-		up->in = NULL;
-	}
-	if (up->in == NULL)
-		up->in = buf_take(much ? BUF_LARGE : BUF_SMALL);
-	return up->in;
 }
 
 enum step
@@ -429,7 +408,9 @@ exchange_relay(struct exchange *x)
 			transport_yield(&up->transport);
 			return STEP_WAIT;
 		}
-		in = room_for_body(x);
+		if (up->in == NULL)
+			up->in = buf_take(BUF_LARGE);
+		in = up->in;
 		n = transport_read(&up->transport, in->data + in->end, buf_room(in));
 		if (n == IO_WAIT)
 			break;
