@@ -33,12 +33,12 @@ static const struct option limits_options[] = {
 	    .doc = "Client connections that one worker holds at a time; auto: what the limit of "
 		   "open files allows."),
 	OPTION("request_head", limits_config, request_head, kind_size, .preset = "32k", .min = "1k",
-	    .max = "64k",
+	    .max = "60k",
 	    .doc = "Request line and fields of one request together; a longer head is answered "
 		   "with 431, "
 		   "a longer request line with 414."),
 	OPTION("response_head", limits_config, response_head, kind_size, .preset = "32k",
-	    .min = "1k", .max = "64k",
+	    .min = "1k", .max = "60k",
 	    .doc = "Status line and fields of one response together; a longer head is answered "
 		   "with 502."),
 	OPTION("headers", limits_config, headers, kind_count, .preset = "128", .min = "8",
