@@ -293,10 +293,11 @@ run(struct gen *gen, const struct options *options)
 	services_generate(gen);
 	conflicts_resolve(gen);
 	diag_print(gen->diag, "weirgen", stderr);
-	if (diag_errors(gen->diag) == 0) {
+	if (diag_errors(gen->diag) == 0)
 		text = print_config(gen, options, &len);
+	gen_fini(gen); /* the manifests may be large, and the check needs room of its own */
+	if (text != NULL)
 		config = check_output(text, len);
-	}
 	if (config != NULL)
 		status = write_output(options, config, text, len);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -320,7 +321,5 @@ main(int argc, char **argv)
 	annotations_start();
 	gen.arena = arena_new();
 	gen.diag = diag_new();
-	status = run(&gen, &options);
-	gen_fini(&gen);
-	return status;
+	return run(&gen, &options);
 }

@@ -94,7 +94,7 @@ text_looks_typed(const char *text)
 	return *p == '\0';
 }
 
-static void
+static void __attribute__((format(printf, 4, 0)))
 complain(struct annotation_set *set, const struct value *value, bool is_error, const char *format,
     va_list args)
 {
@@ -127,7 +127,7 @@ value_warning(struct annotation_set *set, const struct value *value, const char 
 	va_end(args);
 }
 
-static void
+static void __attribute__((format(printf, 3, 0)))
 set_note(struct annotation_set *set, struct value *value, const char *format, va_list args)
 {
 	char *text = xvprintf(format, args);
