@@ -302,7 +302,7 @@ const struct kind kind_address_or_off = {
 };
 static const struct kind kind_listen_item = {
 	.name = "an address",
-	.form = "IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both)",
+	.form = "IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80",
 	.parse = listen_parse,
 	.print = address_print,
 	.schema = TEXT_SCHEMA,

@@ -351,17 +351,17 @@ listener_addresses(void **state)
 	assert_findings("version: 1\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: [], protocol: http, redirect: {}}\n",
-	    "f:3:23: error: listen: the list is too short; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both) (at least 1)\n");
+	    "f:3:23: error: listen: the list is too short; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)\n");
 	assert_findings("version: 1\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: [80, '1.2.3.4', 'localhost:80', '[::1]:0', '::1:80', '1.2.3.4:65536', {a: b}], protocol: http, redirect: {}}\n",
-	    "f:3:24: error: listen: \"80\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both) (at least 1)\n"
-	    "f:3:28: error: listen: \"1.2.3.4\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both) (at least 1)\n"
-	    "f:3:39: error: listen: \"localhost:80\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both) (at least 1)\n"
-	    "f:3:55: error: listen: \"[::1]:0\" has port 0; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both) (at least 1)\n"
-	    "f:3:66: error: listen: \"::1:80\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both) (at least 1)\n"
-	    "f:3:76: error: listen: \"1.2.3.4:65536\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both) (at least 1)\n"
-	    "f:3:93: error: listen: a mapping is given; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (both) (at least 1)\n");
+	    "f:3:24: error: listen: \"80\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)\n"
+	    "f:3:28: error: listen: \"1.2.3.4\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)\n"
+	    "f:3:39: error: listen: \"localhost:80\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)\n"
+	    "f:3:55: error: listen: \"[::1]:0\" has port 0; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)\n"
+	    "f:3:66: error: listen: \"::1:80\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)\n"
+	    "f:3:76: error: listen: \"1.2.3.4:65536\" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)\n"
+	    "f:3:93: error: listen: a mapping is given; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)\n");
 	assert_findings("version: 1\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: '1.2.3.4:80', protocol: http, redirect: {}}\n"
