@@ -15,7 +15,8 @@ my $echo = $t->tcp_echo('echo');
 sub config {
     my (%o) = @_;
     my $listen = join ', ', map { "\"$_\"" } @{ $o{listen} // ["127.0.0.1:$port"] };
-    my $servers = join ', ', map { "{name: @{[ $_->name ]}, address: \"@{[ $_->address ]}\"}" } @{ $o{servers} // \@origins };
+    my $servers = join ', ',
+        map { "{name: @{[ $_->name ]}, address: \"@{[ $_->address ]}\"}" } @{ $o{servers} // \@origins };
     return $t->config(<<"CONFIG", workers => $o{workers} // 2, %{ $o{options} // {} });
 listeners:
   - {name: web, listen: [$listen], protocol: http, pool: web}
@@ -58,7 +59,8 @@ my $weir = $t->start_weir(config => config());
     $weir->configure(config(listen => [ "127.0.0.1:$port", "127.0.0.1:$second" ]));
     ($exit, $out, $err) = $t->weirctl('-S', $weir->control_socket, 'reload');
     is($exit, 1, 'a port in use makes it fail');
-    like("$out$err", qr/cannot listen on 127\.0\.0\.1:$second for listener web: Address already in use/, 'and is named');
+    like("$out$err", qr/cannot listen on 127\.0\.0\.1:$second for listener web: Address already in use/,
+        'and is named');
     is_deeply([ $weir->workers ], \@before, 'the old workers go on');
     close $blocker;
 
@@ -131,7 +133,8 @@ my $weir = $t->start_weir(config => config());
     $_->send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") for @waiting;
     $weir->reload(config());
     kill CONT => $worker;
-    is(scalar(grep { (eval { $_->response->{status} } // 0) == 200 } @waiting), 5, 'connections in the queue of a removed address are served');
+    is(scalar(grep { (eval { $_->response->{status} } // 0) == 200 } @waiting), 5,
+        'connections in the queue of a removed address are served');
 }
 
 # --- more than one at a time ---

@@ -83,8 +83,8 @@ my $file = $t->write('good.yaml', $good);
 # --- what is in the way ---
 
 {
-    my @blockers = map { IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $_, Listen => 1, ReuseAddr => 1) }
-        $port, $other;
+    my @blockers =
+        map { IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $_, Listen => 1, ReuseAddr => 1) } $port, $other;
     my $both = $t->write('both.yaml', $t->config(body("\"127.0.0.1:$port\", \"127.0.0.1:$other\"")));
     my ($exit, undef, $err) = $t->weir('-c', $both);
     is($exit, 1, 'a port in use is an error');

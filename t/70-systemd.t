@@ -17,7 +17,7 @@ my $manager = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $path) or die "
 my $select = IO::Select->new($manager);
 my $config = $t->config(<<"CONFIG");
 listeners:
-  - {name: web, listen: ["127.0.0.1:$port"], protocol: http}
+  - {name: web, listen: ["127.0.0.1:$port"], protocol: http, redirect: {scheme: https}}
 CONFIG
 
 # The next notification that has $want in it.
@@ -54,7 +54,7 @@ is($weir->wait_exit, 0, 'weir ends with status 0');
 my $name = "weir-test-$$";
 $manager = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "\0$name") or die "\@$name: $!";
 $select = IO::Select->new($manager);
-$weir = $t->start_weir(config => $config, env => { NOTIFY_SOCKET => "\@$name", WATCHDOG_USEC => 200_000, WATCHDOG_PID => 1 });
+$weir = $t->start_weir(config => $config, env => { NOTIFY_SOCKET => "\@$name" });
 ok(notified(qr/^READY=1$/m), 'an abstract socket hears it too');
 $weir->stop;
 ok(notified(qr/^STOPPING=1$/m), 'to the end');
@@ -63,9 +63,11 @@ ok(notified(qr/^STOPPING=1$/m), 'to the end');
 
 SKIP: {
     skip 'systemd-analyze is not installed', 2 if !grep { -x "$_/systemd-analyze" } split /:/, $ENV{PATH};
-    my %dirs = (sbindir => '/usr/sbin', bindir => '/usr/bin', sysconfdir => '/etc', localstatedir => '/var', runstatedir => '/run');
+    my %dirs = (sbindir => '/usr/sbin', bindir => '/usr/bin', sysconfdir => '/etc', localstatedir => '/var',
+        runstatedir => '/run');
     my $src = $ENV{WEIR_SRCDIR} // '.';
-    my $unit = $t->write('unit/weir.service', $t->read(File::Spec->rel2abs("$src/contrib/systemd/weir.service")) =~ s/\@(\w+)\@/$dirs{$1}/gr);
+    my $text = $t->read(File::Spec->rel2abs("$src/contrib/systemd/weir.service"));
+    my $unit = $t->write('unit/weir.service', $text =~ s/\@(\w+)\@/$dirs{$1}/gr);
     my ($exit, $out, $err) = $t->run('systemd-analyze', 'security', '--offline=true', '--no-pager', $unit);
     skip "systemd-analyze cannot judge a unit offline: $err", 2 if $exit && $err =~ /unrecognized|Unknown/i;
     is($exit, 0, 'systemd-analyze accepts the unit');
