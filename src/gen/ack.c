@@ -138,7 +138,8 @@ read_domains(struct service *service)
 		else if (is_twice)
 			value_error(set, value, "domain %s stands twice; allowed: once each",
 			    quote_value(arena, name));
-		else if (ports_check_certificate(service, value, colon + 1))
+		else if (ports_check_certificate(service, value, colon + 1) &&
+			 ports_check_policy(service, value, colon + 1))
 			names[count++] = (struct gen_server_name){ name, colon + 1 };
 	}
 	service->server_names = names;
@@ -150,10 +151,10 @@ read_tls(struct service *service)
 {
 	const char *policy = value_text(&service->set, ACK_TLS_CIPHER_POLICY);
 
-	ports_check_certificates(service, ACK_PROTOCOL_PORT, ACK_CERT_ID);
-	read_domains(service);
 	service->policy_is_implicit = !value_is_written(&service->set, ACK_TLS_CIPHER_POLICY);
 	service->policy = policy != NULL ? policy : "tls_cipher_policy_1_2";
+	ports_check_certificates(service, ACK_PROTOCOL_PORT, ACK_CERT_ID);
+	read_domains(service);
 }
 
 /* "443, 8443": the ports of that protocol. */

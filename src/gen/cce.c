@@ -270,9 +270,9 @@ read_tls(struct service *service)
 	struct annotation_set *set = &service->set;
 	const char *policy = value_text(set, CCE_TLS_POLICY);
 
-	ports_check_certificates(service, CCE_PROTOCOL_PORT, CCE_CERT_ID);
 	service->policy_is_implicit = !value_is_written(set, CCE_TLS_POLICY);
 	service->policy = policy != NULL ? policy : "tls-1-2";
+	ports_check_certificates(service, CCE_PROTOCOL_PORT, CCE_CERT_ID);
 }
 
 /* CCE adds a port of this name for health checks: it is no listener. */

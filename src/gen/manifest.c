@@ -104,17 +104,18 @@ object_condition(const struct object *object, const char *type)
 	return NULL;
 }
 
-/* The list under `key`, made if need be. */
+/* The list under `key`, made if need be; frees the key. */
 static struct list *
-list_at(struct manifest *manifest, struct index *index, const char *key)
+list_at(struct manifest *manifest, struct index *index, char *key)
 {
 	struct list *list = index_find(index, key);
 
 	if (list == NULL) {
 		list = arena_alloc(manifest->arena, sizeof(*list));
 		list_add(&manifest->owned_lists, list);
-		index_add(index, key, list);
+		index_add(index, arena_strdup(manifest->arena, key), list);
 	}
+	free(key);
 	return list;
 }
 
@@ -161,7 +162,7 @@ add_slice(struct manifest *manifest, struct object *object)
 
 	if (service != NULL)
 		list_add(list_at(manifest, manifest->slices,
-			     arena_printf(manifest->arena, "%s/%s", object->namespace_, service)),
+			     xprintf("%s/%s", object->namespace_, service)),
 		    object);
 }
 
@@ -183,8 +184,8 @@ add_pod(struct manifest *manifest, struct object *object)
 
 		if (value->type == YAML_SCALAR)
 			list_add(list_at(manifest, manifest->pod_labels,
-				     arena_printf(manifest->arena, "%s/%s=%s", object->namespace_,
-					 labels->pairs[i].key, value->text)),
+				     xprintf("%s/%s=%s", object->namespace_, labels->pairs[i].key,
+					 value->text)),
 			    object);
 	}
 }

@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "weir/arena.h"
+#include "weir/tls_policy.h"
 
+#include "certificate_priv.h"
 #include "service_priv.h"
 
 static const struct {
@@ -151,6 +153,28 @@ ports_check_certificate(struct service *service, const struct value *value, cons
 	return false;
 }
 
+bool
+ports_check_policy(struct service *service, const struct value *value, const char *id)
+{
+	static const char *const names[] = {
+		[TLS_KEY_RSA] = "an RSA", [TLS_KEY_ECDSA] = "an EC", [TLS_KEY_DSA] = "a DSA"
+	};
+	const struct tls_policy *policy = tls_policy_find(service->policy);
+	struct arena *arena = service->gen->arena;
+	bool is_cce = service->set.provider == PROVIDER_CCE;
+	enum tls_key key;
+
+	if (policy == NULL || !certificate_find_key(&service->gen->site, arena, id, &key) ||
+	    tls_policy_serves(policy, key))
+		return true;
+	value_error(&service->set, value,
+	    "certificate %s has %s key, which no suite of %s policy %s can use; allowed: a "
+	    "certificate with an RSA key, or another %s",
+	    quote_value(arena, id), names[key], service->policy_is_implicit ? "the default" : "the",
+	    policy->name, annotation_key(is_cce ? CCE_TLS_POLICY : ACK_TLS_CIPHER_POLICY));
+	return false;
+}
+
 void
 ports_check_certificates(
     struct service *service, enum annotation_id protocol_port, enum annotation_id cert_id)
@@ -158,7 +182,8 @@ ports_check_certificates(
 	struct annotation_set *set = &service->set;
 	struct value *ports = value_get(set, protocol_port), *cert = value_get(set, cert_id);
 
-	if (cert != NULL && ports_check_certificate(service, cert, cert->text))
+	if (cert != NULL && ports_check_certificate(service, cert, cert->text) &&
+	    ports_check_policy(service, cert, cert->text))
 		service->certificate = cert->text;
 	if (value_is_written(set, cert_id) || ports == NULL)
 		return;

@@ -104,6 +104,8 @@ bool ports_check_certificate(struct service *service, const struct value *value,
 /* https needs a certificate, a certificate needs https. */
 void ports_check_certificates(struct service *service, enum annotation_id protocol_port,
     enum annotation_id cert_id);
+/* Can the policy (chosen by then) serve certificate `id`?   An EC key needs ECDSA suites or TLS 1.3. */
+bool ports_check_policy(struct service *service, const struct value *value, const char *id);
 /* The access list of acl-status, acl-type and an ID; NULL after an error. */
 const struct site_acl *ports_find_acl(struct service *service, const struct value *value,
     const char *id);
