@@ -125,8 +125,8 @@ global_values(void **state)
 	    "f:2:15: error: log: a scalar is given; allowed: a mapping of keys to values\n");
 	assert_findings("version: 1\n"
 	    "global: {limits: {request_head: 65k, response_head: 1, headers: 257, drain: 5}}\n",
-	    "f:2:33: error: request_head: \"65k\" is too big; allowed: a whole number of bytes, or with a unit (16k, 8m) from 1k to 64k\n"
-	    "f:2:53: error: response_head: \"1\" is too small; allowed: a whole number of bytes, or with a unit (16k, 8m) from 1k to 64k\n"
+	    "f:2:33: error: request_head: \"65k\" is too big; allowed: a whole number of bytes, or with a unit (16k, 8m) from 1k to 60k\n"
+	    "f:2:53: error: response_head: \"1\" is too small; allowed: a whole number of bytes, or with a unit (16k, 8m) from 1k to 60k\n"
 	    "f:2:65: error: headers: \"257\" is too big; allowed: a whole number from 8 to 256\n"
 	    "f:2:77: error: drain: \"5\" is not a duration; allowed: a whole number with its unit (500ms, 5s, 30m, 1h) from 10ms to 24h\n");
 	assert_findings("version: 1\n"
