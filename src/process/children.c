@@ -367,11 +367,12 @@ refill(struct master *master)
 	struct timeval delay = { .tv_sec = in_a_row ? CRASH_DELAY_S : 0 };
 
 	*oldest = now;
+	if (in_a_row && evtimer_pending(master->refill, NULL))
+		return;
 	if (in_a_row)
 		log_warnx("%d processes died within %d s; the next start waits %d s",
 		    DEATHS_REMEMBERED + 1, CRASH_WINDOW_S, CRASH_DELAY_S);
-	if (!in_a_row || !evtimer_pending(master->refill, NULL))
-		evtimer_add(master->refill, &delay);
+	evtimer_add(master->refill, &delay);
 }
 
 static void

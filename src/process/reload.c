@@ -316,10 +316,9 @@ reload_commit(struct master *master)
 	TAILQ_FOREACH (child, &master->children, entry)
 		if (child->generation == master->current)
 			child_begin(child);
-	log_info("configuration %u (%s) is in force: %u worker%s, %zu listeners, %zu pools",
+	log_info("configuration %u (%s) is in force; workers: %u, listeners: %zu, pools: %zu",
 	    master->current->config->generation, master->file, master->current->workers,
-	    master->current->workers == 1 ? "" : "s", master->current->config->listener_count,
-	    master->current->config->pool_count);
+	    master->current->config->listener_count, master->current->config->pool_count);
 	text = diag_text(change->diag, "weir");
 	answer_all(change, true, text);
 	free(text);
