@@ -44,7 +44,7 @@ static const struct command commands[] = {
 	{ "pools", "", 0, 0, 30, view_pools, "all pools with their counters" },
 	{ "servers", "[POOL]", 0, 1, 30, view_servers, "the servers of one pool or of all" },
 	{ "server", "POOL/NAME ready|drain|maint", 2, 3, 30, view_servers, "use it, only for who sticks to it, or not" },
-	{ "server", "POOL/NAME weight N|auto", 2, 3, 30, view_servers, "its weight, 0 to 256, until the next reload" },
+	{ "server", "POOL/NAME weight N|auto", 2, 3, 30, view_servers, "its weight, 0 to 256; auto: the configured one" },
 	{ "reload", "", 0, 0, 300, view_message, "read the configuration again" },
 	{ "help", "", 0, 0, 30, view_help, "the commands that the daemon knows" },
 };

@@ -16,6 +16,7 @@
 enum {
 	ACCEPTS_PER_TURN = 16,
 	STEPS_PER_TURN = 256, /* of one connection, before the loop looks at others */
+	BYTES_PER_MS = 16,    /* who takes a long answer more slowly is cut */
 	LINGER_MS = 2000,
 	DRAIN_MS = 2000,       /* for a request that a connection has not sent yet */
 	SCARCE_WAIT_MS = 1000, /* after accept() failed for want of descriptors */
@@ -69,13 +70,15 @@ client_set_deadline(struct client *client, uint64_t wait_ms)
 	event_add(&client->alarm, &wait);
 }
 
-/* While an answer leaves: a byte at least every stall_ms, the whole within answer_ms. */
+/* While an answer leaves: a byte at least every stall_ms, the whole within answer_ms and 1 ms for
+ * each 16 bytes. */
 static void
 client_renew_deadline(struct client *client)
 {
 	const struct clients_limits *limits = client->clients->limits;
 	uint64_t used = now_ms - client->answer_ms;
-	uint64_t left = used < limits->answer_ms ? limits->answer_ms - used : 0;
+	uint64_t allowed = limits->answer_ms + client->out.len / BYTES_PER_MS;
+	uint64_t left = used < allowed ? allowed - used : 0;
 
 	client_set_deadline(client, left < limits->stall_ms ? left : limits->stall_ms);
 }

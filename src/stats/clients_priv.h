@@ -54,7 +54,7 @@ struct clients_limits {
 	unsigned connections;
 	unsigned idle_ms;   /* from one answer (or the accept) to the next complete request */
 	unsigned stall_ms;  /* without a byte of the answer being taken */
-	unsigned answer_ms; /* for one answer as a whole */
+	unsigned answer_ms; /* for one answer as a whole; longer ones get more */
 };
 
 struct event_base;

@@ -69,7 +69,9 @@ static enum command_end
 command_fail_unknown(struct command_call *call, const char *what, const char *name,
     const char *const *names, size_t count)
 {
-	const char *nearest = yaml_nearest(name, names, count, 1 + (unsigned)strlen(name) / 4);
+	size_t len = strlen(name); /* any two names of one letter are near */
+	const char *nearest =
+	    len < 3 ? NULL : yaml_nearest(name, names, count, 1 + (unsigned)len / 4);
 
 	if (nearest == NULL)
 		return command_fail(call, "no %s \"%s\"", what, name);
