@@ -1,6 +1,10 @@
 /*
  * tls_io: the TLS side of transport.
  *
+ * OpenSSL reads through a BIO of our own: it asks for as much as its buffer holds, so records and their headers come with
+ * one system call, and a short read is noticed, so that no second one is needed to learn that nothing is left.  It writes
+ * through its socket BIO, which is the one that kernel TLS works with.
+ *
  * OpenSSL wants a write that could not finish repeated with the same bytes.  Callers are spared that: what SSL_write()
  * was given and the socket did not take is copied to transport.unsent and counts as written.
  */
@@ -10,6 +14,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "weir/buf.h"
 
@@ -54,14 +59,68 @@ tls_failure(struct transport *t, int result)
 	}
 }
 
+static int
+bio_read(BIO *bio, char *data, size_t size, size_t *read_len)
+{
+	struct transport *t = BIO_get_data(bio);
+	ssize_t n;
+
+	BIO_clear_retry_flags(bio);
+	do
+		n = recv(t->fd, data, size, 0);
+	while (n == -1 && errno == EINTR);
+	*read_len = n > 0 ? (size_t)n : 0;
+	if (n > 0) {
+		if ((size_t)n < size && !t->peer_closed)
+			t->readable = false;
+		return 1;
+	}
+	if (n == -1 && errno == EAGAIN) {
+		t->readable = false;
+		BIO_set_retry_read(bio);
+	}
+	return 0;
+}
+
+static long
+bio_control(BIO *bio, int command, long number, void *pointer)
+{
+	(void)bio;
+	(void)number;
+	(void)pointer;
+	return command == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *
+reading_method(void)
+{
+	static BIO_METHOD *method; /* lives as long as the process */
+
+	if (method == NULL) {
+		method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "transport");
+		BIO_meth_set_read_ex(method, bio_read);
+		BIO_meth_set_ctrl(method, bio_control);
+	}
+	return method;
+}
+
 int
 transport_accept_tls(struct transport *t, SSL_CTX *context)
 {
+	BIO *in = BIO_new(reading_method()), *out = BIO_new_socket(t->fd, BIO_NOCLOSE);
+
 	t->ssl = SSL_new(context);
-	if (t->ssl == NULL || SSL_set_fd(t->ssl, t->fd) != 1) {
+	if (t->ssl == NULL || in == NULL || out == NULL) {
+		BIO_free(in);
+		BIO_free(out);
 		ERR_clear_error();
 		return -1;
 	}
+	BIO_set_data(in, t);
+	BIO_set_init(in, 1);
+	SSL_set0_rbio(t->ssl, in);
+	SSL_set0_wbio(t->ssl, out);
+	SSL_set_read_ahead(t->ssl, 1);
 	SSL_set_accept_state(t->ssl);
 	return 0;
 }
@@ -73,7 +132,12 @@ transport_handshake(struct transport *t)
 
 	errno = 0;
 	result = SSL_do_handshake(t->ssl);
-	return result == 1 ? 0 : tls_failure(t, result);
+	if (result != 1)
+		return tls_failure(t, result);
+	/* The first request may have come along with the end of the handshake. */
+	if (!t->readable)
+		t->readable = SSL_has_pending(t->ssl);
+	return 0;
 }
 
 ssize_t
@@ -84,8 +148,12 @@ tls_read(struct transport *t, void *data, size_t size)
 
 	errno = 0;
 	result = SSL_read_ex(t->ssl, data, size, &n);
-	if (result == 1)
+	if (result == 1) {
+		/* The socket may be empty while OpenSSL still holds the next record. */
+		if (!t->readable)
+			t->readable = SSL_has_pending(t->ssl);
 		return (ssize_t)n;
+	}
 	return tls_failure(t, result);
 }
 
