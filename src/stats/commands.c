@@ -1,16 +1,11 @@
 #include "weir/commands.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "clients_priv.h"
-#include "export_priv.h"
+#include "command_priv.h"
 #include "weir/arena.h"
-#include "weir/log.h"
-#include "weir/yaml.h"
 
 enum { WORDS_MAX = 8 };
 
@@ -29,299 +24,8 @@ struct commands {
 	struct reload *reload;   /* owned; NULL: none is under way */
 };
 
-/* One request while it is answered. */
-struct command_call {
-	struct commands *commands;
-	struct client *client;
-	char **words; /* the first one is the command's own */
-	size_t count;
-	struct json json;  /* the result goes here */
-	struct text error; /* or the reason why there is none */
-};
-
-enum command_end { COMMAND_DONE = 0, COMMAND_FAILED, COMMAND_LATER };
-
-struct command {
-	const char *name, *args;
-	size_t min, max; /* words after the name */
-	enum command_end (*run)(struct command_call *call);
-	const char *help;
-};
-
-static enum command_end command_help(struct command_call *call);
-
-static enum command_end __attribute__((format(printf, 2, 3)))
-command_fail(struct command_call *call, const char *format, ...)
-{
-	char *message;
-	va_list args;
-
-	va_start(args, format);
-	message = xvprintf(format, args);
-	va_end(args);
-	text_puts(&call->error, message);
-	free(message);
-	return COMMAND_FAILED;
-}
-
-/* "no pool "x"; did you mean "y"?" */
-static enum command_end
-command_fail_unknown(struct command_call *call, const char *what, const char *name,
-    const char *const *names, size_t count)
-{
-	size_t len = strlen(name); /* any two names of one letter are near */
-	const char *nearest =
-	    len < 3 ? NULL : yaml_nearest(name, names, count, 1 + (unsigned)len / 4);
-
-	if (nearest == NULL)
-		return command_fail(call, "no %s \"%s\"", what, name);
-	return command_fail(call, "no %s \"%s\"; did you mean \"%s\"?", what, name, nearest);
-}
-
-static enum command_end
-command_fail_pool(struct command_call *call, const char *name)
-{
-	const struct config *config = call->commands->config;
-	const char **names = xcalloc(config->pool_count + 1, sizeof(*names));
-	enum command_end end;
-
-	for (size_t i = 0; i < config->pool_count; i++)
-		names[i] = config->pools[i].name;
-	end = command_fail_unknown(call, "pool", name, names, config->pool_count);
-	free(names);
-	return end;
-}
-
-static enum command_end
-command_fail_server(struct command_call *call, const struct pool_config *pool, const char *name)
-{
-	const char **names = xcalloc(pool->server_count + 1, sizeof(*names));
-	char *what = xprintf("server in pool %s named", pool->name);
-	enum command_end end;
-
-	for (size_t i = 0; i < pool->server_count; i++)
-		names[i] = pool->servers[i].name;
-	end = command_fail_unknown(call, what, name, names, pool->server_count);
-	free(what);
-	free(names);
-	return end;
-}
-
-static enum command_end
-command_status(struct command_call *call)
-{
-	struct stats *stats = collect_all(call->commands->config, call->commands->shm);
-	const struct process_stats *process = &stats->process;
-	struct json *json = &call->json;
-
-	json_open(json, NULL, '{');
-	json_string(json, "version", WEIR_VERSION);
-	json_uint(json, "pid", (uint64_t)process->pid);
-	json_string(json, "configuration", stats->config->file);
-	json_uint(json, "generation", process->generation);
-	json_uint(json, "started", process->started_wall_s);
-	json_uint(json, "loaded", process->loaded_wall_s);
-	json_uint(json, "uptime_s", process->uptime_s);
-	json_uint(json, "reloads", process->reloads);
-	json_uint(json, "reload_failures", process->reload_failures);
-	json_uint(json, "worker_deaths", process->worker_deaths);
-	json_uint(json, "workers_wanted", process->workers_wanted);
-	json_uint(json, "listeners", stats->config->listener_count);
-	json_uint(json, "pools", stats->config->pool_count);
-	json_uint(json, "servers", stats->server_count);
-	json_uint(json, "servers_down", stats->servers_down);
-	export_json_workers(json, process);
-	json_close(json, '}');
-	collect_free(stats);
-	return COMMAND_DONE;
-}
-
-static enum command_end
-command_listeners(struct command_call *call)
-{
-	struct stats *stats = collect_all(call->commands->config, call->commands->shm);
-
-	json_open(&call->json, NULL, '[');
-	for (size_t i = 0; i < stats->config->listener_count; i++)
-		export_json_listener(&call->json, &stats->listeners[i]);
-	json_close(&call->json, ']');
-	collect_free(stats);
-	return COMMAND_DONE;
-}
-
-static enum command_end
-command_pools(struct command_call *call)
-{
-	struct stats *stats = collect_all(call->commands->config, call->commands->shm);
-
-	json_open(&call->json, NULL, '[');
-	for (size_t i = 0; i < stats->config->pool_count; i++)
-		export_json_pool(&call->json, &stats->pools[i], false);
-	json_close(&call->json, ']');
-	collect_free(stats);
-	return COMMAND_DONE;
-}
-
-static enum command_end
-command_servers(struct command_call *call)
-{
-	const struct config *config = call->commands->config;
-	const struct pool_config *only = NULL;
-
-	if (call->count > 1) {
-		only = conf_find_pool(config, call->words[1]);
-		if (only == NULL)
-			return command_fail_pool(call, call->words[1]);
-	}
-	json_open(&call->json, NULL, '[');
-	for (size_t i = 0; i < config->pool_count; i++) {
-		const struct pool_config *pool = &config->pools[i];
-
-		for (size_t k = 0; (only == NULL || only == pool) && k < pool->server_count; k++) {
-			struct server_stats server;
-
-			collect_server(&server, pool, &pool->servers[k], call->commands->shm);
-			export_json_server(&call->json, &server, true);
-		}
-	}
-	json_close(&call->json, ']');
-	return COMMAND_DONE;
-}
-
-/*
- * POOL/NAME: pool names hold slashes, so the last one parts them; should a server's name hold some
- * too, one further to the left does. Returns 0, or -1 with the call's error set.
- */
-static int
-command_find_server(struct command_call *call, const char *path, const struct pool_config **pool,
-    const struct server_config **server)
-{
-	const char *last = strrchr(path, '/');
-	char *copy = xstrdup(path);
-
-	*server = NULL;
-	for (char *slash = strrchr(copy, '/'); slash != NULL && *server == NULL;
-	     slash = strrchr(copy, '/')) {
-		*slash = '\0';
-		*pool = conf_find_pool(call->commands->config, copy);
-		if (*pool != NULL)
-			*server = conf_find_server(*pool, path + (slash - copy) + 1);
-	}
-	free(copy);
-	if (*server != NULL)
-		return 0;
-	if (last == NULL || last == path || last[1] == '\0') {
-		command_fail(call, "\"%s\" is no POOL/NAME", path);
-		return -1;
-	}
-	copy = xstrdup(path);
-	copy[last - path] = '\0';
-	*pool = conf_find_pool(call->commands->config, copy);
-	if (*pool == NULL)
-		command_fail_pool(call, copy);
-	else
-		command_fail_server(call, *pool, last + 1);
-	free(copy);
-	return -1;
-}
-
-/* Who is at the other end, for the log. */
 static void
-command_log_change(struct command_call *call, const struct pool_config *pool,
-    const struct server_config *server, const char *change)
-{
-	struct ucred peer = { .pid = 0, .uid = (uid_t)-1 };
-	socklen_t len = sizeof(peer);
-
-	if (getsockopt(call->client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
-		log_warn("control: cannot tell who asks");
-	log_info("pool %s server %s: %s by user %u (process %d)", pool->name, server->name, change,
-	    (unsigned)peer.uid, (int)peer.pid);
-}
-
-/* "0" to "256", or "auto".  Returns 0 or -1. */
-static int
-command_parse_weight(const char *text, int *weight)
-{
-	int value = 0;
-
-	if (strcmp(text, "auto") == 0) {
-		*weight = WEIGHT_FROM_CONFIG;
-		return 0;
-	}
-	if (*text == '\0' || strlen(text) > 3)
-		return -1;
-	for (; *text != '\0'; text++) {
-		if (*text < '0' || *text > '9')
-			return -1;
-		value = value * 10 + (*text - '0');
-	}
-	*weight = value;
-	return value <= 256 ? 0 : -1;
-}
-
-static enum command_end
-command_set_weight(
-    struct command_call *call, const struct pool_config *pool, const struct server_config *server)
-{
-	char change[32];
-	int weight;
-
-	if (call->count != 4 || command_parse_weight(call->words[3], &weight) == -1)
-		return command_fail(call, "a weight is 0 to 256, or auto");
-	shm_set_weight(call->commands->shm, pool->id, server->id, weight);
-	if (weight == WEIGHT_FROM_CONFIG)
-		snprintf(change, sizeof(change), "weight auto (%u)", server->weight);
-	else
-		snprintf(change, sizeof(change), "weight %d", weight);
-	command_log_change(call, pool, server, change);
-	return COMMAND_DONE;
-}
-
-static enum command_end
-command_set_admin(
-    struct command_call *call, const struct pool_config *pool, const struct server_config *server)
-{
-	static const enum admin_state states[] = { ADMIN_READY, ADMIN_DRAIN, ADMIN_MAINT };
-	const char *word = call->words[2];
-
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		const char *name = collect_admin_name(states[i]);
-
-		if (strcmp(word, name) != 0)
-			continue;
-		if (call->count != 3)
-			return command_fail(call, "nothing may follow \"%s\"", word);
-		shm_set_admin(call->commands->shm, pool->id, server->id, states[i]);
-		command_log_change(call, pool, server, name);
-		return COMMAND_DONE;
-	}
-	return command_fail(call, "\"%s\" is none of ready, drain, maint, weight", word);
-}
-
-static enum command_end
-command_server(struct command_call *call)
-{
-	const struct server_config *server;
-	const struct pool_config *pool;
-	struct server_stats stats;
-	enum command_end end;
-
-	if (command_find_server(call, call->words[1], &pool, &server) == -1)
-		return COMMAND_FAILED;
-	if (strcmp(call->words[2], "weight") == 0)
-		end = command_set_weight(call, pool, server);
-	else
-		end = command_set_admin(call, pool, server);
-	if (end == COMMAND_DONE) {
-		collect_server(&stats, pool, server, call->commands->shm);
-		export_json_server(&call->json, &stats, true);
-	}
-	return end;
-}
-
-static void
-command_answer_error(struct text *out, const char *reason)
+commands_answer_error(struct text *out, const char *reason)
 {
 	struct json json = { .text = out };
 
@@ -333,7 +37,7 @@ command_answer_error(struct text *out, const char *reason)
 }
 
 static void
-command_on_reloaded(void *arg, bool ok, const char *text)
+commands_on_reloaded(void *arg, bool ok, const char *text)
 {
 	struct reload *reload = arg;
 	struct client *client = reload->client;
@@ -353,14 +57,14 @@ command_on_reloaded(void *arg, bool ok, const char *text)
 		json_close(&json, '}');
 		text_puts(&client->out, "\n");
 	} else {
-		command_answer_error(
+		commands_answer_error(
 		    &client->out, text != NULL && text[0] != '\0' ? text : "reload failed");
 	}
 	client_answer_later(client);
 }
 
-static enum command_end
-command_reload(struct command_call *call)
+enum command_end
+commands_reload(struct command_call *call)
 {
 	struct commands *commands = call->commands;
 	struct reload *reload;
@@ -374,64 +78,13 @@ command_reload(struct command_call *call)
 	call->client->data = reload;
 	call->client->is_asking = true;
 	call->client->out.len = 0; /* the answer is written whole when it comes */
-	commands->ops->reload(commands->arg, command_on_reloaded, reload);
+	commands->ops->reload(commands->arg, commands_on_reloaded, reload);
 	return COMMAND_LATER;
-}
-
-/* clang-format off */
-static const struct command command_table[] = {
-	{ "status", "", 0, 0, command_status, "the processes and what they serve" },
-	{ "listeners", "", 0, 0, command_listeners, "all listeners with their counters" },
-	{ "pools", "", 0, 0, command_pools, "all pools with their counters" },
-	{ "servers", "[POOL]", 0, 1, command_servers, "the servers of one pool or of all" },
-	{ "server", "POOL/NAME ready|drain|maint|weight N|weight auto", 2, 3, command_server,
-	    "change how a server is used" },
-	{ "reload", "", 0, 0, command_reload, "read the configuration again" },
-	{ "help", "", 0, 0, command_help, "this list" },
-};
-/* clang-format on */
-
-enum { COMMAND_COUNT = sizeof(command_table) / sizeof(command_table[0]) };
-
-static enum command_end
-command_help(struct command_call *call)
-{
-	json_open(&call->json, NULL, '[');
-	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		json_open(&call->json, NULL, '{');
-		json_string(&call->json, "command", command_table[i].name);
-		json_string(&call->json, "arguments", command_table[i].args);
-		json_string(&call->json, "help", command_table[i].help);
-		json_close(&call->json, '}');
-	}
-	json_close(&call->json, ']');
-	return COMMAND_DONE;
-}
-
-static enum command_end
-command_run(struct command_call *call)
-{
-	const char *names[COMMAND_COUNT];
-
-	if (call->count == 0)
-		return command_fail(call, "an empty request; \"help\" lists the commands");
-	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		const struct command *command = &command_table[i];
-
-		names[i] = command->name;
-		if (strcmp(call->words[0], command->name) != 0)
-			continue;
-		if (call->count - 1 < command->min || call->count - 1 > command->max)
-			return command_fail(call, "usage: %s%s%s", command->name,
-			    command->args[0] != '\0' ? " " : "", command->args);
-		return command->run(call);
-	}
-	return command_fail_unknown(call, "command", call->words[0], names, COMMAND_COUNT);
 }
 
 /* Returns false when `line` holds what no request may hold. */
 static bool
-command_split(struct command_call *call, char *line, size_t len, char *words[static WORDS_MAX])
+commands_split(struct command_call *call, char *line, size_t len, char *words[static WORDS_MAX])
 {
 	char *save = NULL;
 
@@ -452,7 +105,11 @@ static size_t
 commands_answer(struct client *client)
 {
 	static const char *const begin = "{\"ok\": true, \"result\": ";
-	struct command_call call = { .commands = clients_arg(client->clients), .client = client };
+	struct commands *commands = clients_arg(client->clients);
+	struct command_call call = { .commands = commands,
+		.config = commands->config,
+		.shm = commands->shm,
+		.client = client };
 	char line[CLIENT_REQUEST_SIZE + 1], *words[WORDS_MAX];
 	char *end = memchr(client->in, '\n', client->filled);
 	enum command_end result;
@@ -465,7 +122,7 @@ commands_answer(struct client *client)
 	line[len] = '\0';
 	call.json.text = &client->out;
 	text_puts(&client->out, begin);
-	if (command_split(&call, line, len, words))
+	if (commands_split(&call, line, len, words))
 		result = command_run(&call);
 	else
 		result = command_fail(&call, "a malformed request");
@@ -474,7 +131,7 @@ commands_answer(struct client *client)
 	if (result == COMMAND_FAILED) {
 		client->out.len = 0;
 		text_add(&call.error, "", 1);
-		command_answer_error(&client->out, call.error.data);
+		commands_answer_error(&client->out, call.error.data);
 	}
 	text_fini(&call.error);
 	return len + 1;
@@ -483,7 +140,7 @@ commands_answer(struct client *client)
 static void
 commands_too_long(struct client *client)
 {
-	command_answer_error(&client->out, "a request has 4096 bytes at most");
+	commands_answer_error(&client->out, "a request has 4096 bytes at most");
 }
 
 static void

@@ -1,0 +1,41 @@
+/*
+ * command: what each command of the control socket does.
+ *
+ * Runs in: control.  Gets a request as words and writes its result; knows nothing of connections (commands.c).
+ */
+#ifndef WEIR_COMMAND_PRIV_H
+#define WEIR_COMMAND_PRIV_H
+
+#include <stddef.h>
+
+#include "text_priv.h"
+#include "weir/conf.h"
+#include "weir/shm.h"
+
+struct client;
+struct commands;
+
+/* One request while it is answered. */
+struct command_call {
+	struct commands *commands;
+	const struct config *config; /* borrowed from the generation */
+	struct shm *shm;
+	struct client *client;
+	char **words; /* the first one is the command's own */
+	size_t count;
+	struct json json;  /* the result goes here */
+	struct text error; /* or the reason why there is none */
+};
+
+enum command_end { COMMAND_DONE = 0, COMMAND_FAILED, COMMAND_LATER };
+
+/* Find the command that the words name, and run it. */
+enum command_end command_run(struct command_call *call);
+/* Write the reason why there is no result.  Returns COMMAND_FAILED. */
+enum command_end command_fail(struct command_call *call, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The command that commands.c does itself, because its answer comes later. */
+enum command_end commands_reload(struct command_call *call);
+
+#endif
