@@ -1,0 +1,95 @@
+#!/usr/bin/perl
+# Every manifest of t/manifests: the configuration and the diagnostics that weirgen makes of it.
+#
+#   x.yaml  x.expected.yaml  x.expected.err (only where something is said)
+#   bad/x.yaml: one fault each; the first line says what the error must name, x.expected.err is the error
+#
+# UPDATE=1 writes the expected files anew: then read the difference, line by line, before it is committed.
+
+use strict;
+use warnings;
+use Test::More;
+use Weir::Test;
+
+my $t = Weir::Test->new;
+my $dir = ($ENV{WEIR_SRCDIR} // '.') . '/t/manifests';
+my $site = $t->write('site/site.yaml', slurp("$dir/site.yaml.example"));
+my $certs = $t->path('site/certs');
+
+# One key serves for all: what is looked at is which ID is asked for.  RSA, as most ACK policies serve no other.
+my @ids = qw(17e3b4f4bc40471c86741dc3aa211379 your-cert-id-1 cert-id-1 cert-id-2
+    1234567890123456_17e3b4f4bc4_1166777777_-1234567890);
+my $pem = $t->make_cert($certs, shift @ids, ['localhost'], type => 'rsa');
+$t->write("site/certs/$_.pem", $pem->{crt} . $pem->{key}) for @ids;
+
+sub slurp {
+    my ($path) = @_;
+    open my $in, '<', $path or return '';
+    local $/;
+    return <$in> // '';
+}
+
+sub spew {
+    my ($path, $text) = @_;
+    if ($text eq '') {
+        unlink $path;
+        return;
+    }
+    open my $out, '>', $path or die "$path: $!";
+    print $out $text;
+    close $out or die "$path: $!";
+}
+
+# Without what differs from machine to machine.
+sub neutral {
+    my ($text) = @_;
+    $text =~ s{\Q$dir/\E}{}g;
+    $text =~ s{\Q$certs\E}{\@CERTS\@}g;
+    return $text;
+}
+
+sub expect {
+    my ($path, $text, $what) = @_;
+    spew($path, $text) if $ENV{UPDATE};
+    is($text, slurp($path), $what);
+}
+
+for my $file (glob "$dir/*.yaml") {
+    next if $file =~ /\.expected\.yaml$/;
+    my ($base) = $file =~ m{([^/]+)\.yaml$};
+    my ($exit, $out, $err) = $t->weirgen('-s', $site, $file);
+    is($exit, 0, "$base: accepted");
+    expect("$dir/$base.expected.yaml", neutral($out), "$base: the configuration");
+    expect("$dir/$base.expected.err", neutral($err), "$base: the diagnostics");
+}
+
+# An Ingress is recognised, not served: its own faults wait for the version that serves it.
+my %later = map { $_ => 1 } map { "cce-ingress-$_" }
+    qw(match-mode pool-https-on-http regex secret-missing service-conflict service-missing);
+
+for my $file (glob "$dir/bad/*.yaml") {
+    my ($base) = $file =~ m{([^/]+)\.yaml$};
+    next if $later{$base};
+    my $target = $t->path("bad-$base.yaml");
+    my ($exit, $out, $err) = $t->weirgen('-s', $site, '-o', $target, $file);
+    is($exit, 1, "bad/$base: refused");
+    is($out, '', "bad/$base: nothing on standard output");
+    ok(!-e $target, "bad/$base: nothing written");
+    expect("$dir/bad/$base.expected.err", neutral($err), "bad/$base: the diagnostics");
+
+    # "error at KEY: WHAT; allowed: RANGE (remark)": all of it but the remark must be in one error
+    my ($line) = slurp($file) =~ /\A# expect: error(?: at)?:? (.*)\n/;
+    my ($what, $allowed) = split /; allowed: /, $line;
+    my ($key, $value) = $what =~ /^(\S+): (.*)$/ ? ($1, $2) : ('', $what);
+    my ($error) = grep { /: error: / } split /\n/, $err;
+    like($error, qr/^\Q$file\E:\d+:\d+: error: /, "bad/$base: the error has its place");
+    like($error, qr/\Q$key\E/, "bad/$base: it names the key");
+    $value =~ s/ \(.*//;
+    my @words = $value =~ /"[^"]*"|[\w\/.-]+/g;
+    like($error, qr/\Q$_\E/, "bad/$base: it says $_") for @words;
+    if (defined $allowed && $allowed !~ /section/) {
+        like($error, qr/allowed: \Q$allowed\E/, "bad/$base: it says what is allowed");
+    }
+}
+
+done_testing;
