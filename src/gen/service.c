@@ -172,7 +172,7 @@ warn_no_servers(
 	if (service->rules.label_count > 0 && service->place != PLACE_PODS)
 		value_error(&service->set, value_get(&service->set, ACK_BACKEND_LABEL),
 		    "%s leaves no node; allowed: labels of an eligible node",
-		    value_text(&service->set, ACK_BACKEND_LABEL));
+		    quote_value(service->gen->arena, value_text(&service->set, ACK_BACKEND_LABEL)));
 	else
 		diag_warning(service->gen->diag, port->where, "port %u of %s has no ready %s%s: %s",
 		    port->port, service->what, service->place == PLACE_NODES ? "node" : "endpoint",
