@@ -86,21 +86,21 @@ command_status(struct command_call *call)
 	struct json *json = &call->json;
 
 	json_open(json, NULL, '{');
-	json_string(json, "version", WEIR_VERSION);
-	json_uint(json, "pid", (uint64_t)process->pid);
-	json_string(json, "configuration", stats->config->file);
-	json_uint(json, "generation", process->generation);
-	json_uint(json, "started", process->started_wall_s);
-	json_uint(json, "loaded", process->loaded_wall_s);
-	json_uint(json, "uptime_s", process->uptime_s);
-	json_uint(json, "reloads", process->reloads);
-	json_uint(json, "reload_failures", process->reload_failures);
-	json_uint(json, "worker_deaths", process->worker_deaths);
-	json_uint(json, "workers_wanted", process->workers_wanted);
-	json_uint(json, "listeners", stats->config->listener_count);
-	json_uint(json, "pools", stats->config->pool_count);
-	json_uint(json, "servers", stats->server_count);
-	json_uint(json, "servers_down", stats->servers_down);
+	json_put_string(json, "version", WEIR_VERSION);
+	json_put_uint(json, "pid", (uint64_t)process->pid);
+	json_put_string(json, "configuration", stats->config->file);
+	json_put_uint(json, "generation", process->generation);
+	json_put_uint(json, "started", process->started_wall_s);
+	json_put_uint(json, "loaded", process->loaded_wall_s);
+	json_put_uint(json, "uptime_s", process->uptime_s);
+	json_put_uint(json, "reloads", process->reloads);
+	json_put_uint(json, "reload_failures", process->reload_failures);
+	json_put_uint(json, "worker_deaths", process->worker_deaths);
+	json_put_uint(json, "workers_wanted", process->workers_wanted);
+	json_put_uint(json, "listeners", stats->config->listener_count);
+	json_put_uint(json, "pools", stats->config->pool_count);
+	json_put_uint(json, "servers", stats->server_count);
+	json_put_uint(json, "servers_down", stats->servers_down);
 	export_json_workers(json, process);
 	json_close(json, '}');
 	collect_free(stats);
@@ -312,9 +312,9 @@ command_help(struct command_call *call)
 	json_open(&call->json, NULL, '[');
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		json_open(&call->json, NULL, '{');
-		json_string(&call->json, "command", command_table[i].name);
-		json_string(&call->json, "arguments", command_table[i].args);
-		json_string(&call->json, "help", command_table[i].help);
+		json_put_string(&call->json, "command", command_table[i].name);
+		json_put_string(&call->json, "arguments", command_table[i].args);
+		json_put_string(&call->json, "help", command_table[i].help);
 		json_close(&call->json, '}');
 	}
 	json_close(&call->json, ']');

@@ -30,8 +30,8 @@ commands_answer_error(struct text *out, const char *reason)
 	struct json json = { .text = out };
 
 	json_open(&json, NULL, '{');
-	json_bool(&json, "ok", false);
-	json_string(&json, "error", reason);
+	json_put_bool(&json, "ok", false);
+	json_put_string(&json, "error", reason);
 	json_close(&json, '}');
 	text_puts(out, "\n");
 }
@@ -50,9 +50,10 @@ commands_on_reloaded(void *arg, bool ok, const char *text)
 	client->data = NULL;
 	if (ok) {
 		json_open(&json, NULL, '{');
-		json_bool(&json, "ok", true);
+		json_put_bool(&json, "ok", true);
 		json_open(&json, "result", '{');
-		json_string(&json, "message", text != NULL && text[0] != '\0' ? text : "reloaded");
+		json_put_string(
+		    &json, "message", text != NULL && text[0] != '\0' ? text : "reloaded");
 		json_close(&json, '}');
 		json_close(&json, '}');
 		text_puts(&client->out, "\n");

@@ -7,7 +7,7 @@ export_sums(struct json *json, const uint64_t sums[static TALLY_FIELDS], unsigne
 {
 	for (size_t i = 0; i < TALLY_FIELDS; i++)
 		if ((tally_table[i].of & of) != 0)
-			json_uint(json, tally_table[i].name, sums[i]);
+			json_put_uint(json, tally_table[i].name, sums[i]);
 }
 
 static void
@@ -15,7 +15,7 @@ export_address(struct json *json, const char *key, const struct addr *addr)
 {
 	char text[ADDR_TEXT_SIZE];
 
-	json_string(json, key, addr_print(addr, text));
+	json_put_string(json, key, addr_print(addr, text));
 }
 
 void
@@ -26,10 +26,10 @@ export_json_workers(struct json *json, const struct process_stats *process)
 		const struct worker_stats *worker = &process->workers[i];
 
 		json_open(json, NULL, '{');
-		json_uint(json, "pid", (uint64_t)worker->pid);
-		json_uint(json, "slot", (uint64_t)worker->slot);
-		json_string(json, "state", collect_slot_name(worker->state));
-		json_uint(json, "generation", worker->generation);
+		json_put_uint(json, "pid", (uint64_t)worker->pid);
+		json_put_uint(json, "slot", (uint64_t)worker->slot);
+		json_put_string(json, "state", collect_slot_name(worker->state));
+		json_put_uint(json, "generation", worker->generation);
 		json_close(json, '}');
 	}
 	json_close(json, ']');
@@ -41,8 +41,8 @@ export_json_listener(struct json *json, const struct listener_stats *listener)
 	const struct listener_config *conf = listener->conf;
 
 	json_open(json, NULL, '{');
-	json_string(json, "name", conf->name);
-	json_string(json, "protocol", collect_listener_protocol(conf));
+	json_put_string(json, "name", conf->name);
+	json_put_string(json, "protocol", collect_listener_protocol(conf));
 	json_open(json, "addresses", '[');
 	for (size_t i = 0; i < conf->listen_count; i++)
 		export_address(json, NULL, &conf->listen[i]);
@@ -56,22 +56,22 @@ export_json_server(struct json *json, const struct server_stats *server, bool wi
 {
 	json_open(json, NULL, '{');
 	if (with_pool)
-		json_string(json, "pool", server->pool->name);
-	json_string(json, "name", server->conf->name);
+		json_put_string(json, "pool", server->pool->name);
+	json_put_string(json, "name", server->conf->name);
 	export_address(json, "address", &server->conf->address);
-	json_uint(json, "weight", server->weight);
-	json_uint(json, "configured_weight", server->conf->weight);
-	json_string(json, "health", collect_health_name(server->health));
-	json_string(json, "admin", collect_admin_name(server->admin));
-	json_bool(json, "usable", server->usable);
-	json_string(json, "last_check", server->last_check);
+	json_put_uint(json, "weight", server->weight);
+	json_put_uint(json, "configured_weight", server->conf->weight);
+	json_put_string(json, "health", collect_health_name(server->health));
+	json_put_string(json, "admin", collect_admin_name(server->admin));
+	json_put_bool(json, "usable", server->usable);
+	json_put_string(json, "last_check", server->last_check);
 	if (server->has_since)
-		json_uint(json, "since_s", server->since_s);
+		json_put_uint(json, "since_s", server->since_s);
 	else
-		json_null(json, "since_s");
-	json_uint(json, "checks_ok", server->checks_ok);
-	json_uint(json, "checks_failed", server->checks_failed);
-	json_uint(json, "transitions", server->transitions);
+		json_put_null(json, "since_s");
+	json_put_uint(json, "checks_ok", server->checks_ok);
+	json_put_uint(json, "checks_failed", server->checks_failed);
+	json_put_uint(json, "transitions", server->transitions);
 	export_sums(json, server->sums, TALLY_OF_SERVER);
 	json_close(json, '}');
 }
@@ -82,17 +82,17 @@ export_json_pool(struct json *json, const struct pool_stats *pool, bool with_ser
 	const struct pool_config *conf = pool->conf;
 
 	json_open(json, NULL, '{');
-	json_string(json, "name", conf->name);
-	json_string(json, "protocol", collect_pool_protocol(conf));
-	json_string(json, "balance", collect_balance_name(conf->balance));
-	json_string(json, "checks", collect_check_name(conf->health.type));
-	json_uint(json, "servers_total", conf->server_count);
-	json_uint(json, "servers_usable", pool->usable);
-	json_uint(json, "servers_down", pool->down);
+	json_put_string(json, "name", conf->name);
+	json_put_string(json, "protocol", collect_pool_protocol(conf));
+	json_put_string(json, "balance", collect_balance_name(conf->balance));
+	json_put_string(json, "checks", collect_check_name(conf->health.type));
+	json_put_uint(json, "servers_total", conf->server_count);
+	json_put_uint(json, "servers_usable", pool->usable);
+	json_put_uint(json, "servers_down", pool->down);
 	export_sums(json, pool->sums, TALLY_OF_POOL);
 	json_open(json, "meta", '{');
 	for (size_t i = 0; i < conf->meta_count; i++)
-		json_string(json, conf->meta[i].key, conf->meta[i].value);
+		json_put_string(json, conf->meta[i].key, conf->meta[i].value);
 	json_close(json, '}');
 	if (with_servers) {
 		json_open(json, "servers", '[');
@@ -110,13 +110,13 @@ export_json(struct text *text, const struct stats *stats)
 	struct json json = { .text = text };
 
 	json_open(&json, NULL, '{');
-	json_string(&json, "version", WEIR_VERSION);
-	json_uint(&json, "pid", (uint64_t)process->pid);
-	json_uint(&json, "generation", process->generation);
-	json_uint(&json, "uptime_s", process->uptime_s);
-	json_uint(&json, "reloads", process->reloads);
-	json_uint(&json, "reload_failures", process->reload_failures);
-	json_uint(&json, "worker_deaths", process->worker_deaths);
+	json_put_string(&json, "version", WEIR_VERSION);
+	json_put_uint(&json, "pid", (uint64_t)process->pid);
+	json_put_uint(&json, "generation", process->generation);
+	json_put_uint(&json, "uptime_s", process->uptime_s);
+	json_put_uint(&json, "reloads", process->reloads);
+	json_put_uint(&json, "reload_failures", process->reload_failures);
+	json_put_uint(&json, "worker_deaths", process->worker_deaths);
 	export_json_workers(&json, process);
 	json_open(&json, "listeners", '[');
 	for (size_t i = 0; i < stats->config->listener_count; i++)

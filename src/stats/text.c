@@ -187,10 +187,10 @@ json_close(struct json *json, char bracket)
 }
 
 void
-json_string(struct json *json, const char *key, const char *value)
+json_put_string(struct json *json, const char *key, const char *value)
 {
 	if (value == NULL) {
-		json_null(json, key);
+		json_put_null(json, key);
 		return;
 	}
 	json_key(json, key);
@@ -198,21 +198,21 @@ json_string(struct json *json, const char *key, const char *value)
 }
 
 void
-json_uint(struct json *json, const char *key, uint64_t value)
+json_put_uint(struct json *json, const char *key, uint64_t value)
 {
 	json_key(json, key);
 	text_uint(json->text, value);
 }
 
 void
-json_bool(struct json *json, const char *key, bool value)
+json_put_bool(struct json *json, const char *key, bool value)
 {
 	json_key(json, key);
 	text_puts(json->text, value ? "true" : "false");
 }
 
 void
-json_null(struct json *json, const char *key)
+json_put_null(struct json *json, const char *key)
 {
 	json_key(json, key);
 	text_puts(json->text, "null");

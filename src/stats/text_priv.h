@@ -40,9 +40,9 @@ void json_open(struct json *json, const char *key, char bracket);
 /* bracket: '}' or ']'. */
 void json_close(struct json *json, char bracket);
 /* value NULL: null. */
-void json_string(struct json *json, const char *key, const char *value);
-void json_uint(struct json *json, const char *key, uint64_t value);
-void json_bool(struct json *json, const char *key, bool value);
-void json_null(struct json *json, const char *key);
+void json_put_string(struct json *json, const char *key, const char *value);
+void json_put_uint(struct json *json, const char *key, uint64_t value);
+void json_put_bool(struct json *json, const char *key, bool value);
+void json_put_null(struct json *json, const char *key);
 
 #endif
