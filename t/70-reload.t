@@ -98,7 +98,8 @@ my $weir = $t->start_weir(config => config());
     my $fresh = $t->load(port => $port, clients => 3, keepalive => 0);
     for my $workers (1, 3, 1, 4, 2, 1, 3) {
         $weir->reload(config(workers => $workers));
-        is(scalar $weir->workers, $workers, "$workers workers run");
+        $t->wait_until(sub { $weir->workers == $workers }, "$workers workers run");
+        pass("$workers workers run");
         $fresh->wait_ok(60);
     }
     no_failures($kept, 'number of workers changed, kept connections');

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
@@ -197,6 +198,8 @@ child_free(struct child *child)
 
 	reload_forget(master, child);
 	TAILQ_REMOVE(&master->children, child, entry);
+	assert(TAILQ_FIRST(&master->children) !=
+	       child); /* for the analyser, which loses track there */
 	event_free(child->readable);
 	event_free(child->deadline);
 	close(child->channel);
@@ -414,15 +417,12 @@ child_gone(struct child *child, int status)
 void
 children_reap(struct master *master)
 {
-	struct child *child;
+	struct child *child = TAILQ_FIRST(&master->children), *next;
 	int status;
-	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		TAILQ_FOREACH (child, &master->children, entry)
-			if (child->pid == pid)
-				break;
-		if (child != NULL)
+	for (; child != NULL; child = next) {
+		next = TAILQ_NEXT(child, entry); /* a death frees that child alone */
+		if (waitpid(child->pid, &status, WNOHANG) == child->pid)
 			child_gone(child, status);
 	}
 	stop_on_reap(master);

@@ -22,6 +22,7 @@ struct asked { /* a reload whose result the master owes */
 	void (*done)(void *done_arg, bool ok, const char *text);
 	void *done_arg;
 };
+TAILQ_HEAD(asked_list, asked);
 
 struct control {
 	struct child_job *job; /* borrowed */
@@ -29,7 +30,7 @@ struct control {
 	struct health *health;
 	struct endpoint *endpoint;
 	struct commands *commands; /* NULL until started */
-	TAILQ_HEAD(, asked) asked;
+	struct asked_list asked;
 	uint64_t last_request;
 	bool draining, stop;
 };
@@ -47,6 +48,17 @@ control_reload(void *arg, void (*done)(void *done_arg, bool ok, const char *text
 	child_tell(control->job, MESSAGE_RELOAD, &asked->request, sizeof(asked->request));
 }
 
+static struct asked *
+find_asked(const struct control *control, uint64_t request)
+{
+	struct asked *asked;
+
+	TAILQ_FOREACH (asked, &control->asked, entry)
+		if (asked->request == request)
+			return asked;
+	return NULL;
+}
+
 static void
 control_on_result(struct control *control, const struct message *message)
 {
@@ -56,9 +68,7 @@ control_on_result(struct control *control, const struct message *message)
 	if (message->len < sizeof(result))
 		return;
 	memcpy(&result, message->payload, sizeof(result));
-	TAILQ_FOREACH (asked, &control->asked, entry)
-		if (asked->request == result.request)
-			break;
+	asked = find_asked(control, result.request);
 	if (asked == NULL)
 		return;
 	TAILQ_REMOVE(&control->asked, asked, entry);

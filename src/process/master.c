@@ -63,9 +63,11 @@ on_reopen(evutil_socket_t number, short what, void *arg)
 
 	(void)number;
 	(void)what;
-	TAILQ_FOREACH (generation, &master->generations, entry)
+	for (generation = TAILQ_FIRST(&master->generations); generation != NULL;
+	     generation = TAILQ_NEXT(generation, entry))
 		generation_reopen_logs(generation);
-	TAILQ_FOREACH (child, &master->children, entry) {
+	for (child = TAILQ_FIRST(&master->children); child != NULL;
+	     child = TAILQ_NEXT(child, entry)) {
 		if (child->generation->error_fd > STDERR_FILENO)
 			child_send(child, MESSAGE_ERROR_LOG, NULL, 0, child->generation->error_fd);
 		if (child->kind == CHILD_WORKER && child->generation->access_fd > STDERR_FILENO)

@@ -126,9 +126,9 @@ change_end(struct master *master)
 static void
 kill_new_children(struct master *master, const struct generation *generation)
 {
-	struct child *child;
+	struct child *child = TAILQ_FIRST(&master->children);
 
-	TAILQ_FOREACH (child, &master->children, entry) {
+	for (; child != NULL; child = TAILQ_NEXT(child, entry)) {
 		if (child->generation != generation)
 			continue;
 		child->state = CHILD_STOPPING; /* it served nobody */

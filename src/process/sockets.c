@@ -1,5 +1,6 @@
 #include "sockets_priv.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libgen.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct group {
 	int *fds;     /* owned */
 	unsigned count, listening; /* 0 <= listening <= count; the rest is bound only */
 };
+TAILQ_HEAD(group_list, group);
 
 /* The stats socket and the control socket: one each, replaced when the configuration moves them. */
 struct stats_socket {
@@ -35,7 +37,7 @@ struct control_socket {
 };
 
 struct sockets {
-	TAILQ_HEAD(, group) groups;
+	struct group_list groups;
 	struct stats_socket stats, next_stats;
 	struct control_socket control, next_control;
 	bool is_prepared; /* the next_* are those to use */
@@ -65,6 +67,8 @@ static void
 group_free(struct sockets *sockets, struct group *group)
 {
 	TAILQ_REMOVE(&sockets->groups, group, entry);
+	assert(
+	    TAILQ_FIRST(&sockets->groups) != group); /* for the analyser, which loses track there */
 	group_cut(group, 0);
 	free(group->fds);
 	free(group);
@@ -133,7 +137,7 @@ find_group(const struct sockets *sockets, const struct addr *addr, bool v6only)
 {
 	struct group *group;
 
-	TAILQ_FOREACH (group, &sockets->groups, entry)
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
 		if (!group->retired && addr_equal(&group->addr, addr) && group->v6only == v6only)
 			return group;
 	return NULL;
@@ -145,7 +149,8 @@ overlaps_own(const struct sockets *sockets, const struct group *new)
 {
 	struct group *group;
 
-	TAILQ_FOREACH (group, &sockets->groups, entry) {
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL;
+	     group = TAILQ_NEXT(group, entry)) {
 		if (group->listening == 0 || addr_port(&group->addr) != addr_port(&new->addr))
 			continue;
 		if (is_wildcard(&group->addr) || is_wildcard(&new->addr) ||
@@ -218,7 +223,7 @@ prepare_groups(
 	size_t errors = diag_errors(diag);
 	struct group *group;
 
-	TAILQ_FOREACH (group, &sockets->groups, entry)
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
 		group->wanted = false;
 	for (size_t i = 0; i < config->listener_count; i++)
 		for (size_t j = 0; j < config->listeners[i].listen_count; j++)
@@ -318,7 +323,8 @@ sockets_commit(struct sockets *sockets)
 	struct group *group;
 
 	sockets->is_prepared = false;
-	TAILQ_FOREACH (group, &sockets->groups, entry) {
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL;
+	     group = TAILQ_NEXT(group, entry)) {
 		group->is_new = false;
 		if (group->wanted)
 			join_group(group);
@@ -362,7 +368,7 @@ sockets_retire_all(struct sockets *sockets)
 {
 	struct group *group;
 
-	TAILQ_FOREACH (group, &sockets->groups, entry)
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
 		retire_group(group);
 }
 
@@ -371,7 +377,7 @@ sockets_have_retired(const struct sockets *sockets)
 {
 	struct group *group;
 
-	TAILQ_FOREACH (group, &sockets->groups, entry)
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
 		if (group->retired)
 			return true;
 	return false;
@@ -382,7 +388,7 @@ sockets_retired_pending(const struct sockets *sockets)
 {
 	struct group *group;
 
-	TAILQ_FOREACH (group, &sockets->groups, entry)
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
 		for (unsigned i = 0; group->retired && i < group->count; i++)
 			if (listen_queued(group->fds[i]) > 0)
 				return true;
