@@ -279,8 +279,8 @@ client_limit(const struct config *config)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		possible = (size_t)limit.rlim_cur;
-	/* Each client may need a connection to a server too. */
-	possible = possible > 4 * DESCRIPTORS_RESERVED ? (possible - DESCRIPTORS_RESERVED) / 2 : possible / 4;
+	/* Clients may need connections to servers too, but most of them are idle or share one. */
+	possible = possible > 4 * DESCRIPTORS_RESERVED ? (possible - DESCRIPTORS_RESERVED) / 4 * 3 : possible / 4;
 	if (config->global.limits.connections != CONF_AUTO && config->global.limits.connections < possible)
 		possible = config->global.limits.connections;
 	return possible;
