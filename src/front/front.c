@@ -22,8 +22,8 @@
 #include "weir/upstream.h"
 
 enum {
-	ACCEPTS_MAX = 64,       /* in one go, so that new clients cannot starve the others */
-	RETRY_MS = 100,         /* when descriptors have run out */
+	ACCEPTS_MAX = 64, /* in one go, so that new clients cannot starve the others */
+	RETRY_MS = 100,   /* when descriptors have run out */
 	LOG_FLUSH_MS = 1000,
 	DESCRIPTORS_RESERVED = 64 /* for logs, listening sockets and the like */
 };
@@ -32,9 +32,9 @@ struct acceptor {
 	struct acceptor *next; /* owned */
 	struct front *front;
 	struct listener *listener;
-	int fd;                /* borrowed */
-	struct event *event;   /* owned */
-	bool is_paused;        /* the limit of connections is reached, or descriptors have run out */
+	int fd;              /* borrowed */
+	struct event *event; /* owned */
+	bool is_paused;      /* the limit of connections is reached, or descriptors have run out */
 };
 
 struct front {
@@ -47,16 +47,19 @@ struct front {
 	struct timer pause_timer, drain_timer, flush_timer;
 };
 
-#define OF_PAUSE_TIMER(t) ((struct front *)(void *)((char *)(t) - offsetof(struct front, pause_timer)))
-#define OF_DRAIN_TIMER(t) ((struct front *)(void *)((char *)(t) - offsetof(struct front, drain_timer)))
-#define OF_FLUSH_TIMER(t) ((struct front *)(void *)((char *)(t) - offsetof(struct front, flush_timer)))
+#define OF_PAUSE_TIMER(t)                                                                          \
+	((struct front *)(void *)((char *)(t)-offsetof(struct front, pause_timer)))
+#define OF_DRAIN_TIMER(t)                                                                          \
+	((struct front *)(void *)((char *)(t)-offsetof(struct front, drain_timer)))
+#define OF_FLUSH_TIMER(t)                                                                          \
+	((struct front *)(void *)((char *)(t)-offsetof(struct front, flush_timer)))
 
 /* ---- clients ---- */
 
 int
-client_open(struct client *client, struct slab *slab, const struct client_kind *kind, struct front *front,
-    const struct listener *listener, int fd, const struct addr *address, void (*on_ready)(struct transport *),
-    void (*on_fire)(struct timer *))
+client_open(struct client *client, struct slab *slab, const struct client_kind *kind,
+    struct front *front, const struct listener *listener, int fd, const struct addr *address,
+    void (*on_ready)(struct transport *), void (*on_fire)(struct timer *))
 {
 	struct tls_context *tls = listener->conf->tls_context;
 
@@ -157,7 +160,8 @@ refuse(const struct listener *listener, int fd)
 }
 
 static void
-begin_client(struct front *front, const struct listener *listener, int fd, const struct addr *address)
+begin_client(
+    struct front *front, const struct listener *listener, int fd, const struct addr *address)
 {
 	switch (listener->conf->protocol) {
 	case PROTOCOL_HTTP:
@@ -227,7 +231,8 @@ front_listen(struct front *front, const struct listener_config *listener, int fd
 	a->front = front;
 	a->listener = &front->listeners[listener->index];
 	a->fd = fd;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* inherited by what is accepted */
+	setsockopt(
+	    fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* inherited by what is accepted */
 	a->event = event_new(front->worker.base, fd, EV_READ | EV_PERSIST, on_acceptable, a);
 	if (a->event == NULL || event_add(a->event, NULL) == -1) {
 		if (a->event != NULL)
@@ -280,14 +285,17 @@ client_limit(const struct config *config)
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		possible = (size_t)limit.rlim_cur;
 	/* Clients may need connections to servers too, but most of them are idle or share one. */
-	possible = possible > 4 * DESCRIPTORS_RESERVED ? (possible - DESCRIPTORS_RESERVED) / 4 * 3 : possible / 4;
-	if (config->global.limits.connections != CONF_AUTO && config->global.limits.connections < possible)
+	possible = possible > 4 * DESCRIPTORS_RESERVED ? (possible - DESCRIPTORS_RESERVED) / 4 * 3
+						       : possible / 4;
+	if (config->global.limits.connections != CONF_AUTO &&
+	    config->global.limits.connections < possible)
 		possible = config->global.limits.connections;
 	return possible;
 }
 
 struct front *
-front_new(struct event_base *base, const struct config *config, struct shm *shm, int slot, int access_log_fd)
+front_new(struct event_base *base, const struct config *config, struct shm *shm, int slot,
+    int access_log_fd)
 {
 	struct front *front = xcalloc(1, sizeof(*front));
 	struct worker *worker = &front->worker;

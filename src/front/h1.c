@@ -1,9 +1,9 @@
 /*
  * h1: clients that speak HTTP/1.
  *
- * The connection goes round: idle (owns no buffer) - head - exchange - flush - idle.  Bytes that belong to the head stay
- * in `in` until the exchange is over, since the exchange refers to them; a body that did not come with the head flows
- * through `body`.
+ * The connection goes round: idle (owns no buffer) - head - exchange - flush - idle.  Bytes that
+ * belong to the head stay in `in` until the exchange is over, since the exchange refers to them; a
+ * body that did not come with the head flows through `body`.
  */
 #include <assert.h>
 #include <errno.h>
@@ -22,9 +22,9 @@
 #include "weir/upstream.h"
 
 enum {
-	LINGER_MS = 2000,             /* how long a client may still send to a connection that we ended */
-	LINGER_BYTES = 256 * 1024,    /* and how much */
-	DRAIN_IDLE_MS = 1000,         /* an idle client of a stopping worker */
+	LINGER_MS = 2000, /* how long a client may still send to a connection that we ended */
+	LINGER_BYTES = 256 * 1024, /* and how much */
+	DRAIN_IDLE_MS = 1000,      /* an idle client of a stopping worker */
 	HANDSHAKE_MS = 30 * 1000
 };
 
@@ -46,17 +46,17 @@ struct h1_client {
 	struct buf *body;     /* owned; body bytes that came after the head; NULL while empty */
 	struct exchange *x;   /* owned; NULL: none */
 	struct h1_tunnel *tunnel; /* owned; H1_TUNNEL only */
-	uint64_t body_left;   /* FRAMING_LENGTH: bytes not yet handed on */
+	uint64_t body_left;       /* FRAMING_LENGTH: bytes not yet handed on */
 	struct chunked chunked;
-	uint32_t body_at;     /* position in c->in of the body bytes not yet handed on */
-	uint32_t body_ready;  /* FRAMING_CHUNKED: checked bytes not yet handed on */
-	uint32_t scanned;     /* of the request head; H1_LINGER: bytes thrown away */
-	uint8_t state;        /* enum h1_state */
-	uint8_t framing;      /* enum framing of the request */
-	bool keep_alive;      /* go on after this exchange */
-	bool client_closes;   /* the client itself said that it sends nothing more */
-	bool is_first;        /* no request was served yet */
-	bool is_running;      /* h1_run() is on the stack */
+	uint32_t body_at;    /* position in c->in of the body bytes not yet handed on */
+	uint32_t body_ready; /* FRAMING_CHUNKED: checked bytes not yet handed on */
+	uint32_t scanned;    /* of the request head; H1_LINGER: bytes thrown away */
+	uint8_t state;       /* enum h1_state */
+	uint8_t framing;     /* enum framing of the request */
+	bool keep_alive;     /* go on after this exchange */
+	bool client_closes;  /* the client itself said that it sends nothing more */
+	bool is_first;       /* no request was served yet */
+	bool is_running;     /* h1_run() is on the stack */
 };
 
 /* Too large, and too seldom needed, to stand in each client. */
@@ -112,7 +112,8 @@ watch_stall(struct h1_client *c)
 }
 
 /*
- * Answer `end` without an exchange, and close: the position of the next request, if there is one, is not known.
+ * Answer `end` without an exchange, and close: the position of the next request, if there is one,
+ * is not known.
  */
 static enum step
 h1_refuse(struct h1_client *c, enum end end)
@@ -120,8 +121,8 @@ h1_refuse(struct h1_client *c, enum end end)
 	struct worker *worker = worker_of(c);
 	struct tally *tally = c->client.listener->tally;
 
-	if (end == END_REQUEST_MALFORMED || end == END_REQUEST_TOO_LARGE || end == END_TARGET_TOO_LONG ||
-	    end == END_VERSION)
+	if (end == END_REQUEST_MALFORMED || end == END_REQUEST_TOO_LARGE ||
+	    end == END_TARGET_TOO_LONG || end == END_VERSION)
 		tally_add(tally, TALLY_BAD_REQUESTS, 1);
 	tally_add(tally, tally_of_status(end_table[end].status), 1);
 	c->out = reply_error(end, NULL, worker->request_ids++, true);
@@ -142,7 +143,8 @@ body_in_head(const struct h1_client *c)
 	return (struct slice){ c->in->data + c->body_at, c->in->end - c->body_at };
 }
 
-/* Bytes that have come behind those handed on, reading if there are none.  Returns their number or IO_*. */
+/* Bytes that have come behind those handed on, reading if there are none.  Returns their number or
+ * IO_*. */
 static ssize_t
 body_bytes(struct h1_client *c, const char **bytes)
 {
@@ -285,11 +287,12 @@ build_response(struct h1_client *c, const struct message *head, struct outv *out
 	struct exchange *x = c->x;
 	bool is_interim = head->status < 200;
 	bool drop_coding = head->framing == FRAMING_CHUNKED && x->wants_decoded;
-	struct response_edits edits = { .drop_coding = drop_coding, .upgrade = head->status == 101 };
+	struct response_edits edits = { .drop_coding = drop_coding,
+		.upgrade = head->status == 101 };
 
 	if (!is_interim) {
 		c->keep_alive = x->request.keep_alive && !worker_of(c)->draining && x->body_done &&
-		                head->framing != FRAMING_CLOSE && !drop_coding;
+				head->framing != FRAMING_CLOSE && !drop_coding;
 		edits.close = !c->keep_alive;
 		edits.keep_alive = c->keep_alive && x->request.minor == 0;
 		edits.set_cookie = (struct slice){ x->set_cookie, x->set_cookie_len };
@@ -310,7 +313,8 @@ h1_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 
 	*taken = 0;
 	/* HTTP/1.0 knows no interim responses (RFC 9110 section 15.2). */
-	if (piece->head != NULL && piece->head->status < 200 && piece->head->status != 101 && x->request.minor == 0)
+	if (piece->head != NULL && piece->head->status < 200 && piece->head->status != 101 &&
+	    x->request.minor == 0)
 		return 0;
 	waiting = write_out(c);
 	if (waiting == IO_ERROR)
@@ -376,7 +380,8 @@ static void
 h1_done(struct exchange *x, enum end end)
 {
 	struct h1_client *c = x->front;
-	bool cut = end != END_OK && (x->head_sent || (end_table[end].status == 0 && end != END_REDIRECTED));
+	bool cut = end != END_OK &&
+		   (x->head_sent || (end_table[end].status == 0 && end != END_REDIRECTED));
 
 	timer_clear(&c->client.timer);
 	if (!cut && end != END_OK)
@@ -467,7 +472,8 @@ h1_handshake(struct h1_client *c)
 		return STEP_WAIT;
 	default:
 		tally_add(tally, TALLY_TLS_FAILURES, 1);
-		log_debug("listener %s: TLS handshake: %s", c->client.listener->conf->name, transport_tls_error());
+		log_debug("listener %s: TLS handshake: %s", c->client.listener->conf->name,
+		    transport_tls_error());
 		return h1_close(c, false);
 	}
 }
@@ -523,7 +529,8 @@ start_exchange(struct h1_client *c, struct exchange *x)
 	c->body_left = request->content_length;
 	c->body_at = head_end;
 	c->body_ready = 0;
-	c->client_closes = !request->keep_alive && request->framing == FRAMING_NONE && c->in->end == head_end;
+	c->client_closes =
+	    !request->keep_alive && request->framing == FRAMING_NONE && c->in->end == head_end;
 	chunked_init(&c->chunked);
 	timer_clear(&c->client.timer);
 	x->is_tls = c->client.transport.ssl != NULL;
@@ -548,12 +555,15 @@ h1_head(struct h1_client *c)
 	ssize_t n;
 
 	for (;;) {
-		/* RFC 9112 section 2.2: an empty line before the request is left over from the one before. */
-		while (c->scanned == 0 && buf_len(c->in) >= 2 && memcmp(buf_head(c->in), "\r\n", 2) == 0)
+		/* RFC 9112 section 2.2: an empty line before the request is left over from the one
+		 * before. */
+		while (c->scanned == 0 && buf_len(c->in) >= 2 &&
+		       memcmp(buf_head(c->in), "\r\n", 2) == 0)
 			c->in->start += 2;
 		if (buf_len(c->in) > c->scanned) {
 			x = exchange_new(worker_of(c), &h1_exchange_ops, c);
-			result = h1_parse_request(&x->request, buf_head(c->in), buf_len(c->in), &c->scanned, &h1_limits);
+			result = h1_parse_request(
+			    &x->request, buf_head(c->in), buf_len(c->in), &c->scanned, &h1_limits);
 			if (result == H1_DONE && x->request.method != METHOD_CONNECT)
 				return start_exchange(c, x);
 			slab_give(&worker_of(c)->exchanges, x);
@@ -590,8 +600,10 @@ h1_exchange(struct h1_client *c)
 {
 	char byte;
 
-	/* A client that has reset its connection wants no answer; one that only ended its own side does. */
-	if (c->client.transport.peer_closed && recv(c->client.transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 &&
+	/* A client that has reset its connection wants no answer; one that only ended its own side
+	 * does. */
+	if (c->client.transport.peer_closed &&
+	    recv(c->client.transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 &&
 	    errno != EAGAIN) {
 		exchange_fail(c->x, END_CLIENT_CLOSED);
 		return STEP_GONE;
@@ -621,7 +633,8 @@ next_request(struct h1_client *c)
 	c->in = rest;
 	c->scanned = 0;
 	c->state = rest != NULL ? H1_HEAD : H1_IDLE;
-	timer_set(&c->client.timer, rest != NULL ? timeouts(c)->client_head : timeouts(c)->client_idle);
+	timer_set(
+	    &c->client.timer, rest != NULL ? timeouts(c)->client_head : timeouts(c)->client_idle);
 	return STEP_NEXT;
 }
 
@@ -643,8 +656,8 @@ h1_flush(struct h1_client *c)
 	if (c->client_closes)
 		return h1_close(c, false);
 	/*
-	 * Closing with unread bytes would send a reset, which may destroy the response on its way: end our side and wait
-	 * until the client has seen it.
+	 * Closing with unread bytes would send a reset, which may destroy the response on its way:
+	 * end our side and wait until the client has seen it.
 	 */
 	transport_shutdown(&c->client.transport);
 	buf_give(c->in);
@@ -725,8 +738,8 @@ static const struct {
 };
 
 /*
- * Called for any event of c.  An exchange may end, and even c with it, inside its state: the grave tells.  A state that
- * comes back unchanged with STEP_NEXT from H1_EXCHANGE waits for its server.
+ * Called for any event of c.  An exchange may end, and even c with it, inside its state: the grave
+ * tells.  A state that comes back unchanged with STEP_NEXT from H1_EXCHANGE waits for its server.
  */
 static void
 h1_run(struct h1_client *c)
@@ -792,8 +805,8 @@ on_fire(struct timer *timer)
 }
 
 /*
- * A worker that ends answers each next request with Connection: close; clients that have nothing to ask keep their
- * connection until its idle time is over, so that no request meets a closed door.
+ * A worker that ends answers each next request with Connection: close; clients that have nothing to
+ * ask keep their connection until its idle time is over, so that no request meets a closed door.
  */
 static void
 h1_drain(struct client *client)
@@ -826,7 +839,8 @@ h1_accept(struct front *front, const struct listener *listener, int fd, const st
 
 	memset(c, 0, sizeof(*c));
 	c->is_first = true;
-	if (client_open(&c->client, slab, &kind, front, listener, fd, address, on_ready, on_fire) == -1)
+	if (client_open(&c->client, slab, &kind, front, listener, fd, address, on_ready, on_fire) ==
+	    -1)
 		return;
 	c->state = c->client.transport.ssl != NULL ? H1_HANDSHAKE : H1_IDLE;
 	limit_ms = timeouts(c)->client_head;

@@ -1,5 +1,6 @@
 /*
- * tcp: clients of TCP listeners, with or without TLS on their side: one server for the life of the connection.
+ * tcp: clients of TCP listeners, with or without TLS on their side: one server for the life of the
+ * connection.
  */
 #include <errno.h>
 
@@ -54,7 +55,8 @@ tcp_end(struct tcp_client *c, enum end end)
 	const struct listener *listener = c->client.listener;
 	struct worker *worker = listener->worker;
 	uint64_t in = c->tunnel.in.bytes, out = c->tunnel.out.bytes;
-	struct tally *tallies[] = { listener->tally, c->pool->tally, c->server != NULL ? c->server->tally : NULL };
+	struct tally *tallies[] = { listener->tally, c->pool->tally,
+		c->server != NULL ? c->server->tally : NULL };
 
 	for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]) && tallies[i] != NULL; i++) {
 		tally_add(tallies[i], TALLY_BYTES_IN, in);
@@ -97,7 +99,8 @@ tcp_handshake(struct tcp_client *c)
 		return STEP_WAIT;
 	default:
 		tally_add(tally, TALLY_TLS_FAILURES, 1);
-		log_debug("listener %s: TLS handshake: %s", c->client.listener->conf->name, transport_tls_error());
+		log_debug("listener %s: TLS handshake: %s", c->client.listener->conf->name,
+		    transport_tls_error());
 		return tcp_end(c, END_TLS_FAILED);
 	}
 }
@@ -280,7 +283,8 @@ tcp_accept(struct front *front, const struct listener *listener, int fd, const s
 	struct tcp_client *c = slab_take(&worker->tcp_clients);
 
 	memset(c, 0, sizeof(*c));
-	if (client_open(&c->client, &worker->tcp_clients, &kind, front, listener, fd, address, on_ready, on_fire) == -1)
+	if (client_open(&c->client, &worker->tcp_clients, &kind, front, listener, fd, address,
+		on_ready, on_fire) == -1)
 		return;
 	c->pool = &worker->pools[listener->conf->pool->index];
 	c->balance.client = &c->client.address;

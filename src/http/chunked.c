@@ -29,7 +29,8 @@ is_token(char c)
 	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-/* One framing byte (all states but CHUNKED_DATA and CHUNKED_END).  Returns whether it is allowed there. */
+/* One framing byte (all states but CHUNKED_DATA and CHUNKED_END).  Returns whether it is allowed
+ * there. */
 static bool
 step(struct chunked *c, char byte)
 {

@@ -3,8 +3,9 @@
 #include <llhttp.h>
 
 /*
- * Octets allowed in: a token (RFC 9110 section 5.6.2), a field value (section 5.5: visible, space, tab, obs-text), a
- * request target (visible ASCII), a host (RFC 3986 section 3.2.2 with port, no userinfo).
+ * Octets allowed in: a token (RFC 9110 section 5.6.2), a field value (section 5.5: visible, space,
+ * tab, obs-text), a request target (visible ASCII), a host (RFC 3986 section 3.2.2 with port, no
+ * userinfo).
  */
 enum { IN_TOKEN = 1, IN_VALUE = 2, IN_TARGET = 4, IN_HOST = 8 };
 
@@ -60,7 +61,8 @@ bad(const char *text, size_t position)
 	return H1_BAD;
 }
 
-/* Bytes from data[from] on that are all of `kind`; returns the position of the first that is not, at most `end`. */
+/* Bytes from data[from] on that are all of `kind`; returns the position of the first that is not,
+ * at most `end`. */
 static size_t
 span(const char *data, size_t from, size_t end, unsigned kind)
 {
@@ -180,7 +182,8 @@ second_opinion_agrees(const struct message *m, bool is_request)
 	o->parser.data = o;
 	o->names_seen = o->values_seen = 0;
 	o->max = m->field_count;
-	/* llhttp knows a fixed list of methods, HTTP does not: the method, checked already, is shown as GET. */
+	/* llhttp knows a fixed list of methods, HTTP does not: the method, checked already, is
+	 * shown as GET. */
 	if (is_request && llhttp_execute(&o->parser, "GET", 3) != HPE_OK)
 		return false;
 	if (llhttp_execute(&o->parser, m->base + skip, m->head_len - skip) != HPE_OK)
@@ -262,13 +265,15 @@ read_content_length(struct message *m, const struct field *f)
 	return H1_DONE;
 }
 
-/* Fields that a Connection option may not take away: they decide about framing, routing, identity or trust. */
+/* Fields that a Connection option may not take away: they decide about framing, routing, identity
+ * or trust. */
 static bool
 may_be_nominated(const struct message *m, const struct field *f)
 {
-	static const struct slice kept[] = { SLICE("authorization"), SLICE("cache-control"), SLICE("content-type"),
-		SLICE("content-encoding"), SLICE("forwarded"), SLICE("via"), SLICE("x-real-ip"), SLICE("x-request-id"),
-		SLICE("set-cookie"), SLICE("location"), SLICE("strict-transport-security") };
+	static const struct slice kept[] = { SLICE("authorization"), SLICE("cache-control"),
+		SLICE("content-type"), SLICE("content-encoding"), SLICE("forwarded"), SLICE("via"),
+		SLICE("x-real-ip"), SLICE("x-request-id"), SLICE("set-cookie"), SLICE("location"),
+		SLICE("strict-transport-security") };
 	struct slice name = message_name(m, f), x_forwarded = SLICE("x-forwarded-");
 
 	switch ((enum field_id)f->id) {
@@ -283,7 +288,8 @@ may_be_nominated(const struct message *m, const struct field *f)
 	default:
 		break;
 	}
-	if (name.len > x_forwarded.len && strncasecmp(name.ptr, x_forwarded.ptr, x_forwarded.len) == 0)
+	if (name.len > x_forwarded.len &&
+	    strncasecmp(name.ptr, x_forwarded.ptr, x_forwarded.len) == 0)
 		return false;
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (slice_equal_nocase(name, kept[i]))
@@ -354,7 +360,8 @@ read_fields(struct message *m, bool is_request)
 				return result;
 			break;
 		case FIELD_TRANSFER_ENCODING:
-			if (coding != NULL || !slice_equal_nocase(message_value(m, f), SLICE("chunked")))
+			if (coding != NULL ||
+			    !slice_equal_nocase(message_value(m, f), SLICE("chunked")))
 				return bad("unknown or repeated transfer coding", f->value);
 			coding = f;
 			break;
@@ -377,7 +384,8 @@ read_fields(struct message *m, bool is_request)
 			f->dropped = true;
 			break;
 		case FIELD_EXPECT:
-			m->expect_continue = slice_equal_nocase(message_value(m, f), SLICE("100-continue"));
+			m->expect_continue =
+			    slice_equal_nocase(message_value(m, f), SLICE("100-continue"));
 			break;
 		}
 	}
@@ -387,7 +395,9 @@ read_fields(struct message *m, bool is_request)
 		return bad("Transfer-Encoding in an HTTP/1.0 message", coding->name);
 	if (host != NULL)
 		m->host = message_value(m, host);
-	m->framing = coding != NULL ? FRAMING_CHUNKED : m->has_length ? FRAMING_LENGTH : FRAMING_NONE;
+	m->framing = coding != NULL  ? FRAMING_CHUNKED
+		     : m->has_length ? FRAMING_LENGTH
+				     : FRAMING_NONE;
 	if (m->framing == FRAMING_LENGTH && m->content_length == 0)
 		m->framing = FRAMING_NONE;
 	m->keep_alive = !options.close && (m->minor >= 1 || options.keep_alive);
@@ -422,7 +432,8 @@ host_is_valid(struct slice host)
 	return true;
 }
 
-/* RFC 9112 section 3.2: origin-form, absolute-form, asterisk-form; CONNECT's authority-form is kept for the caller. */
+/* RFC 9112 section 3.2: origin-form, absolute-form, asterisk-form; CONNECT's authority-form is kept
+ * for the caller. */
 static enum h1_result
 read_target(struct message *m)
 {
@@ -440,7 +451,8 @@ read_target(struct message *m)
 	if (m->method == METHOD_CONNECT)
 		return host_is_valid(target) ? H1_DONE : bad("malformed request target", m->target);
 	if (target.len == 1 && target.ptr[0] == '*')
-		return m->method == METHOD_OPTIONS ? H1_DONE : bad("asterisk-form is for OPTIONS", m->target);
+		return m->method == METHOD_OPTIONS ? H1_DONE
+						   : bad("asterisk-form is for OPTIONS", m->target);
 	if (target.len > 7 && strncasecmp(target.ptr, "http://", 7) == 0)
 		scheme = 7;
 	else if (target.len > 8 && strncasecmp(target.ptr, "https://", 8) == 0)
@@ -477,8 +489,8 @@ parse_request_line(struct message *m, size_t *next)
 	at++;
 	if (end - at < 10 || memcmp(data + at, "HTTP/", 5) != 0)
 		return bad("malformed HTTP version", at);
-	if (data[at + 6] != '.' || data[at + 8] != '\r' || data[at + 9] != '\n' || data[at + 5] < '0' ||
-	    data[at + 5] > '9' || data[at + 7] < '0' || data[at + 7] > '9')
+	if (data[at + 6] != '.' || data[at + 8] != '\r' || data[at + 9] != '\n' ||
+	    data[at + 5] < '0' || data[at + 5] > '9' || data[at + 7] < '0' || data[at + 7] > '9')
 		return bad("malformed HTTP version", at);
 	if (data[at + 5] != '1' || data[at + 7] > '1') {
 		bad("unsupported HTTP version", at);
@@ -490,14 +502,16 @@ parse_request_line(struct message *m, size_t *next)
 	return H1_DONE;
 }
 
-/* HTTP-version SP status-code SP [ reason-phrase ] CRLF; the second space may be missing, as many servers do. */
+/* HTTP-version SP status-code SP [ reason-phrase ] CRLF; the second space may be missing, as many
+ * servers do. */
 static enum h1_result
 parse_status_line(struct message *m, size_t *next)
 {
 	const char *data = m->base;
 	size_t end = m->head_len, at = 9;
 
-	if (end < 14 || memcmp(data, "HTTP/1.", 7) != 0 || data[7] < '0' || data[7] > '1' || data[8] != ' ')
+	if (end < 14 || memcmp(data, "HTTP/1.", 7) != 0 || data[7] < '0' || data[7] > '1' ||
+	    data[8] != ' ')
 		return bad("malformed HTTP version", 0);
 	m->minor = (uint8_t)(data[7] - '0');
 	m->status = 0;
@@ -523,7 +537,8 @@ parse_status_line(struct message *m, size_t *next)
 	return H1_DONE;
 }
 
-/* An incomplete head that can never become valid is refused at once, not when the client loses patience. */
+/* An incomplete head that can never become valid is refused at once, not when the client loses
+ * patience. */
 static enum h1_result
 check_incomplete(const char *data, size_t len, bool is_request, const struct h1_limits *limits)
 {
@@ -548,8 +563,8 @@ check_incomplete(const char *data, size_t len, bool is_request, const struct h1_
 }
 
 static enum h1_result
-parse(struct message *m, const char *data, size_t len, uint32_t *scanned, const struct h1_limits *limits,
-    bool is_request)
+parse(struct message *m, const char *data, size_t len, uint32_t *scanned,
+    const struct h1_limits *limits, bool is_request)
 {
 	enum h1_result result = find_end(data, len, scanned, &m->head_len);
 	size_t at = 0;
@@ -564,7 +579,7 @@ parse(struct message *m, const char *data, size_t len, uint32_t *scanned, const 
 
 		bad("head too large", limits->head);
 		return is_request && line_end - data >= (ptrdiff_t)limits->head ? H1_TARGET_TOO_LONG
-		                                                                : H1_TOO_LARGE;
+										: H1_TOO_LARGE;
 	}
 	result = is_request ? parse_request_line(m, &at) : parse_status_line(m, &at);
 	if (result == H1_DONE)
@@ -579,14 +594,15 @@ parse(struct message *m, const char *data, size_t len, uint32_t *scanned, const 
 }
 
 enum h1_result
-h1_parse_request(struct message *m, const char *data, size_t len, uint32_t *scanned, const struct h1_limits *limits)
+h1_parse_request(struct message *m, const char *data, size_t len, uint32_t *scanned,
+    const struct h1_limits *limits)
 {
 	return parse(m, data, len, scanned, limits, true);
 }
 
 enum h1_result
-h1_parse_response(struct message *m, const char *data, size_t len, uint32_t *scanned, const struct h1_limits *limits,
-    bool to_head)
+h1_parse_response(struct message *m, const char *data, size_t len, uint32_t *scanned,
+    const struct h1_limits *limits, bool to_head)
 {
 	enum h1_result result = parse(m, data, len, scanned, limits, false);
 

@@ -14,7 +14,10 @@ struct known_name {
 	uint8_t len, id;
 };
 
-#define KNOWN(name, id) { name, sizeof(name) - 1, id }
+#define KNOWN(name, id)                                                                            \
+	{                                                                                          \
+		name, sizeof(name) - 1, id                                                         \
+	}
 
 /* Names of equal length stand together, so that one name costs at most a few comparisons. */
 static const struct known_name known_fields[] = {
@@ -39,7 +42,27 @@ enum { KNOWN_COUNT = sizeof(known_fields) / sizeof(known_fields[0]), KNOWN_LEN_M
 
 /* By length: where its names begin in known_fields. */
 static const uint8_t known_first[KNOWN_LEN_MAX + 2] = {
-	[0] = 0, 0, 0, 1, 1, 2, 2, 4, 6, 6, 6, 8, 8, 8, 8, 9, 10, 11, 13, 14, 15,
+	[0] = 0,
+	0,
+	0,
+	1,
+	1,
+	2,
+	2,
+	4,
+	6,
+	6,
+	6,
+	8,
+	8,
+	8,
+	8,
+	9,
+	10,
+	11,
+	13,
+	14,
+	15,
 };
 
 static bool

@@ -76,7 +76,8 @@ outv_add(struct outv *out, const char *bytes, size_t len)
 		append_flat(out, bytes, len);
 		return;
 	}
-	out->v[out->count++] = (struct iovec){ .iov_base = (char *)(uintptr_t)bytes, .iov_len = len };
+	out->v[out->count++] =
+	    (struct iovec){ .iov_base = (char *)(uintptr_t)bytes, .iov_len = len };
 	out->len += len;
 }
 

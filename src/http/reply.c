@@ -54,8 +54,7 @@ reply_date(void)
 	return text;
 }
 
-static void __attribute__((format(printf, 2, 3)))
-append(struct buf *out, const char *format, ...)
+static void __attribute__((format(printf, 2, 3))) append(struct buf *out, const char *format, ...)
 {
 	va_list args;
 	int n;
@@ -80,7 +79,8 @@ reply_error(enum end end, const struct message *request, uint64_t id, bool close
 	    info->status, reason, info->status, reason, info->sentence, (unsigned long long)id);
 
 	append(out,
-	    "HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n"
+	    "HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: text/html; "
+	    "charset=utf-8\r\nContent-Length: %d\r\n"
 	    "Cache-Control: no-store\r\nX-Request-ID: %016llx\r\n",
 	    info->status, reason, reply_date(), len, (unsigned long long)id);
 	if (info->proxy_error != NULL)
@@ -95,7 +95,8 @@ reply_error(enum end end, const struct message *request, uint64_t id, bool close
 static struct slice
 host_only(struct slice host)
 {
-	const char *end = host.len > 0 && host.ptr[0] == '[' ? memchr(host.ptr, ']', host.len) : NULL;
+	const char *end =
+	    host.len > 0 && host.ptr[0] == '[' ? memchr(host.ptr, ']', host.len) : NULL;
 	const char *colon = end == NULL ? memchr(host.ptr, ':', host.len) : NULL;
 
 	if (end != NULL)
@@ -108,8 +109,9 @@ host_only(struct slice host)
 struct buf *
 reply_redirect(const struct redirect_config *redirect, const struct message *request, bool close)
 {
-	static const char body[] = "<!DOCTYPE html>\n<html lang=\"en\"><head><title>Moved</title></head>"
-				   "<body><h1>Moved</h1></body></html>\n";
+	static const char body[] =
+	    "<!DOCTYPE html>\n<html lang=\"en\"><head><title>Moved</title></head>"
+	    "<body><h1>Moved</h1></body></html>\n";
 	uint16_t own_port = strcmp(redirect->scheme, "https") == 0 ? 443 : 80;
 	struct slice host = host_only(request->host), path = request->path;
 	bool add_slash = path.len == 0 || path.ptr[0] == '?';
@@ -128,11 +130,12 @@ reply_redirect(const struct redirect_config *redirect, const struct message *req
 		return NULL;
 	}
 	append(out,
-	    "HTTP/1.1 %u %s\r\nDate: %s\r\nLocation: %s://%.*s%s%s%.*s\r\nContent-Type: text/html\r\n"
+	    "HTTP/1.1 %u %s\r\nDate: %s\r\nLocation: %s://%.*s%s%s%.*s\r\nContent-Type: "
+	    "text/html\r\n"
 	    "Content-Length: %zu\r\n%s\r\n",
-	    redirect->status, reply_reason(redirect->status), reply_date(), redirect->scheme, (int)host.len, host.ptr,
-	    port, add_slash ? "/" : "", (int)path.len, path.ptr, sizeof(body) - 1,
-	    close ? "Connection: close\r\n" : "");
+	    redirect->status, reply_reason(redirect->status), reply_date(), redirect->scheme,
+	    (int)host.len, host.ptr, port, add_slash ? "/" : "", (int)path.len, path.ptr,
+	    sizeof(body) - 1, close ? "Connection: close\r\n" : "");
 	if (request->method != METHOD_HEAD)
 		append(out, "%s", body);
 	return out;

@@ -23,7 +23,8 @@ field_line_end(const struct message *m, unsigned i)
 static bool
 is_within(struct slice part, struct slice whole)
 {
-	return part.ptr != NULL && part.ptr >= whole.ptr && part.ptr + part.len <= whole.ptr + whole.len;
+	return part.ptr != NULL && part.ptr >= whole.ptr &&
+	       part.ptr + part.len <= whole.ptr + whole.len;
 }
 
 static void
@@ -82,7 +83,9 @@ last_forwarded_for(const struct message *m, const struct request_edits *edits)
 static bool
 is_left_out(const struct field *f, const struct request_edits *edits)
 {
-	return f->dropped || (f->id == FIELD_X_FORWARDED_FOR && edits->forwarded->for_ == FORWARDED_FOR_REPLACE) ||
+	return f->dropped ||
+	       (f->id == FIELD_X_FORWARDED_FOR &&
+		   edits->forwarded->for_ == FORWARDED_FOR_REPLACE) ||
 	       (f->id == FIELD_X_FORWARDED_PROTO && edits->forwarded->proto);
 }
 
@@ -104,7 +107,8 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 			continue;
 		if (f->id == FIELD_HOST) {
 			if (is_absolute)
-				continue; /* RFC 9112 section 3.2.2: replaced by the target's authority */
+				continue; /* RFC 9112 section 3.2.2: replaced by the target's
+					     authority */
 			has_host = true;
 			outv_add(out, line.ptr, line.len);
 		} else if ((int)i == last_for) {
@@ -118,7 +122,8 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 			if (cut.len == value.len)
 				continue;
 			outv_add(out, line.ptr, (size_t)(cut.ptr - line.ptr));
-			outv_add(out, cut.ptr + cut.len, (size_t)(value.ptr + value.len - cut.ptr) - cut.len);
+			outv_add(out, cut.ptr + cut.len,
+			    (size_t)(value.ptr + value.len - cut.ptr) - cut.len);
 			outv_add(out, end.ptr, end.len);
 		} else {
 			outv_add(out, line.ptr, line.len);
@@ -133,7 +138,7 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 	}
 	if (edits->forwarded->proto)
 		outv_text(out, edits->is_tls ? SLICE("X-Forwarded-Proto: https\r\n")
-		                             : SLICE("X-Forwarded-Proto: http\r\n"));
+					     : SLICE("X-Forwarded-Proto: http\r\n"));
 	if (edits->upgrade)
 		add_upgrade(out, m);
 	outv_text(out, SLICE("\r\n"));
@@ -142,7 +147,8 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 static void
 add_status_line(struct outv *out, const struct message *m)
 {
-	/* Everything behind "HTTP/1.x 200": some servers leave out the space before an empty reason. */
+	/* Everything behind "HTTP/1.x 200": some servers leave out the space before an empty
+	 * reason. */
 	const char *behind = m->base + 12;
 	size_t len = m->target + m->target_len + 2 - 12;
 
@@ -167,7 +173,8 @@ rewrite_response(struct outv *out, const struct message *m, const struct respons
 
 		if (f->dropped || (f->id == FIELD_TRANSFER_ENCODING && edits->drop_coding))
 			continue;
-		/* RFC 9110 section 8.6: no Content-Length with 1xx and 204, whatever the server says. */
+		/* RFC 9110 section 8.6: no Content-Length with 1xx and 204, whatever the server
+		 * says. */
 		if (f->id == FIELD_CONTENT_LENGTH && (m->status < 200 || m->status == 204))
 			continue;
 		outv_add(out, line.ptr, line.len);

@@ -1,12 +1,14 @@
 /*
  * tls_io: the TLS side of transport.
  *
- * OpenSSL reads through a BIO of our own: it asks for as much as its buffer holds, so records and their headers come with
- * one system call, and a short read is noticed, so that no second one is needed to learn that nothing is left.  It writes
- * through its socket BIO, which is the one that kernel TLS works with.
+ * OpenSSL reads through a BIO of our own: it asks for as much as its buffer holds, so records and
+ * their headers come with one system call, and a short read is noticed, so that no second one is
+ * needed to learn that nothing is left.  It writes through its socket BIO, which is the one that
+ * kernel TLS works with.
  *
- * OpenSSL wants a write that could not finish repeated with the same bytes.  Callers are spared that: what SSL_write()
- * was given and the socket did not take is copied to transport.unsent and counts as written.
+ * OpenSSL wants a write that could not finish repeated with the same bytes.  Callers are spared
+ * that: what SSL_write() was given and the socket did not take is copied to transport.unsent and
+ * counts as written.
  */
 #include "weir/transport.h"
 
@@ -219,7 +221,7 @@ tls_writev(struct transport *t, const struct iovec *iov, int count)
 		if (result != 0)
 			return result;
 	}
-	for (int i = 0; i < count; ) {
+	for (int i = 0; i < count;) {
 		size_t len = 0;
 		ssize_t n;
 

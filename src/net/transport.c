@@ -27,11 +27,12 @@ on_event(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-transport_open(struct transport *t, struct event_base *base, int fd, void (*on_ready)(struct transport *))
+transport_open(
+    struct transport *t, struct event_base *base, int fd, void (*on_ready)(struct transport *))
 {
 	*t = (struct transport){ .fd = fd, .writable = true, .on_ready = on_ready };
-	if (event_assign(&t->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event,
-	        t) == -1 ||
+	if (event_assign(&t->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
+		on_event, t) == -1 ||
 	    event_add(&t->event, NULL) == -1) {
 		int saved = errno;
 
@@ -55,7 +56,8 @@ transport_read(struct transport *t, void *data, size_t size)
 		n = recv(t->fd, data, size, 0);
 	while (n == -1 && errno == EINTR);
 	if (n > 0) {
-		/* Read short: the next bytes come with a new edge.  Not so a FIN that the kernel reported already. */
+		/* Read short: the next bytes come with a new edge.  Not so a FIN that the kernel
+		 * reported already. */
 		if ((size_t)n < size && !t->peer_closed)
 			t->readable = false;
 		return n;
@@ -72,7 +74,8 @@ transport_read(struct transport *t, void *data, size_t size)
 ssize_t
 transport_writev(struct transport *t, const struct iovec *iov, int count)
 {
-	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+		.msg_iovlen = (size_t)count };
 	ssize_t n;
 
 	if (t->ssl != NULL)

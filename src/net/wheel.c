@@ -7,7 +7,7 @@ enum { WHEEL_SLOTS = 1024 }; /* x 64 ms: 65 s; what is further away goes round *
 
 static struct {
 	struct timer *slots[WHEEL_SLOTS];
-	uint64_t tick;      /* slots up to here have been looked at */
+	uint64_t tick;       /* slots up to here have been looked at */
 	struct event *event; /* owned */
 } wheel;
 
@@ -52,7 +52,8 @@ wheel_place(struct timer *timer)
 static void
 run_slot(struct timer **slot)
 {
-	/* A callback may stop any timer, also ones of this list: take them one by one from a list of our own. */
+	/* A callback may stop any timer, also ones of this list: take them one by one from a list
+	 * of our own. */
 	struct timer *due = *slot;
 
 	*slot = NULL;

@@ -134,8 +134,8 @@ find_by_cookie(struct exchange *x)
 	for (unsigned i = 0; i < x->request.field_count; i++) {
 		const struct field *f = &x->request.fields[i];
 
-		if (f->id == FIELD_COOKIE &&
-		    sticky_find_in_field(message_value(&x->request, f), name, &value, &x->cookie_cut))
+		if (f->id == FIELD_COOKIE && sticky_find_in_field(message_value(&x->request, f),
+						 name, &value, &x->cookie_cut))
 			return sticky_find_cookie(x->pool, value);
 	}
 	return NULL;
@@ -155,13 +155,14 @@ remember_by_cookie(struct exchange *x)
 {
 	const struct sticky_config *sticky = &x->pool->conf->sticky;
 	int len = snprintf(x->set_cookie, sizeof(x->set_cookie),
-	    "Set-Cookie: %s=%s; Path=/; Max-Age=%u; HttpOnly%s\r\n", sticky->name, x->server->conf->cookie,
-	    sticky->timeout_ms / 1000, x->is_tls ? "; Secure" : "");
+	    "Set-Cookie: %s=%s; Path=/; Max-Age=%u; HttpOnly%s\r\n", sticky->name,
+	    x->server->conf->cookie, sticky->timeout_ms / 1000, x->is_tls ? "; Secure" : "");
 
 	x->set_cookie_len = len > 0 && (size_t)len < sizeof(x->set_cookie) ? (uint16_t)len : 0;
 }
 
-/* The server of this request, by stickiness or by the pool's method, counted as active.  NULL: none. */
+/* The server of this request, by stickiness or by the pool's method, counted as active.  NULL:
+ * none. */
 static struct server *
 choose(struct exchange *x)
 {
@@ -204,7 +205,8 @@ exchange_pick(struct exchange *x)
 	x->server = choose(x);
 	if (x->server == NULL) {
 		tally_add(x->pool->tally, TALLY_NO_SERVER, 1);
-		return exchange_end(x, x->balance.tried_count > 0 ? END_CONNECT_FAILED : END_NO_SERVER);
+		return exchange_end(
+		    x, x->balance.tried_count > 0 ? END_CONNECT_FAILED : END_NO_SERVER);
 	}
 	tally_add(x->server->tally, TALLY_REQUESTS, 1);
 	if (x->attempts++ > 0)
@@ -221,8 +223,8 @@ exchange_connect_to(struct exchange *x)
 		if (x->upstream == NULL)
 			break;
 		/*
-		 * A kept connection may be dead without our knowing.  A request that must not be sent twice cannot
-		 * find out by trying.
+		 * A kept connection may be dead without our knowing.  A request that must not be
+		 * sent twice cannot find out by trying.
 		 */
 		if (method_is_idempotent(x->request.method) && x->request.framing == FRAMING_NONE)
 			break;

@@ -1,5 +1,6 @@
 /*
- * The messages of an exchange on their way: request head and body to the server, response head and body from it.
+ * The messages of an exchange on their way: request head and body to the server, response head and
+ * body from it.
  */
 #include <assert.h>
 
@@ -16,7 +17,8 @@ enum {
 	INTERIM_MAX = 16 /* 1xx responses to one request */
 };
 
-/* The head of the moment; a head is handed on in the call that parsed it.  One worker, one thread. */
+/* The head of the moment; a head is handed on in the call that parsed it.  One worker, one thread.
+ */
 static struct message response;
 
 static enum step
@@ -27,8 +29,9 @@ response_failed(struct exchange *x, enum end end)
 }
 
 /*
- * The server closed before it answered.  A kept connection may have been dead all along: then a request that is safe to
- * repeat, and can be, goes out once more on a new one (RFC 9110 section 9.2.2).
+ * The server closed before it answered.  A kept connection may have been dead all along: then a
+ * request that is safe to repeat, and can be, goes out once more on a new one (RFC 9110
+ * section 9.2.2).
  */
 static enum step
 server_closed(struct exchange *x)
@@ -104,8 +107,10 @@ exchange_send(struct exchange *x)
 	}
 	head_len = out.len;
 	if (!x->body_done)
-		body_len = x->ops->peek_body(x, &body); /* what goes wrong with it is found by push_body() */
-	n = transport_writev(&up->transport, out.v, outv_behind(&out, body, body_len > 0 ? (size_t)body_len : 0));
+		body_len = x->ops->peek_body(
+		    x, &body); /* what goes wrong with it is found by push_body() */
+	n = transport_writev(
+	    &up->transport, out.v, outv_behind(&out, body, body_len > 0 ? (size_t)body_len : 0));
 	if (n == IO_WAIT)
 		n = 0;
 	if (n >= 0 && (size_t)n < head_len) {
@@ -153,7 +158,8 @@ push_body(struct exchange *x)
 			break;
 		}
 		if (len < 0)
-			return exchange_end(x, len == IO_CLOSED ? END_CLIENT_CLOSED : END_REQUEST_MALFORMED);
+			return exchange_end(
+			    x, len == IO_CLOSED ? END_CLIENT_CLOSED : END_REQUEST_MALFORMED);
 		iov = (struct iovec){ (char *)(uintptr_t)bytes, (size_t)len };
 		n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
 		if (n == IO_WAIT) {
@@ -209,7 +215,8 @@ frame(struct exchange *x)
 			return -1;
 		x->ready += (size_t)n;
 	}
-	while (x->wants_decoded && x->ready == 0 && buf_len(in) > 0 && !chunked_is_end(&x->chunked)) {
+	while (
+	    x->wants_decoded && x->ready == 0 && buf_len(in) > 0 && !chunked_is_end(&x->chunked)) {
 		n = chunked_next(&x->chunked, buf_head(in), buf_len(in), &at, &len);
 		if (n < 0)
 			return -1;
@@ -243,7 +250,9 @@ deliver(struct exchange *x, const struct message *head)
 		x->last_sent = piece.is_last;
 		return STEP_NEXT;
 	}
-	timer_clear(&x->upstream->timer); /* the server waits for the client; the front watches over that one */
+	timer_clear(
+	    &x->upstream
+		 ->timer); /* the server waits for the client; the front watches over that one */
 	return STEP_WAIT;
 }
 
@@ -261,8 +270,8 @@ begin_relay(struct exchange *x)
 	if (x->worker->accesslog != NULL)
 		x->first_byte_us = clock_us();
 	/*
-	 * The head stays where it is until the front has taken it: buf_consume() only moves a position, but it resets an
-	 * empty buffer, which does no harm before the next read.
+	 * The head stays where it is until the front has taken it: buf_consume() only moves a
+	 * position, but it resets an empty buffer, which does no harm before the next read.
 	 */
 	buf_consume(up->in, response.head_len);
 	if (frame(x) < 0)
@@ -320,7 +329,8 @@ parse_head(struct exchange *x)
 	return response_failed(x, END_RESPONSE_MALFORMED);
 }
 
-/* Large from the start: head and body of most responses come in one read, and the pages not reached cost nothing. */
+/* Large from the start: head and body of most responses come in one read, and the pages not reached
+ * cost nothing. */
 static struct buf *
 room_for_head(struct upstream *up)
 {
@@ -363,7 +373,8 @@ exchange_await(struct exchange *x)
 		if (n == IO_WAIT)
 			break;
 		if (n < 0)
-			return buf_len(in) > 0 ? response_failed(x, END_SERVER_CLOSED) : server_closed(x);
+			return buf_len(in) > 0 ? response_failed(x, END_SERVER_CLOSED)
+					       : server_closed(x);
 		in->end += (uint32_t)n;
 	}
 	if (up->in != NULL && buf_len(up->in) == 0) {

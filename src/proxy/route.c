@@ -27,7 +27,8 @@ enum key_kind { KEY_EXACT = 1, KEY_PREFIX };
 static uint64_t
 key_hash(enum key_kind kind, struct slice host, struct slice path)
 {
-	return XXH3_64bits_withSeed(path.ptr, path.len, XXH3_64bits_withSeed(host.ptr, host.len, (uint64_t)kind));
+	return XXH3_64bits_withSeed(
+	    path.ptr, path.len, XXH3_64bits_withSeed(host.ptr, host.len, (uint64_t)kind));
 }
 
 static const struct route_config *
@@ -35,7 +36,8 @@ find(const struct router *router, enum key_kind kind, struct slice host, struct 
 {
 	uint64_t hash = key_hash(kind, host, path);
 
-	for (size_t i = hash & router->mask; router->entries[i].is_used; i = (i + 1) & router->mask) {
+	for (size_t i = hash & router->mask; router->entries[i].is_used;
+	     i = (i + 1) & router->mask) {
 		const struct entry *e = &router->entries[i];
 
 		if (e->hash == hash && slice_equal(e->host, host) && slice_equal(e->path, path))
@@ -55,8 +57,9 @@ insert(struct router *router, enum key_kind kind, struct slice host, struct slic
 		return; /* the first of equal routes wins */
 	while (router->entries[i].is_used)
 		i = (i + 1) & router->mask;
-	router->entries[i] =
-	    (struct entry){ .hash = hash, .host = host, .path = path, .route = route, .is_used = true };
+	router->entries[i] = (struct entry){
+		.hash = hash, .host = host, .path = path, .route = route, .is_used = true
+	};
 }
 
 /* "/a/" and "/a" are the same prefix, "/" is the empty one. */

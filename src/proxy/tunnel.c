@@ -97,7 +97,8 @@ tunnel_run(struct tunnel *tunnel, bool *moved)
 {
 	uint64_t before = tunnel->in.bytes + tunnel->out.bytes;
 	int in = run_way(&tunnel->in);
-	int out = run_way(&tunnel->out); /* also when the other failed: what has come is still handed on */
+	int out = run_way(
+	    &tunnel->out); /* also when the other failed: what has come is still handed on */
 
 	*moved = tunnel->in.bytes + tunnel->out.bytes != before;
 	if (in == IO_ERROR || out == IO_ERROR)

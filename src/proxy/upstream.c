@@ -10,8 +10,8 @@
 
 enum { IDLE_MS = 60 * 1000 }; /* a kept connection that nobody needed for so long is closed */
 
-#define OF_TRANSPORT(t) ((struct upstream *)((char *)(t) - offsetof(struct upstream, transport)))
-#define OF_TIMER(t) ((struct upstream *)((char *)(t) - offsetof(struct upstream, timer)))
+#define OF_TRANSPORT(t) ((struct upstream *)((char *)(t)-offsetof(struct upstream, transport)))
+#define OF_TIMER(t) ((struct upstream *)((char *)(t)-offsetof(struct upstream, timer)))
 
 static void
 on_ready(struct transport *transport)
@@ -57,7 +57,8 @@ upstream_take_idle(struct server *server, const struct upstream_user *ops, void 
 }
 
 struct upstream *
-upstream_connect(struct worker *worker, struct server *server, const struct upstream_user *ops, void *user)
+upstream_connect(
+    struct worker *worker, struct server *server, const struct upstream_user *ops, void *user)
 {
 	const struct addr *address = &server->conf->address;
 	struct upstream *up;
@@ -76,7 +77,8 @@ upstream_connect(struct worker *worker, struct server *server, const struct upst
 		return NULL;
 	}
 	up = slab_take(&worker->upstreams);
-	*up = (struct upstream){ .worker = worker, .server = server, .user_ops = ops, .user = user };
+	*up =
+	    (struct upstream){ .worker = worker, .server = server, .user_ops = ops, .user = user };
 	timer_init(&up->timer, on_fire);
 	if (transport_open(&up->transport, worker->base, fd, on_ready) == -1) {
 		slab_give(&worker->upstreams, up);

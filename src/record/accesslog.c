@@ -22,7 +22,7 @@ struct accesslog {
 	enum log_format format;
 	uint64_t first_ms; /* when the oldest line came */
 	size_t filled;
-	uint64_t lost; /* lines */
+	uint64_t lost;  /* lines */
 	unsigned lines; /* in the batch */
 	char batch[BATCH_SIZE];
 };
@@ -55,7 +55,8 @@ write_out(struct accesslog *log)
 		if (n <= 0) {
 			log->lost += log->lines;
 			if (log_allowed(&limit, 1, 60000))
-				log_warn("access log: %llu lines lost", (unsigned long long)log->lost);
+				log_warn(
+				    "access log: %llu lines lost", (unsigned long long)log->lost);
 			break;
 		}
 		done += (size_t)n;
@@ -100,7 +101,8 @@ add(struct accesslog *log, const char *format, ...)
 		log->filled += (size_t)n;
 }
 
-/* Text from outside: quotes, control and non-ASCII bytes are escaped so that neither JSON nor a terminal minds. */
+/* Text from outside: quotes, control and non-ASCII bytes are escaped so that neither JSON nor a
+ * terminal minds. */
 static void
 add_escaped(struct accesslog *log, struct slice text)
 {
@@ -136,7 +138,8 @@ static struct slice
 find_other(const struct message *m, struct slice name)
 {
 	for (unsigned i = 0; m != NULL && i < m->field_count; i++)
-		if (m->fields[i].id == FIELD_OTHER && slice_equal_nocase(message_name(m, &m->fields[i]), name))
+		if (m->fields[i].id == FIELD_OTHER &&
+		    slice_equal_nocase(message_name(m, &m->fields[i]), name))
 			return message_value(m, &m->fields[i]);
 	return (struct slice){ NULL, 0 };
 }
@@ -151,8 +154,9 @@ write_json(struct accesslog *log, const struct accesslog_entry *e)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
-	add(log, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ\",\"id\":\"%016llx\"", tm.tm_year + 1900, tm.tm_mon + 1,
-	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000000, (unsigned long long)e->id);
+	add(log, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ\",\"id\":\"%016llx\"",
+	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+	    now.tv_nsec / 1000000, (unsigned long long)e->id);
 	add_text(log, "listener", slice_of(e->listener->name));
 	add(log, ",\"client\":\"%s\"", addr_print(e->client, text));
 	if (m != NULL) {
@@ -168,10 +172,12 @@ write_json(struct accesslog *log, const struct accesslog_entry *e)
 	if (e->server != NULL)
 		add_text(log, "server", slice_of(e->server->name));
 	add(log,
-	    ",\"bytes_in\":%llu,\"bytes_out\":%llu,\"retries\":%u,\"connect_ms\":%.3f,\"first_byte_ms\":%.3f,"
+	    ",\"bytes_in\":%llu,\"bytes_out\":%llu,\"retries\":%u,\"connect_ms\":%.3f,\"first_byte_"
+	    "ms\":%.3f,"
 	    "\"total_ms\":%.3f,\"end\":\"%s\"}\n",
-	    (unsigned long long)e->bytes_in, (unsigned long long)e->bytes_out, e->retries, (double)e->connect_us / 1e3,
-	    (double)e->first_byte_us / 1e3, (double)e->total_us / 1e3, end_table[e->end].word);
+	    (unsigned long long)e->bytes_in, (unsigned long long)e->bytes_out, e->retries,
+	    (double)e->connect_us / 1e3, (double)e->first_byte_us / 1e3, (double)e->total_us / 1e3,
+	    end_table[e->end].word);
 }
 
 /* The "combined" format of many web servers. */
@@ -202,7 +208,8 @@ write_combined(struct accesslog *log, const struct accesslog_entry *e)
 }
 
 /* Six bytes for each escaped one, three texts at most. */
-_Static_assert(BATCH_SIZE > 4 * 6 * TEXT_MAX + LINE_MAX_SIZE, "a line must fit into an empty batch");
+_Static_assert(
+    BATCH_SIZE > 4 * 6 * TEXT_MAX + LINE_MAX_SIZE, "a line must fit into an empty batch");
 
 void
 accesslog_write(struct accesslog *log, const struct accesslog_entry *entry)
