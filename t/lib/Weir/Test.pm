@@ -84,7 +84,7 @@ until_close, close}, or undef for the default.
 
 =head1 Load: load()
 
-    wait_ok(N)                  until N more requests have succeeded
+    ok_count, failed_count      so far; wait_ok(N): until N more requests have succeeded
     stop                        ends it: {ok, failed, reasons => {TEXT => N}, statuses => {N => N}, bodies => {TEXT => N},
                                 idle_closed (kept connections found closed before anything was sent)}
 

@@ -28,16 +28,19 @@ sub new {
     return $self;
 }
 
-# Successful requests so far.
-sub ok_count {
+# Requests so far: [succeeded, failed].
+sub progress {
     my ($self) = @_;
-    my $sum = 0;
+    my @sum = (0, 0);
     for my $base (@{ $self->{bases} }) {
-        open my $in, '<:raw', "$base.ok" or next;
-        $sum += unpack 'Q', do { local $/; <$in> // '' } || pack 'Q', 0;
+        my @one = unpack 'QQ', $self->{test}->read("$base.progress");
+        $sum[$_] += $one[$_] // 0 for 0, 1;
     }
-    return $sum;
+    return \@sum;
 }
+
+sub ok_count { return $_[0]->progress->[0] }
+sub failed_count { return $_[0]->progress->[1] }
 
 sub wait_ok {
     my ($self, $more, $seconds) = @_;
@@ -68,7 +71,7 @@ sub stop {
 sub client_main {
     my ($self, $base) = @_;
     my %sum = (ok => 0, failed => 0, idle_closed => 0, reasons => {}, statuses => {}, bodies => {});
-    open my $progress, '>:raw', "$base.ok" or die "$base.ok: $!\n";
+    open my $progress, '>:raw', "$base.progress" or die "$base.progress: $!\n";
     my $connection;
     my $sent = 0;
     while (!-e $self->{stop_file}) {
@@ -89,15 +92,14 @@ sub client_main {
                 if !$again || ($self->{requests_per_connection} && $sent >= $self->{requests_per_connection});
             1;
         };
-        if ($done) {
-            sysseek $progress, 0, 0;
-            syswrite $progress, pack 'Q', $sum{ok};
-        } else {
+        if (!$done) {
             my $where = $connection ? ($sent ? 'kept connection: ' : 'new connection: ') : '';
             $self->failed(\%sum, $where . $@);
             $connection = undef;
             sleep 0.01;
         }
+        sysseek $progress, 0, 0;
+        syswrite $progress, pack 'QQ', @sum{qw(ok failed)};
         sleep $self->{pause} if $self->{pause};
     }
     $self->{test}->write("$base.result", JSON::PP::encode_json(\%sum));
