@@ -364,7 +364,8 @@ const struct annotation ack_annotations[ACK_END] = {
 	[ACK_HEALTH_URI] = { .name = "health-check-uri",
 	    .check = check_health_uri,
 	    .what = "a path",
-	    .allowed = "1 to 80 characters, starting with /, no spaces",
+	    .allowed =
+		"1 to 80 characters as in a request: starting with /, no spaces, others as %XX",
 	    .preset = "/",
 	    .protocols = ON_TCP | ON_L7,
 	    .doc = "Path of the HTTP check.",

@@ -56,7 +56,7 @@ static const struct json_field autocreate_fields[] = {
 	    { .name = "protocol", .choices = "TCP, UDP_CONNECT, HTTP, UDP" },                      \
 	{                                                                                          \
 		.name = "path", .min = 1, .max = 10000, .check = check_path,                       \
-		.allowed = "a path that starts with / and has no spaces"                           \
+		.allowed = "a path as in a request: starting with /, no spaces, others as %XX"     \
 	}
 
 static const struct json_field health_fields[] = { HEALTH_FIELDS, { .name = NULL } };

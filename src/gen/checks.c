@@ -154,8 +154,10 @@ check_path(const char *text)
 {
 	if (text[0] != '/')
 		return false;
+	/* what stands in a request line as it is; all else goes there as %XX (RFC 3986) */
 	for (; *text != '\0'; text++)
-		if ((unsigned char)*text <= ' ' || *text == 0x7f)
+		if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 0x7f ||
+		    strchr("\"<>\\^`{|}#", *text) != NULL)
 			return false;
 	return true;
 }
