@@ -400,6 +400,11 @@ is(servers(service([ qq{${ack}id: "lb-1"}, qq{${ack}vgroup-port: "g:80"} ], name
     . service([ qq{${ack}id: "lb-1"}, qq{${ack}vgroup-port: "g:80"} ], name => 'two', then => slice(name => 'two', endpoints => ['{addresses: [10.0.1.9]}'])), @s),
     'a=10.0.1.1:8080*1 10.0.1.9=10.0.1.9:8080*1', 'Services of one group share a pool');
 
+my $shared = sub { service([ qq{${ack}id: "lb-1"}, $wrr, qq{${ack}vgroup-port: "g:80"}, qq{${ack}weight: "$_[1]"} ], name => $_[0], then => slice(name => $_[0], endpoints => $_[2])) };
+is(servers($shared->('one', 60, [ '{addresses: [10.0.1.1]}', '{addresses: [10.0.1.2]}' ]) . "---\n" . $shared->('two', 40, ['{addresses: [10.0.1.9]}']), @s),
+    '10.0.1.1=10.0.1.1:8080*30 10.0.1.2=10.0.1.2:8080*30 10.0.1.9=10.0.1.9:8080*40', 'each spreads its own weight');
+refuses('a path that is too long', service([ $id, $elb . "health-check-option: '{\"protocol\":\"HTTP\",\"path\":\"/" . 'y' x 1024 . "\"}'" ]), qr/path is 1025 characters; allowed: 1 to 1024/);
+
 # --- quoting ---
 
 accepts('texts that look like something else', service([ qq{${ack}name: "off"}, qq{${ack}additional-resource-tags: "a b=1e3,q=say \\"hi\\", x#y:z"} ]),

@@ -428,32 +428,32 @@ compare_names(const void *a, const void *b)
 /* Each address once, in the order of first mention, and each name once: a second one is called by
  * its address. */
 static void
-make_unique(struct build *b)
+make_unique(struct arena *arena, struct list *servers)
 {
-	size_t count = b->servers->count, kept = 0;
+	size_t count = servers->count, kept = 0;
 	struct ranked *sorted = xcalloc(count, sizeof(*sorted));
 
 	for (size_t i = 0; i < count; i++)
-		sorted[i] = (struct ranked){ b->servers->items[i], i };
+		sorted[i] = (struct ranked){ servers->items[i], i };
 	qsort(sorted, count, sizeof(*sorted), compare_addresses);
 	for (size_t i = 1; i < count; i++)
 		if (strcmp(sorted[i].server->ip, sorted[i - 1].server->ip) == 0 &&
 		    sorted[i].server->port == sorted[i - 1].server->port)
-			b->servers->items[sorted[i].rank] = NULL;
+			servers->items[sorted[i].rank] = NULL;
 	for (size_t i = 0; i < count; i++)
-		if (b->servers->items[i] != NULL)
-			b->servers->items[kept++] = b->servers->items[i];
-	b->servers->count = count = kept;
+		if (servers->items[i] != NULL)
+			servers->items[kept++] = servers->items[i];
+	servers->count = count = kept;
 	for (size_t i = 0; i < count; i++)
-		sorted[i] = (struct ranked){ b->servers->items[i], i };
+		sorted[i] = (struct ranked){ servers->items[i], i };
 	qsort(sorted, count, sizeof(*sorted), compare_names);
 	for (size_t i = 1; i < count; i++)
 		if (strcmp(sorted[i].server->name, sorted[i - 1].server->name) == 0)
 			sorted[i].rank = SIZE_MAX;
 	for (size_t i = 1; i < count; i++)
 		if (sorted[i].rank == SIZE_MAX)
-			sorted[i].server->name = arena_printf(b->manifest->arena, "%s:%u",
-			    sorted[i].server->ip, sorted[i].server->port);
+			sorted[i].server->name = arena_printf(
+			    arena, "%s:%u", sorted[i].server->ip, sorted[i].server->port);
 	free(sorted);
 }
 
@@ -527,12 +527,14 @@ backends_read(struct list *servers, struct manifest *manifest, const struct obje
     const struct endpoint_set *endpoints, const struct service_port *port,
     const struct backend_rules *rules)
 {
+	struct list own = { 0 };
 	struct build b = { .manifest = manifest,
 		.service = service,
 		.port = port,
 		.rules = rules,
 		.endpoints = endpoints,
-		.servers = servers };
+		.servers = &own };
+	int result;
 
 	count_pods(&b);
 	switch (rules->place) {
@@ -548,8 +550,15 @@ backends_read(struct list *servers, struct manifest *manifest, const struct obje
 		add_host_network(&b);
 		break;
 	}
-	make_unique(&b);
+	make_unique(manifest->arena, &own);
 	finish_weights(&b);
+	result = check_unresolved(&b);
+	/* a shared pool may hold servers of other Services, whose weights are not ours to spread */
+	for (size_t i = 0; i < own.count; i++)
+		list_add(servers, own.items[i]);
+	if (servers->count > own.count)
+		make_unique(manifest->arena, servers);
+	list_fini(&own);
 	free(b.pods_on_node);
-	return check_unresolved(&b);
+	return result;
 }

@@ -188,6 +188,7 @@ join_acls(struct service *service, const struct value *value, const char **ids, 
 		joined->name =
 		    i == 0 ? acl->name : arena_printf(arena, "%s+%s", joined->name, acl->name);
 	}
+	joined->name = site_free_acl_name(&service->gen->site, arena, joined->name);
 	joined->networks = arena_array(arena, total, sizeof(*joined->networks));
 	joined->parsed = arena_array(arena, total, sizeof(*joined->parsed));
 	for (size_t i = 0; i < count; i++) {

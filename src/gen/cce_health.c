@@ -5,6 +5,8 @@
 
 #include "weir/arena.h"
 
+enum { PATH_SERVED = 1024 }; /* the longest that weir.yaml(5) takes; the cloud takes 10000 */
+
 /* The check that `option` (NULL: all defaults) asks for on one port. */
 static void
 read_option(struct service *service, struct service_port *port, const struct value *value,
@@ -31,7 +33,11 @@ read_option(struct service *service, struct service_port *port, const struct val
 		else if (strcmp(protocol, "HTTP") == 0)
 			health->type = HEALTH_HTTP;
 	}
-	if (health->type == HEALTH_HTTP) {
+	if (health->type == HEALTH_HTTP && path != NULL && path->len > PATH_SERVED) {
+		diag_error(service->gen->diag, path->where,
+		    "%s: path is %zu characters; allowed: 1 to %d in this version", value->key,
+		    path->len, PATH_SERVED);
+	} else if (health->type == HEALTH_HTTP) {
 		health->path = path != NULL ? path->text : "/";
 		health->method = "GET";
 		health->status[0] = "200";

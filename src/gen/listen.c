@@ -205,7 +205,8 @@ read_ranges(struct service *service, const struct yaml_node *list)
 	struct arena *arena = service->gen->arena;
 	struct site_acl *acl = arena_alloc(arena, sizeof(*acl));
 
-	acl->name = arena_printf(arena, "%s:sourceRanges", service->object->label);
+	acl->name = site_free_acl_name(&service->gen->site, arena,
+	    arena_printf(arena, "%s:sourceRanges", service->object->label));
 	acl->networks = arena_array(arena, list->count, sizeof(*acl->networks));
 	acl->parsed = arena_array(arena, list->count, sizeof(*acl->parsed));
 	for (size_t i = 0; i < list->count; i++) {

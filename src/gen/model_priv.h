@@ -91,8 +91,7 @@ struct gen_listener {
 struct model {
 	struct list listeners; /* struct gen_listener */
 	struct list pools;     /* struct gen_pool */
-	struct index *groups;  /* INSTANCE/VGROUP -> struct gen_pool */
-	struct list acls;      /* struct site_acl that are not the site's: made from sourceRanges */
+	struct index *groups;  /* INSTANCE/VGROUP -> struct gen_pool, and VGROUP -> the first of the name */
 };
 
 #endif

@@ -200,11 +200,15 @@ find_pool(struct service *service, const struct service_port *port, bool *is_new
 	}
 	*is_new = true;
 	pool = arena_alloc(gen->arena, sizeof(*pool));
-	pool->name = group != NULL ? port->group : listener->name;
+	pool->name = listener->name;
 	pool->group = group;
 	list_add(&gen->model.pools, pool);
-	if (group != NULL)
+	if (group != NULL) {
+		/* the group's ID, unless another load balancer has a group of that name */
+		pool->name =
+		    index_add(gen->model.groups, port->group, pool) == NULL ? port->group : group;
 		index_add(gen->model.groups, group, pool);
+	}
 	return pool;
 }
 

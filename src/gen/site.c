@@ -412,3 +412,11 @@ site_find_acl(const struct site *site, const char *name)
 {
 	return index_find(site->acl_names, name);
 }
+
+const char *
+site_free_acl_name(const struct site *site, struct arena *arena, const char *name)
+{
+	while (site_find_acl(site, name) != NULL)
+		name = arena_printf(arena, "%s+", name);
+	return name;
+}

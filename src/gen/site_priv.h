@@ -24,7 +24,6 @@ struct site_acl {
 	const char **networks; /* as written */
 	struct network *parsed;
 	size_t count;
-	bool is_used;
 };
 
 struct site_addresses {
@@ -68,5 +67,7 @@ struct load_balancer *site_find_load_balancer(const struct site *site, const cha
 /* The first load balancer that listens on the address `ip`; NULL: none. */
 struct load_balancer *site_find_address(const struct site *site, const char *ip);
 struct site_acl *site_find_acl(const struct site *site, const char *name);
+/* `name`, or something like it that no access list of the site has. */
+const char *site_free_acl_name(const struct site *site, struct arena *arena, const char *name);
 
 #endif

@@ -94,9 +94,8 @@ text_looks_typed(const char *text)
 	return *p == '\0';
 }
 
-static void __attribute__((format(printf, 4, 0)))
-complain(struct annotation_set *set, const struct value *value, bool is_error, const char *format,
-    va_list args)
+static void __attribute__((format(printf, 4, 0))) complain(struct annotation_set *set,
+    const struct value *value, bool is_error, const char *format, va_list args)
 {
 	char *text = xvprintf(format, args);
 
