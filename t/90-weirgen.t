@@ -90,7 +90,8 @@ sub refuses {
     like($out, qr/^Usage: weirgen /, '--help says how');
     ($exit, $out) = $t->weirgen('--version');
     like($out, qr/^weirgen \S+\n\z/, '--version says which');
-    for my $args ([], ['--nonsense', 'x'], ['--backends=moon', 'x'], ['--port-offset=-1', 'x'], ['--port-offset=65535', 'x'],
+    for my $args ([], ['--nonsense', 'x'], ['--backends=moon', 'x'], ['--port-offset=-1',
+        'x'], ['--port-offset=65535', 'x'],
         ['--reload', 'x'], ['-s'], ['--list-annotations=html']) {
         ($exit, $out, $err) = $t->weirgen(@$args);
         is($exit, 2, "wrong usage: @$args");
@@ -150,7 +151,8 @@ sub refuses {
 
 accepts('--port-offset moves listeners', service([]), qr/listen: \["0\.0\.0\.0:8080"\]/, '--port-offset', 8000);
 accepts('names keep the port of the manifest', service([]), qr{name: default/web:80$}m, '--port-offset=8000');
-refuses('--port-offset too far', service([], ports => ['port: 60000']), qr/port 60000 .* is 68000 with --port-offset; allowed: up to 65535/,
+refuses('--port-offset too far', service([], ports => ['port: 60000']),
+    qr/port 60000 .* is 68000 with --port-offset; allowed: up to 65535/,
     '--port-offset', 8000);
 
 {
@@ -163,9 +165,11 @@ refuses('--port-offset too far', service([], ports => ['port: 60000']), qr/port 
 }
 
 {
-    my ($exit, $out) = gen(service([qq{${ack}idle-timeout: "30"}, qq{${ack}protocol-port: "http:80"}, qq{${ack}bandwidth: "5"}]), '--explain');
+    my ($exit, $out) = gen(service([qq{${ack}idle-timeout: "30"}, qq{${ack}protocol-port: "http:80"},
+        qq{${ack}bandwidth: "5"}]), '--explain');
     is($exit, 0, '--explain');
-    like($out, qr/^Service default\/web \(\S+:4\): provider ack, servers: pods$/m, 'it names the Service and its servers');
+    like($out, qr/^Service default\/web \(\S+:4\): provider ack, servers: pods$/m,
+        'it names the Service and its servers');
     like($out, qr/:6:\d+: \Q$ack\Eidle-timeout: "30": enforced: How long/, 'what an annotation did');
     like($out, qr/bandwidth: "5": no effect: no limit: charge-type is not paybybandwidth/, 'or why it did nothing');
     like($out, qr/not set: \Q$ack\Erequest-timeout: default 60/, 'and what was defaulted');
@@ -174,117 +178,175 @@ refuses('--port-offset too far', service([], ports => ['port: 60000']), qr/port 
 
 # --- what comes in ---
 
-like(accepts('numbers without quotes count by their text', service(["${ack}persistence-timeout: 60"]), qr/sticky: \{by: source_ip, timeout: 60s\}/),
+like(accepts('numbers without quotes count by their text', service(["${ack}persistence-timeout: 60"]),
+    qr/sticky: \{by: source_ip, timeout: 60s\}/),
     qr/in:6:\d+: warning: .*60 is not a string; quote it: Kubernetes accepts only strings/, 'with a warning');
-like(accepts('so do booleans', service(["${ack}health-check-switch: off"]), qr/\A(?!.*health:)/s), qr/off is not a string; quote it/, 'with a warning');
-like(accepts('spaces around a value', service([qq{${ack}scheduler: " wrr "}]), qr/weight: 100/), qr/has spaces around it, removed/, 'are removed with a warning');
-like(accepts('spaces around items', service([qq{${ack}protocol-port: "http:80, http:81"}], ports => ['{name: a, port: 80}', '{name: b, port: 81}']),
+like(accepts('so do booleans', service(["${ack}health-check-switch: off"]), qr/\A(?!.*health:)/s),
+    qr/off is not a string; quote it/, 'with a warning');
+like(accepts('spaces around a value', service([qq{${ack}scheduler: " wrr "}]), qr/weight: 100/),
+    qr/has spaces around it, removed/, 'are removed with a warning');
+like(accepts('spaces around items', service([qq{${ack}protocol-port: "http:80, http:81"}],
+    ports => ['{name: a, port: 80}', '{name: b, port: 81}']),
     [qr/protocol: http\n.*protocol: http\n/s]), qr/spaces around an item, removed/, 'are removed with a warning');
-is(accepts('an empty ACK value is an absent one', service([qq{${ack}scheduler: ""}]), qr/weight: 1\b/), '', 'without a word');
-refuses('a list as a value', service(["${ack}scheduler: [rr]"]), qr/in:6:\d+: error: .*scheduler: a list; allowed: a string/);
-refuses('all errors at once', service([qq{${ack}scheduler: "a"}, qq{${ack}idle-timeout: "b"}, qq{${ack}acl-status: "c"}]),
+is(accepts('an empty ACK value is an absent one', service([qq{${ack}scheduler: ""}]), qr/weight: 1\b/), '',
+    'without a word');
+refuses('a list as a value', service(["${ack}scheduler: [rr]"]),
+    qr/in:6:\d+: error: .*scheduler: a list; allowed: a string/);
+refuses('all errors at once', service([qq{${ack}scheduler: "a"}, qq{${ack}idle-timeout: "b"},
+    qq{${ack}acl-status: "c"}]),
     [qr/in:6:/, qr/in:7:/, qr/in:8:/]);
 refuses('a long value is cut', service([qq{${ack}scheduler: "} . 'x' x 500 . '"']), qr/"x{64}\.\.\." is not/);
 refuses('control characters are escaped', service([qq{${ack}scheduler: "a\\ab"}]), qr/"a\\x07b" is not/);
 refuses('a document that is no object', "[1, 2]\n", qr/in:1:1: error: not a Kubernetes object: a list/);
 refuses('malformed YAML', "kind: [\n", qr/in:\d+:\d+: error: /);
-refuses('one Service twice', service([]) . "---\n" . service([]), qr/error: Service default\/web stands twice; it was first at \S+:4/);
+refuses('one Service twice', service([]) . "---\n" . service([]),
+    qr/error: Service default\/web stands twice; it was first at \S+:4/);
 refuses('a name that is none', service([], name => 'Web_1'), qr/metadata\.name: "Web_1" is not a valid name/);
-accepts('other objects are passed over', service([]) . "---\nkind: Deployment\napiVersion: apps/v1\nspec: {}\n---\n---\n", qr/default\/web/);
+accepts('other objects are passed over',
+    service([]) . "---\nkind: Deployment\napiVersion: apps/v1\nspec: {}\n---\n---\n", qr/default\/web/);
 like(accepts('Knative has Services, too', "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: k}\nspec: {type: LoadBalancer}\n",
     qr/listeners: \[\]/), qr/\A\z/, 'they are not ours');
 
 # --- whose Service it is ---
 
-like(accepts('another type has no listener', service([qq{${ack}scheduler: "rr"}], type => 'NodePort'), qr/listeners: \[\]/),
+like(accepts('another type has no listener', service([qq{${ack}scheduler: "rr"}], type => 'NodePort'),
+    qr/listeners: \[\]/),
     qr/is of type NodePort/, 'with annotations: a warning');
-is(accepts('another type without annotations', service([], type => 'ClusterIP'), qr/listeners: \[\]/), '', 'nothing to say');
-like(accepts('loadBalancerClass', service([], spec => ['loadBalancerClass: example.com/lb']), qr/listeners: \[\]/), qr/loadBalancerClass "example\.com\/lb"/, 'is another controller\'s');
-refuses('a headless Service', service([], spec => ['clusterIP: None']), qr/clusterIP "None" cannot be set with type LoadBalancer/);
+is(accepts('another type without annotations', service([], type => 'ClusterIP'), qr/listeners: \[\]/), '',
+    'nothing to say');
+like(accepts('loadBalancerClass', service([], spec => ['loadBalancerClass: example.com/lb']), qr/listeners: \[\]/),
+    qr/loadBalancerClass "example\.com\/lb"/, 'is another controller\'s');
+refuses('a headless Service', service([], spec => ['clusterIP: None']),
+    qr/clusterIP "None" cannot be set with type LoadBalancer/);
 {
     my $site = $t->write('p.yaml', "defaults: {provider: cce}\n");
     my $both = service([qq{${elb}lb-algorithm: "SOURCE_IP"}, qq{${elb}id: "x"}, qq{${ack}scheduler: "wrr"}]);
-    like(accepts('the site file chooses the provider', $both, qr/balance: source_hash/, '-s', $site), qr/scheduler: ignored, the site file chooses provider cce/, 'and says what it ignores');
+    like(accepts('the site file chooses the provider', $both, qr/balance: source_hash/, '-s', $site),
+        qr/scheduler: ignored, the site file chooses provider cce/, 'and says what it ignores');
     accepts('and that of Services without annotations', service([]), qr/timeouts: \{idle: 300s\}/, '-s', $site);
 }
 
 # --- keys ---
 
-like(accepts('an unknown key', service([qq{${ack}sheduler: "rr"}]), qr/./), qr/in:6:5: warning: \Q$ack\Esheduler: unknown annotation; did you mean \Q$ack\Escheduler\?/, 'gets a hint');
-like(accepts('with the legacy prefix', service([qq{${old}sheduler: "rr"}]), qr/./), qr/did you mean \Q$old\Escheduler\?/, 'in its own words');
-like(accepts('an unknown CCE key', service([qq{${elb}id: "x"}, qq{${elb}keepalive-timeout: "60"}]), qr/./), qr/did you mean \Q$elb\Ekeepalive_timeout\?/, 'gets one, too');
-like(accepts('nothing like it', service([qq{${elb}id: "x"}, qq{${elb}teleport: "60"}]), qr/./), qr/unknown annotation; see weir-annotations\(7\)/, 'gets none');
+like(accepts('an unknown key', service([qq{${ack}sheduler: "rr"}]), qr/./),
+    qr/in:6:5: warning: \Q$ack\Esheduler: unknown annotation; did you mean \Q$ack\Escheduler\?/, 'gets a hint');
+like(accepts('with the legacy prefix', service([qq{${old}sheduler: "rr"}]), qr/./),
+    qr/did you mean \Q$old\Escheduler\?/, 'in its own words');
+like(accepts('an unknown CCE key', service([qq{${elb}id: "x"}, qq{${elb}keepalive-timeout: "60"}]), qr/./),
+    qr/did you mean \Q$elb\Ekeepalive_timeout\?/, 'gets one, too');
+like(accepts('nothing like it', service([qq{${elb}id: "x"}, qq{${elb}teleport: "60"}]), qr/./),
+    qr/unknown annotation; see weir-annotations\(7\)/, 'gets none');
 is(accepts('annotations of others', service([q{example.com/x: "y"}]), qr/./), '', 'are ignored');
-like(accepts('NLB keys', service([qq{${ack}cps: "5"}]), qr/meta:\n      cps: "5"/), qr/belongs to NLB\/ALB, no effect on CLB/, 'are kept, with a warning');
-like(accepts('the new prefix wins', service([qq{${old}scheduler: "sch"}, qq{${ack}scheduler: "wrr"}]), qr/weighted_round_robin/),
+like(accepts('NLB keys', service([qq{${ack}cps: "5"}]), qr/meta:\n      cps: "5"/),
+    qr/belongs to NLB\/ALB, no effect on CLB/, 'are kept, with a warning');
+like(accepts('the new prefix wins', service([qq{${old}scheduler: "sch"}, qq{${ack}scheduler: "wrr"}]),
+    qr/weighted_round_robin/),
     qr/\(lines 6 and 7\); \Q$ack\Escheduler counts/, 'with a warning that names both lines');
-accepts('in either order', service([qq{${ack}scheduler: "wrr"}, qq{${old}scheduler: "sch"}]), qr/weighted_round_robin/);
-accepts('an empty new key hides the legacy one', service([qq{${ack}scheduler: ""}, qq{${old}scheduler: "sch"}]), qr/weighted_round_robin/);
+accepts('in either order', service([qq{${ack}scheduler: "wrr"}, qq{${old}scheduler: "sch"}]),
+    qr/weighted_round_robin/);
+accepts('an empty new key hides the legacy one', service([qq{${ack}scheduler: ""}, qq{${old}scheduler: "sch"}]),
+    qr/weighted_round_robin/);
 refuses('the key is said as written', service([qq{${old}scheduler: "x"}]), qr/\Q$old\Escheduler: "x"/);
-like(accepts('wrong protocol', service([qq{${ack}idle-timeout: "5"}]), qr/./), qr/idle-timeout: no effect: it applies to http https listeners, Service default\/web has tcp/, 'is a warning');
+like(accepts('wrong protocol', service([qq{${ack}idle-timeout: "5"}]), qr/./),
+    qr/idle-timeout: no effect: it applies to http https listeners, Service default\/web has tcp/, 'is a warning');
 accepts('case does not matter here', service([qq{${ack}ip-version: "IPv6"}]), qr/listen: \["\[::\]:80"\]/);
 
 # --- JSON inside YAML ---
 
-my @json = ([ 'single quotes', q{'{"type": "inner", "name": 5}'}, qr/in:7:\d+: error: .*autocreate: name 5 is not a text/ ],
-    [ 'escapes in double quotes', q{"{\"type\": \"inner\",\n \"name\": 5}"}, qr/in:7:\d+: error: .*name 5 is not a text/ ],
-    [ 'a folded block', qq{>-\n      {"type": "inner",\n      "name": 5}}, qr/in:9:15: error: .*name 5 is not a text/ ],
-    [ 'a literal block', qq{|\n      {"type": "inner",\n\n        "name": 5}}, qr/in:10:17: error: .*name 5 is not a text/ ],
-    [ 'folded quotes', qq{'\n      {"type": "inner",\n\n        "name": 5}'}, qr/in:10:17: error: .*name 5 is not a text/ ]);
+my @json = ([ 'single quotes', q{'{"type": "inner", "name": 5}'},
+    qr/in:7:\d+: error: .*autocreate: name 5 is not a text/ ],
+    [ 'escapes in double quotes', q{"{\"type\": \"inner\",\n \"name\": 5}"},
+        qr/in:7:\d+: error: .*name 5 is not a text/ ],
+    [ 'a folded block', qq{>-\n      {"type": "inner",\n      "name": 5}},
+        qr/in:9:15: error: .*name 5 is not a text/ ],
+    [ 'a literal block', qq{|\n      {"type": "inner",\n\n        "name": 5}},
+        qr/in:10:17: error: .*name 5 is not a text/ ],
+    [ 'folded quotes', qq{'\n      {"type": "inner",\n\n        "name": 5}'},
+        qr/in:10:17: error: .*name 5 is not a text/ ]);
 refuses("JSON in $_->[0]", service([qq{${elb}class: "union"}, "${elb}autocreate: $_->[1]"]), $_->[2]) for @json;
-for my $bad ([ '{"a":1,}', 'trailing comma' ], [ '[1]', 'a list; allowed: a JSON object' ], [ '{a:1}', 'double quotes' ], [ '{"a":01}', 'unexpected text' ],
-    [ '{"a":1} x', 'text after' ], [ '{"a":"\\\\q"}', 'unknown escape' ], [ '{"a":1,"a":2}', 'a name twice' ], [ '{', 'double quotes' ], [ '', 'ends too early' ],
+for my $bad ([ '{"a":1,}', 'trailing comma' ], [ '[1]', 'a list; allowed: a JSON object' ], [ '{a:1}',
+    'double quotes' ], [ '{"a":01}', 'unexpected text' ],
+    [ '{"a":1} x', 'text after' ], [ '{"a":"\\\\q"}', 'unknown escape' ], [ '{"a":1,"a":2}', 'a name twice' ], [ '{',
+        'double quotes' ], [ '', 'ends too early' ],
     [ '[' x 100, 'nested too deep' ], [ '{"a":nope}', 'unexpected text' ], [ '{"a" 1}', 'colon missing' ]) {
     (my $quoted = $bad->[0]) =~ s/\\\\/\\/g;
-    refuses("JSON $quoted", service([qq{${elb}class: "union"}, "${elb}autocreate: '$quoted'"]), qr/in:7:\d+: error: \Q$elb\Eautocreate: .*$bad->[1]/);
+    refuses("JSON $quoted", service([qq{${elb}class: "union"}, "${elb}autocreate: '$quoted'"]),
+        qr/in:7:\d+: error: \Q$elb\Eautocreate: .*$bad->[1]/);
 }
-like(accepts('an unknown field', service([qq{${elb}autocreate: '{"type":"inner","colour":"blue"}'}]), qr/type: inner/), qr/unknown field "colour", ignored/, 'is a warning');
-like(accepts('a number in quotes', service([qq{${elb}autocreate: '{"type":"inner","bandwidth_size":"5"}'}]), qr/bandwidth_size: "5"/), qr/should be a number, without quotes/, 'is a warning');
+like(accepts('an unknown field', service([qq{${elb}autocreate: '{"type":"inner","colour":"blue"}'}]),
+    qr/type: inner/), qr/unknown field "colour", ignored/, 'is a warning');
+like(accepts('a number in quotes', service([qq{${elb}autocreate: '{"type":"inner","bandwidth_size":"5"}'}]),
+    qr/bandwidth_size: "5"/), qr/should be a number, without quotes/, 'is a warning');
 
 # --- where servers come from ---
 
 my $nodes = node('node-a', '10.0.2.1') . node('node-b', '10.0.2.2') . node('node-c', '10.0.2.3');
-my @three = map { "{addresses: [10.0.1.$_->[0]], nodeName: $_->[1], targetRef: {kind: Pod, name: p$_->[0]}}" } [ 1, 'node-a' ], [ 2, 'node-a' ], [ 3, 'node-b' ];
+my @three = map { "{addresses: [10.0.1.$_->[0]], nodeName: $_->[1], targetRef: {kind: Pod, name: p$_->[0]}}" } [ 1,
+    'node-a' ], [ 2, 'node-a' ], [ 3, 'node-b' ];
 my $slices = slice(endpoints => \@three);
 my $np = ['{name: http, port: 80, targetPort: 8080, nodePort: 30080}'];
 my $wrr = qq{${ack}scheduler: "wrr"};
 
 sub servers { return join ' ', map { /name: (\S+), address: "(\S+)", weight: (\d+)/ ? "$1=$2*$3" : () } split /\n/, (gen(@_))[1] }
 
-is(servers(service([$wrr], ports => $np, then => $slices)), 'p1=10.0.1.1:8080*100 p2=10.0.1.2:8080*100 p3=10.0.1.3:8080*100', 'no nodes: pods');
-is(servers(service([$wrr], then => $slices . $nodes)), 'p1=10.0.1.1:8080*100 p2=10.0.1.2:8080*100 p3=10.0.1.3:8080*100', 'no node ports: pods');
-is(servers(service([$wrr], ports => $np, then => $slices . $nodes)), 'node-a=10.0.2.1:30080*100 node-b=10.0.2.2:30080*100 node-c=10.0.2.3:30080*100', 'both: nodes');
-is(servers(service([$wrr], ports => $np, then => $slices . $nodes), '--backends=pod'), 'p1=10.0.1.1:8080*100 p2=10.0.1.2:8080*100 p3=10.0.1.3:8080*100', '--backends pod');
-is(servers(service([], ports => $np, then => $slices . $nodes)), 'node-a=10.0.2.1:30080*1 node-b=10.0.2.2:30080*1 node-c=10.0.2.3:30080*1', 'rr: every weight is 1');
-is(servers(service([$wrr], ports => $np, spec => ['externalTrafficPolicy: Local'], then => $slices . $nodes)), 'node-a=10.0.2.1:30080*2 node-b=10.0.2.2:30080*1', 'Local: by pods');
-refuses('nodes without node ports', service([], then => $slices . $nodes), qr/in:\d+:\d+: error: port 80 of Service default\/web has no nodePort/, '--backends', 'node');
-is(servers(service([ $wrr, qq{${ack}default-weight: "7"} ], then => $slices)), 'p1=10.0.1.1:8080*7 p2=10.0.1.2:8080*7 p3=10.0.1.3:8080*7', 'default-weight');
-is(servers(service([ $wrr, qq{${ack}id: "lb"}, qq{${ack}vgroup-port: "g:80"}, qq{${ack}weight: "2"} ], then => $slices)), 'p1=10.0.1.1:8080*1 p2=10.0.1.2:8080*1 p3=10.0.1.3:8080*1',
+is(servers(service([$wrr], ports => $np, then => $slices)),
+    'p1=10.0.1.1:8080*100 p2=10.0.1.2:8080*100 p3=10.0.1.3:8080*100', 'no nodes: pods');
+is(servers(service([$wrr], then => $slices . $nodes)),
+    'p1=10.0.1.1:8080*100 p2=10.0.1.2:8080*100 p3=10.0.1.3:8080*100', 'no node ports: pods');
+is(servers(service([$wrr], ports => $np, then => $slices . $nodes)),
+    'node-a=10.0.2.1:30080*100 node-b=10.0.2.2:30080*100 node-c=10.0.2.3:30080*100', 'both: nodes');
+is(servers(service([$wrr], ports => $np, then => $slices . $nodes), '--backends=pod'),
+    'p1=10.0.1.1:8080*100 p2=10.0.1.2:8080*100 p3=10.0.1.3:8080*100', '--backends pod');
+is(servers(service([], ports => $np, then => $slices . $nodes)),
+    'node-a=10.0.2.1:30080*1 node-b=10.0.2.2:30080*1 node-c=10.0.2.3:30080*1', 'rr: every weight is 1');
+is(servers(service([$wrr], ports => $np, spec => ['externalTrafficPolicy: Local'], then => $slices . $nodes)),
+    'node-a=10.0.2.1:30080*2 node-b=10.0.2.2:30080*1', 'Local: by pods');
+refuses('nodes without node ports', service([], then => $slices . $nodes),
+    qr/in:\d+:\d+: error: port 80 of Service default\/web has no nodePort/, '--backends', 'node');
+is(servers(service([ $wrr, qq{${ack}default-weight: "7"} ], then => $slices)),
+    'p1=10.0.1.1:8080*7 p2=10.0.1.2:8080*7 p3=10.0.1.3:8080*7', 'default-weight');
+is(servers(service([ $wrr, qq{${ack}id: "lb"}, qq{${ack}vgroup-port: "g:80"}, qq{${ack}weight: "2"} ],
+    then => $slices)), 'p1=10.0.1.1:8080*1 p2=10.0.1.2:8080*1 p3=10.0.1.3:8080*1',
     'weight is shared, at least 1 each');
-is(servers(service([ $wrr, qq{${ack}id: "lb"}, qq{${ack}vgroup-port: "g:80"}, qq{${ack}weight: "60"} ], ports => $np, spec => ['externalTrafficPolicy: Local'], then => $slices . $nodes)),
+is(servers(service([ $wrr, qq{${ack}id: "lb"}, qq{${ack}vgroup-port: "g:80"}, qq{${ack}weight: "60"} ], ports => $np,
+    spec => ['externalTrafficPolicy: Local'], then => $slices . $nodes)),
     'node-a=10.0.2.1:30080*40 node-b=10.0.2.2:30080*20', 'Local: by pods');
-is(servers(service([qq{${elb}id: "x"}], ports => $np, spec => ['externalTrafficPolicy: Local'], then => $slices . $nodes)), 'node-a=10.0.2.1:30080*1 node-b=10.0.2.2:30080*1', 'CCE Local: all 1');
-is(servers(service([ qq{${elb}id: "x"}, qq{${elb}adaptive-weight: "true"} ], ports => $np, then => $slices . $nodes)), 'node-a=10.0.2.1:30080*2 node-b=10.0.2.2:30080*1 node-c=10.0.2.3:30080*1',
+is(servers(service([qq{${elb}id: "x"}], ports => $np, spec => ['externalTrafficPolicy: Local'],
+    then => $slices . $nodes)), 'node-a=10.0.2.1:30080*1 node-b=10.0.2.2:30080*1', 'CCE Local: all 1');
+is(servers(service([ qq{${elb}id: "x"}, qq{${elb}adaptive-weight: "true"} ], ports => $np,
+    then => $slices . $nodes)), 'node-a=10.0.2.1:30080*2 node-b=10.0.2.2:30080*1 node-c=10.0.2.3:30080*1',
     'adaptive-weight: by pods');
 
 for my $out ([ 'master', labels => '{node-role.kubernetes.io/master: ""}' ], [ 'control-plane', labels => '{node-role.kubernetes.io/control-plane: ""}' ],
     [ 'excluded', labels => '{node.kubernetes.io/exclude-from-external-load-balancers: "false"}' ], [ 'not ready', ready => '"False"' ],
-    [ 'of unknown state', ready => 'Unknown' ], [ 'about to go', spec => '{taints: [{key: ToBeDeletedByClusterAutoscaler, effect: NoSchedule}]}' ]) {
+    [ 'of unknown state', ready => 'Unknown' ], [ 'about to go',
+        spec => '{taints: [{key: ToBeDeletedByClusterAutoscaler, effect: NoSchedule}]}' ]) {
     my ($what, %o) = @$out;
-    is(servers(service([], ports => $np, then => $slices . node('node-a', '10.0.2.1') . node('node-b', '10.0.2.2', %o))), 'node-a=10.0.2.1:30080*1', "a node that is $what is left out");
+    is(servers(service([], ports => $np,
+        then => $slices . node('node-a', '10.0.2.1') . node('node-b', '10.0.2.2', %o))),
+        'node-a=10.0.2.1:30080*1', "a node that is $what is left out");
 }
 my $virtual = node('node-a', '10.0.2.1') . node('node-b', '10.0.2.2', labels => '{type: virtual-kubelet}');
-is(servers(service([$wrr], ports => $np, then => $slices . $virtual)), 'node-a=10.0.2.1:30080*100 p3=10.0.1.3:8080*100', 'pods of virtual nodes are servers among nodes');
-refuses('labels that leave no node', service([qq{${ack}backend-label: "zone=mars"}], ports => $np, then => $slices . $nodes), qr/backend-label: "zone=mars" leaves no node/);
-like(accepts('labels with pods', service([qq{${ack}backend-label: "zone=mars"}], then => $slices), qr/p3/), qr/no effect: the back ends are pods/, 'have no effect');
+is(servers(service([$wrr], ports => $np, then => $slices . $virtual)),
+    'node-a=10.0.2.1:30080*100 p3=10.0.1.3:8080*100', 'pods of virtual nodes are servers among nodes');
+refuses('labels that leave no node', service([qq{${ack}backend-label: "zone=mars"}], ports => $np,
+    then => $slices . $nodes), qr/backend-label: "zone=mars" leaves no node/);
+like(accepts('labels with pods', service([qq{${ack}backend-label: "zone=mars"}], then => $slices), qr/p3/),
+    qr/no effect: the back ends are pods/, 'have no effect');
 
 my @states = ('{addresses: [10.0.1.1]}', '{addresses: [10.0.1.2], conditions: {ready: false}}', '{addresses: [10.0.1.3], conditions: {ready: true, terminating: true}}',
     '{addresses: [10.0.1.4], conditions: {ready: true, serving: false}}', '{addresses: [10.0.1.1], conditions: {ready: true}}');
-is(servers(service([], then => slice(endpoints => \@states))), '10.0.1.1=10.0.1.1:8080*1 10.0.1.4=10.0.1.4:8080*1', 'ready endpoints, each address once');
+is(servers(service([], then => slice(endpoints => \@states))), '10.0.1.1=10.0.1.1:8080*1 10.0.1.4=10.0.1.4:8080*1',
+    'ready endpoints, each address once');
 is(servers(service([], then => slice(endpoints => ['{addresses: ["2001:db8::1"]}'], family => 'IPv6'))), '2001:db8::1=[2001:db8::1]:8080*1' =~ s/2001:db8::1=/"2001:db8::1"=/r, 'IPv6 endpoints');
-is(servers(service([], spec => ['ipFamilies: [IPv6]'], then => slice() . slice(endpoints => ['{addresses: ["2001:db8::1"], targetRef: {kind: Pod, name: six}}'], family => 'IPv6'))), 'six=[2001:db8::1]:8080*1', 'ipFamilies');
-is(servers(service([], ports => ['{name: http, port: 80, targetPort: web}'], then => slice(ports => '{name: http, port: 9000}, {name: web, port: 1}'))), 'a=10.0.1.1:9000*1', 'a named port goes by the Service\'s name for it');
-refuses('a named port that is not there', service([], ports => ['{name: http, port: 80, targetPort: web}'], then => slice(ports => '{name: web, port: 1}')), qr/targetPort "web": no pod of Service default\/web has a port of that name/);
+is(servers(service([], spec => ['ipFamilies: [IPv6]'],
+    then => slice() . slice(endpoints => ['{addresses: ["2001:db8::1"], targetRef: {kind: Pod, name: six}}'], family => 'IPv6'))), 'six=[2001:db8::1]:8080*1', 'ipFamilies');
+is(servers(service([], ports => ['{name: http, port: 80, targetPort: web}'],
+    then => slice(ports => '{name: http, port: 9000}, {name: web, port: 1}'))), 'a=10.0.1.1:9000*1',
+    'a named port goes by the Service\'s name for it');
+refuses('a named port that is not there', service([], ports => ['{name: http, port: 80, targetPort: web}'],
+    then => slice(ports => '{name: web, port: 1}')),
+    qr/targetPort "web": no pod of Service default\/web has a port of that name/);
 is(servers(service([], then => "---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: web}\nsubsets: [{addresses: [{ip: 10.0.1.7}], notReadyAddresses: [{ip: 10.0.1.8}], ports: [{name: http, port: 8080}]}]\n")),
     '10.0.1.7=10.0.1.7:8080*1', 'Endpoints');
 
@@ -296,41 +358,68 @@ sub pod {
 }
 my $pods = pod('a', '10.0.1.1') . pod('b', '10.0.1.2', port => 9090) . pod('c', '10.0.1.3', ready => 'False') . pod('d', '10.0.1.4', phase => 'Succeeded')
     . pod('e', '10.0.1.5', meta => ', deletionTimestamp: "2024-01-01T00:00:00Z"') . (pod('f', '10.0.1.6') =~ s/app: web/app: other/r);
-is(servers(service([], ports => ['{port: 80, targetPort: web}'], then => $pods)), 'a=10.0.1.1:8080*1 b=10.0.1.2:9090*1', 'Pods by selector, ready ones, each with its own port');
-is(servers(service([], ports => ['{port: 80}'], spec => ['publishNotReadyAddresses: true'], then => $pods)), 'a=10.0.1.1:80*1 b=10.0.1.2:80*1 c=10.0.1.3:80*1', 'publishNotReadyAddresses waives Ready');
-like(accepts('no endpoint at all', service([qq{${ack}protocol-port: "http:80"}], then => ''), qr/servers: \[\]/), qr/port 80 of Service default\/web has no ready endpoint .*: it answers 503/, 'is a warning');
+is(servers(service([], ports => ['{port: 80, targetPort: web}'], then => $pods)),
+    'a=10.0.1.1:8080*1 b=10.0.1.2:9090*1', 'Pods by selector, ready ones, each with its own port');
+is(servers(service([], ports => ['{port: 80}'], spec => ['publishNotReadyAddresses: true'], then => $pods)),
+    'a=10.0.1.1:80*1 b=10.0.1.2:80*1 c=10.0.1.3:80*1', 'publishNotReadyAddresses waives Ready');
+like(accepts('no endpoint at all', service([qq{${ack}protocol-port: "http:80"}], then => ''), qr/servers: \[\]/),
+    qr/port 80 of Service default\/web has no ready endpoint .*: it answers 503/, 'is a warning');
 
 # --- spec ---
 
-accepts('sessionAffinity with pods', service([], spec => [ 'sessionAffinity: ClientIP', 'sessionAffinityConfig: {clientIP: {timeoutSeconds: 600}}' ]), qr/sticky: \{by: source_ip, timeout: 600s\}/);
-accepts('its default', service([], spec => ['sessionAffinity: ClientIP']), qr/sticky: \{by: source_ip, timeout: 10800s\}/);
-accepts('with nodes kube-proxy does it', service([], ports => $np, spec => ['sessionAffinity: ClientIP'], then => $slices . $nodes), qr/\A(?!.*sticky)/s);
-accepts('an annotation comes first', service([qq{${ack}persistence-timeout: "5"}], spec => ['sessionAffinity: ClientIP']), qr/timeout: 5s\}/);
-accepts('loadBalancerSourceRanges', service([], spec => ['loadBalancerSourceRanges: [203.0.113.0/24, "2001:db8::/32"]']),
-    [ qr/acls:\n  "default\/web:sourceRanges": \{networks: \[203\.0\.113\.0\/24, "2001:db8::\/32"\]\}/, qr/access: \{acl: "default\/web:sourceRanges", mode: allow\}/ ]);
-refuses('a range that is none', service([], spec => ['loadBalancerSourceRanges: [203.0.113.1/24]']), qr/"203\.0\.113\.1\/24" in .* has bits set behind its prefix/);
-refuses('SCTP', service([], ports => ['{port: 80, protocol: SCTP}']), qr/protocol "SCTP" .* is not known; allowed: TCP, UDP/);
-refuses('no port', "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: LoadBalancer}\n", qr/spec\.ports: no port/);
-accepts('port 80 as TCP and as UDP', service([qq{${ack}protocol-port: "http:80"}], ports => [ '{name: http, port: 80}', '{name: u, port: 80, protocol: UDP}' ]), qr/protocol: http\n/);
+accepts('sessionAffinity with pods', service([], spec => [ 'sessionAffinity: ClientIP',
+    'sessionAffinityConfig: {clientIP: {timeoutSeconds: 600}}' ]), qr/sticky: \{by: source_ip, timeout: 600s\}/);
+accepts('its default', service([], spec => ['sessionAffinity: ClientIP']),
+    qr/sticky: \{by: source_ip, timeout: 10800s\}/);
+accepts('with nodes kube-proxy does it', service([], ports => $np, spec => ['sessionAffinity: ClientIP'],
+    then => $slices . $nodes), qr/\A(?!.*sticky)/s);
+accepts('an annotation comes first', service([qq{${ack}persistence-timeout: "5"}],
+    spec => ['sessionAffinity: ClientIP']), qr/timeout: 5s\}/);
+accepts('loadBalancerSourceRanges', service([],
+    spec => ['loadBalancerSourceRanges: [203.0.113.0/24, "2001:db8::/32"]']),
+    [ qr/acls:\n  "default\/web:sourceRanges": \{networks: \[203\.0\.113\.0\/24, "2001:db8::\/32"\]\}/,
+        qr/access: \{acl: "default\/web:sourceRanges", mode: allow\}/ ]);
+refuses('a range that is none', service([], spec => ['loadBalancerSourceRanges: [203.0.113.1/24]']),
+    qr/"203\.0\.113\.1\/24" in .* has bits set behind its prefix/);
+refuses('SCTP', service([], ports => ['{port: 80, protocol: SCTP}']),
+    qr/protocol "SCTP" .* is not known; allowed: TCP, UDP/);
+refuses('no port', "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: LoadBalancer}\n",
+    qr/spec\.ports: no port/);
+accepts('port 80 as TCP and as UDP', service([qq{${ack}protocol-port: "http:80"}],
+    ports => [ '{name: http, port: 80}', '{name: u, port: 80, protocol: UDP}' ]), qr/protocol: http\n/);
 
 # --- health checks ---
 
 my $http = qq{${ack}protocol-port: "http:80"};
-accepts('a timeout below the interval', service([qq{${ack}health-check-connect-timeout: "3"}, qq{${ack}health-check-interval: "9"}]), qr/interval: 9s, timeout: 9s/);
-accepts('a TCP listener checked by HTTP', service([qq{${ack}health-check-type: "http"}, qq{${ack}health-check-domain: "\$_ip"}, qq{${ack}health-check-httpcode: "http_2xx,http_3xx"}]),
+accepts('a timeout below the interval', service([qq{${ack}health-check-connect-timeout: "3"},
+    qq{${ack}health-check-interval: "9"}]), qr/interval: 9s, timeout: 9s/);
+accepts('a TCP listener checked by HTTP', service([qq{${ack}health-check-type: "http"},
+    qq{${ack}health-check-domain: "\$_ip"}, qq{${ack}health-check-httpcode: "http_2xx,http_3xx"}]),
     qr/health: \{type: http, interval: 2s, timeout: 5s, rise: 3, fall: 3, method: HEAD, path: \/, status: \[2xx, 3xx\]\}/);
-accepts('a probe port', service([ $http, qq{${ack}health-check-flag: "on"}, qq{${ack}health-check-connect-port: "9000"}, qq{${ack}health-check-method: "get"} ]), qr/port: 9000, method: GET/);
-like(accepts('the wrong switch', service([qq{${ack}health-check-flag: "off"}]), qr/health: \{type: tcp/), qr/use \Q$ack\Ehealth-check-switch/, 'is told');
+accepts('a probe port', service([ $http, qq{${ack}health-check-flag: "on"},
+    qq{${ack}health-check-connect-port: "9000"}, qq{${ack}health-check-method: "get"} ]),
+    qr/port: 9000, method: GET/);
+like(accepts('the wrong switch', service([qq{${ack}health-check-flag: "off"}]), qr/health: \{type: tcp/),
+    qr/use \Q$ack\Ehealth-check-switch/, 'is told');
 my $id = qq{${elb}id: "x"};
 accepts('CCE: no flag, no option: off', service([$id]), qr/\A(?!.*health:)/s);
-accepts('CCE: an option alone: on', service([ $id, qq{${elb}health-check-option: '{"delay":7}'} ]), qr/health: \{type: tcp, interval: 7s, timeout: 10s, rise: 3, fall: 3\}/);
-accepts('CCE: an empty flag: on', service([ $id, qq{${elb}health-check-flag: ""} ]), qr/health: \{type: tcp, interval: 5s/);
-accepts('CCE: off', service([ $id, qq{${elb}health-check-flag: "off"}, qq{${elb}health-check-option: '{"delay":7}'} ]), qr/\A(?!.*health:)/s);
-accepts('CCE: per port', service([ $id, qq{${elb}health-check-options: '[{"target_service_port":"TCP:81","protocol":"HTTP","monitor_port":9000}]'} ], ports => [ '{name: http, port: 80}', '{name: b, port: 81}' ]),
+accepts('CCE: an option alone: on', service([ $id, qq{${elb}health-check-option: '{"delay":7}'} ]),
+    qr/health: \{type: tcp, interval: 7s, timeout: 10s, rise: 3, fall: 3\}/);
+accepts('CCE: an empty flag: on', service([ $id, qq{${elb}health-check-flag: ""} ]),
+    qr/health: \{type: tcp, interval: 5s/);
+accepts('CCE: off', service([ $id, qq{${elb}health-check-flag: "off"},
+    qq{${elb}health-check-option: '{"delay":7}'} ]), qr/\A(?!.*health:)/s);
+accepts('CCE: per port', service([ $id,
+    qq{${elb}health-check-options: '[{"target_service_port":"TCP:81","protocol":"HTTP","monitor_port":9000}]'} ],
+    ports => [ '{name: http, port: 80}', '{name: b, port: 81}' ]),
     qr/name: default\/web:80\n    protocol: tcp\n    balance: \w+\n    servers.*name: default\/web:81\n    protocol: tcp\n    balance: \w+\n    health: \{type: http, .*port: 9000/s);
-refuses('CCE: both options', service([ $id, qq{${elb}health-check-option: '{}'}, qq{${elb}health-check-options: '[]'} ]), qr/health-check-options: cannot be set with/);
-refuses('CCE: a port that is not there', service([ $id, qq{${elb}health-check-options: '[{"target_service_port":"TCP:99"}]'} ]), qr/target_service_port "TCP:99" is not in spec\.ports/);
-accepts('CCE: cce-healthz is the probe port', service([ $id, qq{${elb}health-check-flag: "on"} ], ports => [ '{name: http, port: 80}', '{name: cce-healthz, port: 7777, targetPort: 7778}' ]),
+refuses('CCE: both options', service([ $id, qq{${elb}health-check-option: '{}'},
+    qq{${elb}health-check-options: '[]'} ]), qr/health-check-options: cannot be set with/);
+refuses('CCE: a port that is not there', service([ $id,
+    qq{${elb}health-check-options: '[{"target_service_port":"TCP:99"}]'} ]),
+    qr/target_service_port "TCP:99" is not in spec\.ports/);
+accepts('CCE: cce-healthz is the probe port', service([ $id, qq{${elb}health-check-flag: "on"} ],
+    ports => [ '{name: http, port: 80}', '{name: cce-healthz, port: 7777, targetPort: 7778}' ]),
     [ qr/health: .*port: 7778/, qr/\A(?!.*web:7777)/s ]);
 
 # --- the site file ---
@@ -354,37 +443,65 @@ SITE
 my @s = ('-s', $site);
 my $https = qq{${ack}protocol-port: "https:80"};
 
-accepts('global is copied', service([]), [ qr/^  user: weir$/m, qr/^  workers: 2$/m, qr/^  log:\n    level: debug$/m ], @s);
+accepts('global is copied', service([]), [ qr/^  user: weir$/m, qr/^  workers: 2$/m,
+    qr/^  log:\n    level: debug$/m ], @s);
 accepts('the certificate directory is absolute', service([]), qr/^  certificates: \{dir: \Q$certs\E\}$/m, @s);
 accepts('an instance by ID', service([qq{${ack}id: "lb-1"}]), qr/listen: \["192\.0\.2\.10:80"\]/, @s);
-accepts('its IPv6 side', service([ qq{${ack}id: "lb-1"}, qq{${ack}ip-version: "ipv6"} ]), qr/listen: \["\[2001:db8::10\]:80"\]/, @s);
-accepts('its inner side', service([ qq{${ack}id: "lb-1"}, qq{${ack}address-type: "intranet"} ]), qr/listen: \["10\.9\.9\.9:80"\]/, @s);
-accepts('CCE: both families', service([qq{${elb}id: "lb-1"}]), qr/listen: \["192\.0\.2\.10:80", "\[2001:db8::10\]:80"\]/, @s);
+accepts('its IPv6 side', service([ qq{${ack}id: "lb-1"}, qq{${ack}ip-version: "ipv6"} ]),
+    qr/listen: \["\[2001:db8::10\]:80"\]/, @s);
+accepts('its inner side', service([ qq{${ack}id: "lb-1"}, qq{${ack}address-type: "intranet"} ]),
+    qr/listen: \["10\.9\.9\.9:80"\]/, @s);
+accepts('CCE: both families', service([qq{${elb}id: "lb-1"}]),
+    qr/listen: \["192\.0\.2\.10:80", "\[2001:db8::10\]:80"\]/, @s);
 accepts('CCE: by address', service([qq{${elb}ip: "192.0.2.20"}]), qr/listen: \["192\.0\.2\.20:80"\]/, @s);
-accepts('an instance by name of the Service', service([], namespace => 'shop'), qr/listen: \["192\.0\.2\.20:80"\]/, @s);
-like(accepts('an unknown instance', service([qq{${ack}id: "lb-9"}]), qr/0\.0\.0\.0:80/, @s), qr/"lb-9" is not in the site file's load_balancers/, 'gets default, with a warning');
-refuses('no address of the family', service([qq{${ack}ip-version: "ipv6"}], namespace => 'shop'), qr/load balancer "shop\/web" .* has no IPv6 address/, @s);
-accepts('a certificate', service([ $https, qq{${ack}cert-id: "cert-1"} ]), qr/certificate: cert-1\n      policy: tls_cipher_policy_1_2\n/, @s);
+accepts('an instance by name of the Service', service([], namespace => 'shop'), qr/listen: \["192\.0\.2\.20:80"\]/,
+    @s);
+like(accepts('an unknown instance', service([qq{${ack}id: "lb-9"}]), qr/0\.0\.0\.0:80/, @s),
+    qr/"lb-9" is not in the site file's load_balancers/, 'gets default, with a warning');
+refuses('no address of the family', service([qq{${ack}ip-version: "ipv6"}], namespace => 'shop'),
+    qr/load balancer "shop\/web" .* has no IPv6 address/, @s);
+accepts('a certificate', service([ $https, qq{${ack}cert-id: "cert-1"} ]),
+    qr/certificate: cert-1\n      policy: tls_cipher_policy_1_2\n/, @s);
 accepts('one in two files', service([ $https, qq{${ack}cert-id: "pair-1"} ]), qr/certificate: pair-1\n/, @s);
-refuses('a certificate that is not there', service([ $https, qq{${ack}cert-id: "cert-9"} ]), qr{certificate "cert-9" is not in the site.s store; .*certs/cert-9\.pem, or .*cert-9/tls\.crt and}, @s);
-refuses('one that leads elsewhere', service([ $https, qq{${ack}cert-id: "../x"} ]), qr{cert-id: "\.\./x" is not a certificate ID}, @s);
-refuses('an EC key under RSA suites', service([ $https, qq{${ack}cert-id: "ec-1"} ]), qr/certificate "ec-1" has an EC key, which no suite of the default policy tls_cipher_policy_1_2 can use/, @s);
-accepts('an EC key under a policy for it', service([ $https, qq{${ack}cert-id: "ec-1"}, qq{${ack}tls-cipher-policy: "tls_cipher_policy_1_2_strict_with_1_3"} ]), qr/policy: tls_cipher_policy_1_2_strict_with_1_3/, @s);
-accepts('CCE serves EC keys by default', service([ $id, qq{${elb}protocol-port: "https:80"}, qq{${elb}cert-id: "ec-1"} ]), qr/policy: tls-1-2\n/, @s);
-accepts('TLS in, TCP out', service([ $id, qq{${elb}protocol-port: "tls:80"}, qq{${elb}cert-id: "ec-1"} ]), qr/protocol: tls\n.*protocol: tcp\n/s, @s);
-accepts('a black list', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "lab"}, qq{${ack}acl-type: "black"} ]), qr/access: \{acl: lab, mode: deny\}/, @s);
-refuses('an unknown list', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "pub"}, qq{${ack}acl-type: "black"} ]), qr/"pub" is not in the site file's acls; allowed: office, lab, everyone/, @s);
-refuses('two lists', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "lab,office"}, qq{${ack}acl-type: "black"} ]), qr/is more than one ID; allowed: one/, @s);
-accepts('CCE takes several', service([ $id, qq{${elb}acl-status: "on"}, qq{${elb}acl-id: "lab,office"}, qq{${elb}acl-type: "white"} ]), qr/lab\+office: \{networks: \[198\.51\.100\.0\/24, "2001:db8::\/32", 203\.0\.113\.0\/24\]\}/, @s);
-accepts('ranges and a list narrow each other', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "office"}, qq{${ack}acl-type: "white"} ], spec => ['loadBalancerSourceRanges: [203.0.0.0/16]']),
+refuses('a certificate that is not there', service([ $https, qq{${ack}cert-id: "cert-9"} ]),
+    qr{certificate "cert-9" is not in the site.s store; .*certs/cert-9\.pem, or .*cert-9/tls\.crt and}, @s);
+refuses('one that leads elsewhere', service([ $https, qq{${ack}cert-id: "../x"} ]),
+    qr{cert-id: "\.\./x" is not a certificate ID}, @s);
+refuses('an EC key under RSA suites', service([ $https, qq{${ack}cert-id: "ec-1"} ]),
+    qr/certificate "ec-1" has an EC key, which no suite of the default policy tls_cipher_policy_1_2 can use/, @s);
+accepts('an EC key under a policy for it', service([ $https, qq{${ack}cert-id: "ec-1"},
+    qq{${ack}tls-cipher-policy: "tls_cipher_policy_1_2_strict_with_1_3"} ]),
+    qr/policy: tls_cipher_policy_1_2_strict_with_1_3/, @s);
+accepts('CCE serves EC keys by default', service([ $id, qq{${elb}protocol-port: "https:80"},
+    qq{${elb}cert-id: "ec-1"} ]), qr/policy: tls-1-2\n/, @s);
+accepts('TLS in, TCP out', service([ $id, qq{${elb}protocol-port: "tls:80"}, qq{${elb}cert-id: "ec-1"} ]),
+    qr/protocol: tls\n.*protocol: tcp\n/s, @s);
+accepts('a black list', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "lab"},
+    qq{${ack}acl-type: "black"} ]), qr/access: \{acl: lab, mode: deny\}/, @s);
+refuses('an unknown list', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "pub"},
+    qq{${ack}acl-type: "black"} ]), qr/"pub" is not in the site file's acls; allowed: office, lab, everyone/, @s);
+refuses('two lists', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "lab,office"},
+    qq{${ack}acl-type: "black"} ]), qr/is more than one ID; allowed: one/, @s);
+accepts('CCE takes several', service([ $id, qq{${elb}acl-status: "on"}, qq{${elb}acl-id: "lab,office"},
+    qq{${elb}acl-type: "white"} ]),
+    qr/lab\+office: \{networks: \[198\.51\.100\.0\/24, "2001:db8::\/32", 203\.0\.113\.0\/24\]\}/, @s);
+accepts('ranges and a list narrow each other', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "office"},
+    qq{${ack}acl-type: "white"} ], spec => ['loadBalancerSourceRanges: [203.0.0.0/16]']),
     qr/sourceRanges": \{networks: \[203\.0\.113\.0\/24\]\}/, @s);
-refuses('ranges and a list without common ground', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "office"}, qq{${ack}acl-type: "white"} ], spec => ['loadBalancerSourceRanges: [10.0.0.0/8]']),
+refuses('ranges and a list without common ground', service([ qq{${ack}acl-status: "on"}, qq{${ack}acl-id: "office"},
+    qq{${ack}acl-type: "white"} ], spec => ['loadBalancerSourceRanges: [10.0.0.0/8]']),
     qr/have no address in common/, @s);
 
-for my $bad ([ 'unknown key', "acl: {}\n", qr/:1:1: error: unknown key "acl"; did you mean "acls"\?/ ], [ 'a network', "acls: {a: [10.0.0.1/8]}\n", qr/"10\.0\.0\.1\/8" has bits set/ ],
-    [ 'an address', "load_balancers: {a: {addresses: [host]}}\n", qr/"host" is not an address/ ], [ 'a type', "acls: [a]\n", qr/acls: a list; allowed: a mapping/ ],
-    [ 'a default', "defaults: {backends: moon}\n", qr/backends: "moon" is not known; allowed: auto, pod, node/ ], [ 'global', "global: {wrokers: 2}\n", qr/the generated configuration is not valid/ ],
-    [ 'certificates twice', "certificates: {dir: a}\nglobal: {certificates: {dir: b}}\n", qr/allowed: one of them/ ]) {
+for my $bad ([ 'unknown key', "acl: {}\n",
+    qr/:1:1: error: unknown key "acl"; did you mean "acls"\?/ ], [ 'a network', "acls: {a: [10.0.0.1/8]}\n",
+    qr/"10\.0\.0\.1\/8" has bits set/ ],
+    [ 'an address', "load_balancers: {a: {addresses: [host]}}\n",
+        qr/"host" is not an address/ ], [ 'a type', "acls: [a]\n", qr/acls: a list; allowed: a mapping/ ],
+    [ 'a default', "defaults: {backends: moon}\n",
+        qr/backends: "moon" is not known; allowed: auto, pod, node/ ], [ 'global', "global: {wrokers: 2}\n",
+        qr/the generated configuration is not valid/ ],
+    [ 'certificates twice', "certificates: {dir: a}\nglobal: {certificates: {dir: b}}\n",
+        qr/allowed: one of them/ ]) {
     my $file = $t->write('bad-site.yaml', $bad->[1]);
     refuses("site file: $bad->[0]", service([]), $bad->[2], '-s', $file);
 }
@@ -392,28 +509,40 @@ for my $bad ([ 'unknown key', "acl: {}\n", qr/:1:1: error: unknown key "acl"; di
 # --- conflicts ---
 
 my $two = service([ qq{${ack}id: "lb-1"} ], name => 'one') . "---\n";
-refuses('one listener for two', $two . service([qq{${ack}id: "lb-1"}], name => 'two'), qr/listener 80\/TCP of lb-1 is wanted by default\/one and default\/two \(in:11 and in:31\)/, @s);
-like(accepts('the one that forces has it', $two . service([ qq{${ack}id: "lb-1"}, qq{${ack}force-override-listeners: "true"} ], name => 'two'), [ qr/pool: default\/two:80/, qr/\A(?!.*default\/one)/s ], @s),
+refuses('one listener for two', $two . service([qq{${ack}id: "lb-1"}], name => 'two'),
+    qr/listener 80\/TCP of lb-1 is wanted by default\/one and default\/two \(in:11 and in:31\)/, @s);
+like(accepts('the one that forces has it', $two . service([ qq{${ack}id: "lb-1"},
+    qq{${ack}force-override-listeners: "true"} ], name => 'two'), [ qr/pool: default\/two:80/,
+    qr/\A(?!.*default\/one)/s ], @s),
     qr/warning: listener 80\/TCP of lb-1 belongs to default\/two/, 'with a warning');
-refuses('two instances on one address', service([qq{${ack}id: "lb-8"}], name => 'one') . "---\n" . service([qq{${ack}id: "lb-9"}], name => 'two'), qr/address 0\.0\.0\.0 port 80\/TCP is wanted by default\/one \(load balancer lb-8\) and default\/two \(load balancer lb-9\)/);
-is(servers(service([ qq{${ack}id: "lb-1"}, qq{${ack}vgroup-port: "g:80"} ], name => 'one', then => slice(name => 'one')) . "---\n"
-    . service([ qq{${ack}id: "lb-1"}, qq{${ack}vgroup-port: "g:80"} ], name => 'two', then => slice(name => 'two', endpoints => ['{addresses: [10.0.1.9]}'])), @s),
+refuses('two instances on one address',
+    service([qq{${ack}id: "lb-8"}], name => 'one') . "---\n" . service([qq{${ack}id: "lb-9"}], name => 'two'),
+    qr/address 0\.0\.0\.0 port 80\/TCP is wanted by default\/one \(load balancer lb-8\) and default\/two \(load balancer lb-9\)/);
+is(servers(service([ qq{${ack}id: "lb-1"}, qq{${ack}vgroup-port: "g:80"} ], name => 'one',
+    then => slice(name => 'one')) . "---\n"
+    . service([ qq{${ack}id: "lb-1"}, qq{${ack}vgroup-port: "g:80"} ], name => 'two', then => slice(name => 'two',
+        endpoints => ['{addresses: [10.0.1.9]}'])), @s),
     'a=10.0.1.1:8080*1 10.0.1.9=10.0.1.9:8080*1', 'Services of one group share a pool');
 
-my $shared = sub { service([ qq{${ack}id: "lb-1"}, $wrr, qq{${ack}vgroup-port: "g:80"}, qq{${ack}weight: "$_[1]"} ], name => $_[0], then => slice(name => $_[0], endpoints => $_[2])) };
+my $shared = sub { service([ qq{${ack}id: "lb-1"}, $wrr, qq{${ack}vgroup-port: "g:80"},
+    qq{${ack}weight: "$_[1]"} ], name => $_[0], then => slice(name => $_[0], endpoints => $_[2])) };
 is(servers($shared->('one', 60, [ '{addresses: [10.0.1.1]}', '{addresses: [10.0.1.2]}' ]) . "---\n" . $shared->('two', 40, ['{addresses: [10.0.1.9]}']), @s),
     '10.0.1.1=10.0.1.1:8080*30 10.0.1.2=10.0.1.2:8080*30 10.0.1.9=10.0.1.9:8080*40', 'each spreads its own weight');
-refuses('a path that is too long', service([ $id, $elb . "health-check-option: '{\"protocol\":\"HTTP\",\"path\":\"/" . 'y' x 1024 . "\"}'" ]), qr/path is 1025 characters; allowed: 1 to 1024/);
+refuses('a path that is too long',
+    service([ $id, $elb . "health-check-option: '{\"protocol\":\"HTTP\",\"path\":\"/" . 'y' x 1024 . "\"}'" ]),
+    qr/path is 1025 characters; allowed: 1 to 1024/);
 
 # --- quoting ---
 
-accepts('texts that look like something else', service([ qq{${ack}name: "off"}, qq{${ack}additional-resource-tags: "a b=1e3,q=say \\"hi\\", x#y:z"} ]),
+accepts('texts that look like something else', service([ qq{${ack}name: "off"},
+    qq{${ack}additional-resource-tags: "a b=1e3,q=say \\"hi\\", x#y:z"} ]),
     [ qr/name: "off"/, qr/"tag\.a b": "1e3"/, qr/tag\.q: "say \\"hi\\""/, qr/"tag\.x#y:z": ""/ ]);
 accepts('a second = belongs to the value', service([qq{${ack}additional-resource-tags: "k=a=b"}]), qr/tag\.k: "a=b"/);
 
 # --- --reload ---
 
-for my $case ([ 'accepted', '{"ok":true}', 0, qr/\A\z/ ], [ 'refused', '{"ok":false,"error":"line 3: no"}', 1, qr/reload refused: line 3: no/ ]) {
+for my $case ([ 'accepted', '{"ok":true}', 0, qr/\A\z/ ], [ 'refused', '{"ok":false,"error":"line 3: no"}', 1,
+    qr/reload refused: line 3: no/ ]) {
     my ($what, $answer, $want, $like) = @$case;
     my $socket = $t->path("ctl-$what");
     my $server = IO::Socket::UNIX->new(Local => $socket, Listen => 1) or die "$socket: $!";
