@@ -1,7 +1,7 @@
 /*
  * model: the listeners and pools to be generated, in the words of the configuration.
  *
- * Filled by service.c and its helpers, printed by emit.c.  All memory is from the arena of the run.
+ * Filled by service.c and listen.c, printed by emit.c.  All memory is from the arena of the run.
  */
 #ifndef GEN_MODEL_PRIV_H
 #define GEN_MODEL_PRIV_H

@@ -67,8 +67,7 @@ is_wanted(struct gen *gen, const struct object *object, const char *what)
 	return true;
 }
 
-/* Pods or nodes: command line, site file, annotation, and else what the input holds (ANNOTATIONS
- * D3). */
+/* Pods or nodes: command line, site file, annotation, and else what the input holds. */
 static void
 choose_place(struct service *service, bool annotation_decides)
 {
