@@ -261,8 +261,8 @@ build_job(struct child_job *job, struct spawn_fds *keep, struct master *master,
 	bool is_next = generation != master->current;
 
 	if (kind == CHILD_WORKER) {
-		sockets_each(master->sockets, generation->config, index, generation->workers,
-		    is_next, add_socket, &builder);
+		sockets_each(
+		    master->sockets, index, generation->workers, is_next, add_socket, &builder);
 		job->access_fd = generation->access_fd;
 	} else {
 		job->stats_fd = sockets_stats_fd(master->sockets, is_next);

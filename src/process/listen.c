@@ -141,12 +141,6 @@ listen_stop_new(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
-int
-listen_allow_new(int fd)
-{
-	return set_option(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
-}
-
 unsigned
 listen_queued(int fd)
 {

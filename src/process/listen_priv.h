@@ -24,10 +24,9 @@ int listen_unix(const char *path);
 /*
  * Drop SYNs, so that no new connection comes in, while those in the handshake or the queue go on: closing the socket
  * would reset them.  A client whose SYN was dropped sends it again a second later, to whoever listens then.
+ * Returns 0, or -1 with errno set (EPERM: Linux 6.16 and later want CAP_NET_ADMIN for it).
  */
 int listen_stop_new(int fd);
-/* Take new connections again. */
-int listen_allow_new(int fd);
 /* Connections that wait to be accepted. */
 unsigned listen_queued(int fd);
 

@@ -13,14 +13,17 @@
 #include "weir/file.h"
 #include "weir/log.h"
 
+enum { NOBODY = -1 };
+
 struct group {
 	TAILQ_ENTRY(group) entry;
 	struct addr addr;
 	bool v6only;
-	bool wanted;  /* by the configuration that was prepared or committed last */
-	bool is_new;  /* made by the sockets_prepare() that is not committed yet */
-	bool retired; /* takes no new connections; open until those under way are accepted */
-	int *fds;     /* owned */
+	int listener; /* whose clients come here: index in the configuration in force, or NOBODY */
+	int next_listener; /* likewise in the one that was prepared */
+	bool is_new;       /* made by the sockets_prepare() that is not committed yet */
+	bool retired;      /* takes no new connections; open until those under way are accepted */
+	int *fds;          /* owned */
 	unsigned count, listening; /* 0 <= listening <= count; the rest is bound only */
 };
 TAILQ_HEAD(group_list, group);
@@ -132,15 +135,22 @@ needs_v6only(const struct config *config, const struct addr *addr)
 	return false;
 }
 
+/* One that serves IPv4 too will do for IPv6 alone: 0.0.0.0, being the reason for that, gets IPv4
+ * first. */
 static struct group *
 find_group(const struct sockets *sockets, const struct addr *addr, bool v6only)
 {
-	struct group *group;
+	struct group *group = TAILQ_FIRST(&sockets->groups), *wider = NULL;
 
-	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
-		if (!group->retired && addr_equal(&group->addr, addr) && group->v6only == v6only)
+	for (; group != NULL; group = TAILQ_NEXT(group, entry)) {
+		if (group->retired || !addr_equal(&group->addr, addr))
+			continue;
+		if (group->v6only == v6only)
 			return group;
-	return NULL;
+		if (!group->v6only)
+			wider = group;
+	}
+	return wider;
 }
 
 /* The kernel would refuse the probe because of a socket of our own. */
@@ -171,6 +181,19 @@ report(struct diag *diag, struct where where, const struct addr *addr, const cha
 	    name, strerror(error));
 }
 
+static struct group *
+group_new(struct sockets *sockets, const struct addr *addr, bool v6only)
+{
+	struct group *group = xcalloc(1, sizeof(*group));
+
+	group->addr = *addr;
+	group->v6only = v6only;
+	group->listener = group->next_listener = NOBODY;
+	group->is_new = true;
+	TAILQ_INSERT_TAIL(&sockets->groups, group, entry);
+	return group;
+}
+
 /* Make the groups known, and see whether others are in the way before any socket of ours can be. */
 static void
 note_group(struct sockets *sockets, const struct config *config,
@@ -181,15 +204,11 @@ note_group(struct sockets *sockets, const struct config *config,
 	struct group *group = find_group(sockets, addr, v6only);
 
 	if (group == NULL) {
-		group = xcalloc(1, sizeof(*group));
-		group->addr = *addr;
-		group->v6only = v6only;
-		group->is_new = true;
-		TAILQ_INSERT_TAIL(&sockets->groups, group, entry);
+		group = group_new(sockets, addr, v6only);
 		if (!overlaps_own(sockets, group) && listen_probe(addr, v6only) == -1)
 			report(diag, listener->listen_where[i], addr, "listener ", listener->name);
 	}
-	group->wanted = true;
+	group->next_listener = (int)listener->index;
 }
 
 static void
@@ -216,23 +235,56 @@ fill_group(struct sockets *sockets, const struct config *config,
 	}
 }
 
+/* Do clients of `group` belong to the listener at `addr`, when the group's own address is not
+ * configured? */
+static bool
+covers(const struct addr *addr, bool v6only, const struct group *group)
+{
+	if (!is_wildcard(addr) || addr_port(addr) != addr_port(&group->addr))
+		return false;
+	return addr->sa.sa_family == group->addr.sa.sa_family ||
+	       (addr->sa.sa_family == AF_INET6 && !v6only);
+}
+
+/*
+ * From 127.0.0.1:80 to *:80: the kernel would prefer the old sockets until they close.  They stay,
+ * for the new listener.
+ */
+static void
+adopt_groups(struct sockets *sockets, const struct config *config,
+    const struct listener_config *listener, size_t i)
+{
+	const struct addr *addr = &listener->listen[i];
+	bool v6only = needs_v6only(config, addr);
+	struct group *group = TAILQ_FIRST(&sockets->groups);
+
+	if (!is_wildcard(addr))
+		return;
+	for (; group != NULL; group = TAILQ_NEXT(group, entry))
+		if (!group->retired && group->next_listener == NOBODY &&
+		    covers(addr, v6only, group))
+			group->next_listener = (int)listener->index;
+}
+
 static void
 prepare_groups(
     struct sockets *sockets, const struct config *config, unsigned workers, struct diag *diag)
 {
 	size_t errors = diag_errors(diag);
-	struct group *group;
+	struct group *group = TAILQ_FIRST(&sockets->groups);
 
-	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
-		group->wanted = false;
+	for (; group != NULL; group = TAILQ_NEXT(group, entry))
+		group->next_listener = NOBODY;
 	for (size_t i = 0; i < config->listener_count; i++)
 		for (size_t j = 0; j < config->listeners[i].listen_count; j++)
 			note_group(sockets, config, &config->listeners[i], j, diag);
 	if (diag_errors(diag) > errors)
 		return;
 	for (size_t i = 0; i < config->listener_count; i++)
-		for (size_t j = 0; j < config->listeners[i].listen_count; j++)
+		for (size_t j = 0; j < config->listeners[i].listen_count; j++) {
 			fill_group(sockets, config, &config->listeners[i], j, workers, diag);
+			adopt_groups(sockets, config, &config->listeners[i], j);
+		}
 }
 
 static void
@@ -311,10 +363,14 @@ retire_group(struct group *group)
 		return;
 	group->retired = true;
 	for (unsigned i = 0; i < group->count; i++)
-		if (listen_stop_new(group->fds[i]) == -1)
-			log_warn(
-			    "listening socket %s: cannot stop new connections before it closes",
-			    addr_print(&group->addr, text));
+		if (listen_stop_new(group->fds[i]) == -1) {
+			/* Workers go on accepting until they close it; what comes in that instant
+			 * is reset. */
+			log_debug("listening socket %s: new connections cannot be held off before "
+				  "it closes: %s",
+			    addr_print(&group->addr, text), strerror(errno));
+			return;
+		}
 }
 
 void
@@ -326,7 +382,8 @@ sockets_commit(struct sockets *sockets)
 	for (group = TAILQ_FIRST(&sockets->groups); group != NULL;
 	     group = TAILQ_NEXT(group, entry)) {
 		group->is_new = false;
-		if (group->wanted)
+		group->listener = group->next_listener;
+		if (group->listener != NOBODY)
 			join_group(group);
 		else
 			retire_group(group);
@@ -349,7 +406,6 @@ sockets_rollback(struct sockets *sockets)
 	sockets->is_prepared = false;
 	for (; group != NULL; group = next) {
 		next = TAILQ_NEXT(group, entry);
-		group->wanted = !group->is_new;
 		if (group->is_new)
 			group_free(sockets, group);
 		else
@@ -408,24 +464,19 @@ sockets_close_retired(struct sockets *sockets)
 }
 
 void
-sockets_each(const struct sockets *sockets, const struct config *config, unsigned index,
-    unsigned workers, bool is_next, void (*each)(void *arg, unsigned listener_index, int fd),
-    void *arg)
+sockets_each(const struct sockets *sockets, unsigned index, unsigned workers, bool is_next,
+    void (*each)(void *arg, unsigned listener_index, int fd), void *arg)
 {
-	for (size_t i = 0; i < config->listener_count; i++) {
-		const struct listener_config *listener = &config->listeners[i];
+	const struct group *group = TAILQ_FIRST(&sockets->groups);
 
-		for (size_t j = 0; j < listener->listen_count; j++) {
-			const struct addr *addr = &listener->listen[j];
-			const struct group *group =
-			    find_group(sockets, addr, needs_v6only(config, addr));
-			unsigned count = group == NULL ? 0
-					 : is_next     ? group->count
-						       : group->listening;
+	for (; group != NULL; group = TAILQ_NEXT(group, entry)) {
+		int listener = is_next ? group->next_listener : group->listener;
+		unsigned count = is_next ? group->count : group->listening;
 
-			for (unsigned k = index; k < count; k += workers)
-				each(arg, (unsigned)i, group->fds[k]);
-		}
+		if (group->retired || listener == NOBODY)
+			continue;
+		for (unsigned i = index; i < count; i += workers)
+			each(arg, (unsigned)listener, group->fds[i]);
 	}
 }
 

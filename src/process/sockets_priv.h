@@ -47,11 +47,11 @@ bool sockets_retired_pending(const struct sockets *sockets);
 void sockets_close_retired(struct sockets *sockets);
 
 /*
- * Calls `each` for every socket of `config` that worker `index` of `workers` accepts from.
- * is_next  `config` is prepared and not committed yet (in the next two functions too)
+ * Calls `each` for every socket that worker `index` of `workers` accepts from, with the listener in its configuration.
+ * is_next  that configuration is prepared and not committed yet (in the next two functions too)
  */
-void sockets_each(const struct sockets *sockets, const struct config *config, unsigned index, unsigned workers,
-    bool is_next, void (*each)(void *arg, unsigned listener_index, int fd), void *arg);
+void sockets_each(const struct sockets *sockets, unsigned index, unsigned workers, bool is_next,
+    void (*each)(void *arg, unsigned listener_index, int fd), void *arg);
 /* -1: none. */
 int sockets_stats_fd(const struct sockets *sockets, bool is_next);
 int sockets_control_fd(const struct sockets *sockets, bool is_next);

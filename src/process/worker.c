@@ -15,9 +15,10 @@
 #include "weir/log.h"
 
 struct worker {
-	struct child_job *job; /* borrowed */
-	struct front *front;   /* owned */
-	bool start, drain;     /* asked for, done after this turn of the loop */
+	struct child_job *job;   /* borrowed */
+	struct event_base *base; /* owned */
+	struct front *front;     /* owned */
+	bool start, drain;       /* asked for, done after this turn of the loop */
 	bool draining, stop;
 };
 
@@ -80,12 +81,15 @@ worker_listen(struct worker *worker)
 	}
 }
 
-/* The sockets close here, so that a port that is not configured any more is free as soon as the
- * last worker drains. */
+/*
+ * The sockets close here, so that a port that is not configured any more is free as soon as the
+ * last worker drains.  What waits in a queue then is reset: one more turn takes it out first.
+ */
 static void
 worker_drain(struct worker *worker)
 {
 	worker->draining = true;
+	event_base_loop(worker->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	front_drain(worker->front, worker->job->config->global.limits.drain_ms);
 	for (size_t i = 0; i < worker->job->socket_count; i++)
 		close(worker->job->sockets[i].fd);
@@ -106,15 +110,15 @@ int
 worker_run(void *arg)
 {
 	struct worker worker = { .job = arg };
-	struct event_base *base = child_start(worker.job);
 	struct event *channel;
 
-	worker.front = front_new(
-	    base, worker.job->config, worker.job->shm, worker.job->slot, worker.job->access_fd);
-	channel = child_hear(base, worker.job, worker_on_message, &worker);
+	worker.base = child_start(worker.job);
+	worker.front = front_new(worker.base, worker.job->config, worker.job->shm, worker.job->slot,
+	    worker.job->access_fd);
+	channel = child_hear(worker.base, worker.job, worker_on_message, &worker);
 	child_tell(worker.job, MESSAGE_READY, NULL, 0);
 	while (!worker.stop && !(worker.draining && front_is_empty(worker.front))) {
-		if (event_base_loop(base, EVLOOP_ONCE) == -1) {
+		if (event_base_loop(worker.base, EVLOOP_ONCE) == -1) {
 			log_error("event loop");
 			return EXIT_FAILURE;
 		}
@@ -124,6 +128,6 @@ worker_run(void *arg)
 	}
 	front_free(worker.front);
 	event_free(channel);
-	event_base_free(base);
+	event_base_free(worker.base);
 	return EXIT_SUCCESS;
 }
