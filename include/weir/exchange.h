@@ -114,7 +114,10 @@ struct exchange {
 
 	/* For the log. */
 	uint64_t id, bytes_in, bytes_out;
-	uint64_t started_us, connected_us, first_byte_us; /* 0: not reached, or nobody logs */
+	uint64_t started_us;
+	uint64_t connected_us;         /* to a server, for this request; 0: a kept connection, or nobody logs */
+	uint64_t first_byte_us;        /* of the final response; 0: none came */
+	uint64_t ended_us;             /* 0: now */
 
 	struct message request;        /* points into the front's buffer; last, as it is large and mostly unused */
 };

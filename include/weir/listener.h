@@ -8,6 +8,7 @@
 
 #include "weir/conf.h"
 
+struct latency;
 struct router;
 struct tally;
 struct worker;
@@ -16,6 +17,7 @@ struct listener {
 	const struct listener_config *conf; /* borrowed */
 	struct worker *worker;
 	struct tally *tally;                /* this worker's own */
+	struct latency *latency;            /* likewise */
 	struct router *router;              /* owned; NULL: no routes */
 };
 

@@ -25,6 +25,7 @@ struct server {
 	struct pool *pool;                /* the pool it is in */
 	struct entity *entity;            /* shared memory */
 	struct tally *tally;              /* shared memory, this worker's own */
+	struct latency *latency;          /* likewise */
 	struct upstream_list idle;        /* kept connections, most recently used first; upstream.c */
 	unsigned idle_count;
 };
@@ -34,6 +35,7 @@ struct pool {
 	struct shm *shm;
 	struct entity *entity;          /* shared memory */
 	struct tally *tally;            /* shared memory, this worker's own */
+	struct latency *latency;        /* likewise */
 	struct server *servers;         /* owned; conf->server_count of them, same order */
 	struct server **by_cookie;      /* owned; open-addressing hash of the cookie values; NULL unless sticky by cookie */
 	struct server **by_entity;      /* owned; the same of the entity ids */

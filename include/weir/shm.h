@@ -8,8 +8,8 @@
  * workers count active connections on the same server together.  The region is one memfd, mapped at the same address
  * in all processes because they are forked; it holds no pointers, so that a new binary can take it over.
  *
- * Layout: header | entities[capacity] | sticky table | slots[SHM_SLOTS] of tally[capacity].  It is sparse: pages cost memory
- * only once touched.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
+ * Layout: header | entities[capacity] | sticky table | slots[SHM_SLOTS] of tally[capacity] | slots[SHM_SLOTS] of
+ * latency[capacity].  It is sparse: pages cost memory only once touched, by reading too.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
  * holds what ended workers had counted.
  *
  * Workers keep schedules made from health, admin states and weights.  Whoever changes one of these calls shm_set_*(),
@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "weir/histogram.h"
 #include "weir/tally.h"
 
 struct config;
@@ -121,6 +122,11 @@ struct tally *shm_tally(const struct shm *shm, int slot, uint32_t id);
 /* Sum over all slots, retired ones too; never goes back.  Not for the data path: may sleep while a slot is retired. */
 uint64_t shm_sum(const struct shm *shm, uint32_t id, enum tally_field field);
 void shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_FIELDS]);
+
+/* The histograms of one slot.  What has no requests in its tally has none there, and is not to be read. */
+struct latency *shm_latency(const struct shm *shm, int slot, uint32_t id);
+/* As shm_sum_all(): add those of all slots to `sums`, which the caller has made zero. */
+void shm_latency_sum(const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS]);
 
 /*
  * Change what is known of a server and tell the workers.  Nothing is told when nothing changes.

@@ -33,6 +33,7 @@ struct upstream {
 	struct buf *in;             /* owned; bytes read and not consumed; NULL while empty */
 	const struct upstream_user *user_ops; /* NULL while idle */
 	void *user;
+	uint64_t opened_us;         /* when connect() was called */
 	bool is_idle;
 	bool is_connected;
 	bool is_reused;             /* it has served before: it may turn out dead */

@@ -327,6 +327,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 			.conf = &config->listeners[i],
 			.worker = worker,
 			.tally = shm_tally(shm, slot, config->listeners[i].id),
+			.latency = shm_latency(shm, slot, config->listeners[i].id),
 			.router = router_new(&config->listeners[i]),
 		};
 	for (size_t i = 0; i < config->pool_count; i++)

@@ -32,9 +32,27 @@ exchange_new(struct worker *worker, const struct exchange_ops *ops, void *front)
 }
 
 static void
+count_latency(const struct exchange *x, enum latency_kind kind, uint64_t us)
+{
+	unsigned index = histogram_index(us);
+
+	histogram_add(&x->listener->latency->of[kind], index, us);
+	if (x->pool != NULL)
+		histogram_add(&x->pool->latency->of[kind], index, us);
+	if (x->server != NULL)
+		histogram_add(&x->server->latency->of[kind], index, us);
+}
+
+static void
 account(struct exchange *x, enum end end)
 {
 	struct tally *tally = x->listener->tally;
+	/* A response that came whole ended when it began: one look at the clock serves both. */
+	uint64_t total_us = (x->ended_us != 0 ? x->ended_us : clock_us()) - x->started_us;
+
+	if (x->first_byte_us != 0)
+		count_latency(x, LATENCY_FIRST_BYTE, x->first_byte_us - x->started_us);
+	count_latency(x, LATENCY_TOTAL, total_us);
 
 	tally_add(tally, TALLY_BYTES_IN, x->bytes_in);
 	tally_add(tally, TALLY_BYTES_OUT, x->bytes_out);
@@ -69,7 +87,7 @@ account(struct exchange *x, enum end end)
 			.retries = x->attempts > 1 ? x->attempts - 1 : 0,
 			.connect_us = x->connected_us != 0 ? x->connected_us - start : 0,
 			.first_byte_us = x->first_byte_us != 0 ? x->first_byte_us - start : 0,
-			.total_us = clock_us() - start,
+			.total_us = total_us,
 			.end = end,
 		    });
 	}
@@ -115,13 +133,6 @@ exchange_account_reply(struct exchange *x, unsigned status, size_t bytes)
 {
 	x->status = (uint16_t)status;
 	x->bytes_out += bytes;
-}
-
-static void
-stamp(const struct exchange *x, uint64_t *place)
-{
-	if (x->worker->accesslog != NULL)
-		*place = clock_us();
 }
 
 /* ---- PICK ---- */
@@ -268,6 +279,8 @@ exchange_connect(struct exchange *x)
 	switch (upstream_check(x->upstream)) {
 	case 0:
 		x->state = EXCHANGE_SEND;
+		if (x->worker->accesslog != NULL)
+			x->connected_us = clock_us();
 		return STEP_NEXT;
 	case IO_WAIT:
 		return STEP_WAIT;
@@ -337,7 +350,7 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	x->balance.local = &x->local;
 	x->body_done = x->request.framing == FRAMING_NONE;
 	x->bytes_in = x->request.head_len;
-	stamp(x, &x->started_us);
+	x->started_us = clock_us();
 	tally_add(listener->tally, TALLY_REQUESTS, 1);
 	if (listener->conf->redirect.on) {
 		exchange_end(x, END_REDIRECTED);

@@ -98,8 +98,6 @@ exchange_send(struct exchange *x)
 	if (x->head_rest != NULL)
 		return send_rest(x);
 	timer_set(&up->timer, x->listener->conf->timeouts.response);
-	if (x->connected_us == 0 && x->worker->accesslog != NULL)
-		x->connected_us = clock_us();
 	build_head(x, &out);
 	if (out.failed) {
 		outv_fini(&out);
@@ -261,14 +259,14 @@ static enum step
 begin_relay(struct exchange *x)
 {
 	struct upstream *up = x->upstream;
+	enum step step;
 
 	x->status = response.status;
 	x->framing = response.framing;
 	x->body_left = response.content_length;
 	chunked_init(&x->chunked);
 	x->upstream_reusable = response.keep_alive && x->framing != FRAMING_CLOSE;
-	if (x->worker->accesslog != NULL)
-		x->first_byte_us = clock_us();
+	x->first_byte_us = clock_us();
 	/*
 	 * The head stays where it is until the front has taken it: buf_consume() only moves a
 	 * position, but it resets an empty buffer, which does no harm before the next read.
@@ -278,7 +276,10 @@ begin_relay(struct exchange *x)
 		return response_failed(x, END_RESPONSE_MALFORMED);
 	x->state = EXCHANGE_RELAY;
 	x->head_sent = true;
-	return deliver(x, &response);
+	step = deliver(x, &response);
+	if (step == STEP_NEXT && x->response_complete)
+		x->ended_us = x->first_byte_us;
+	return step;
 }
 
 static enum step

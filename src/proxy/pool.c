@@ -63,6 +63,7 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 	pool->shm = shm;
 	pool->entity = shm_entity(shm, conf->id);
 	pool->tally = shm_tally(shm, slot, conf->id);
+	pool->latency = shm_latency(shm, slot, conf->id);
 	/* Steps of the golden ratio: however many workers there are, they stand well apart. */
 	pool->first = (uint32_t)slot * 0x9e3779b1U;
 	pool->servers = xcalloc(conf->server_count, sizeof(*pool->servers));
@@ -73,6 +74,7 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 		server->pool = pool;
 		server->entity = shm_entity(shm, server->conf->id);
 		server->tally = shm_tally(shm, slot, server->conf->id);
+		server->latency = shm_latency(shm, slot, server->conf->id);
 		TAILQ_INIT(&server->idle);
 	}
 	pool_index_servers(pool);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "weir/buf.h"
+#include "weir/clock.h"
 #include "weir/tally.h"
 
 enum { IDLE_MS = 60 * 1000 }; /* a kept connection that nobody needed for so long is closed */
@@ -56,6 +57,16 @@ upstream_take_idle(struct server *server, const struct upstream_user *ops, void 
 	return up;
 }
 
+static void
+count_connect(const struct upstream *up)
+{
+	uint64_t us = clock_us() - up->opened_us;
+	unsigned index = histogram_index(us);
+
+	histogram_add(&up->server->latency->of[LATENCY_CONNECT], index, us);
+	histogram_add(&up->server->pool->latency->of[LATENCY_CONNECT], index, us);
+}
+
 struct upstream *
 upstream_connect(
     struct worker *worker, struct server *server, const struct upstream_user *ops, void *user)
@@ -63,6 +74,7 @@ upstream_connect(
 	const struct addr *address = &server->conf->address;
 	struct upstream *up;
 	int one = 1, fd, result;
+	uint64_t opened_us = clock_us();
 
 	fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
@@ -84,9 +96,12 @@ upstream_connect(
 		slab_give(&worker->upstreams, up);
 		return NULL;
 	}
+	up->opened_us = opened_us;
 	up->is_connected = result == 0;
 	up->transport.writable = result == 0;
 	tally_add(server->tally, TALLY_CONNECTIONS, 1);
+	if (up->is_connected)
+		count_connect(up);
 	return up;
 }
 
@@ -107,6 +122,7 @@ upstream_check(struct upstream *up)
 		return IO_ERROR;
 	}
 	up->is_connected = true;
+	count_connect(up);
 	return 0;
 }
 

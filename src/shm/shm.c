@@ -17,7 +17,7 @@
 static const uint64_t shm_magic = 0x7765697273686d31; /* "weirshm1" */
 
 enum {
-	SHM_VERSION = 1,
+	SHM_VERSION = 2,
 	SHM_PAGE = 4096, /* parts start at multiples: a slot can be given back to the kernel */
 	SHM_WEIGHT_MAX = 256,
 	SHM_STICKY_SETS_MAX = 1 << 24,
@@ -41,13 +41,15 @@ shm_lay_out(struct shm *shm)
 	size_t slots = sticky + round_up(sticky_size, SHM_PAGE);
 
 	shm->slot_stride = round_up(shm->capacity * sizeof(struct tally), SHM_PAGE);
-	shm->size = slots + SHM_SLOTS * shm->slot_stride;
+	shm->latency_stride = round_up(shm->capacity * sizeof(struct latency), SHM_PAGE);
+	shm->size = slots + SHM_SLOTS * (shm->slot_stride + shm->latency_stride);
 	if (shm->map == NULL)
 		return;
 	shm->header = (struct shm_header *)(void *)shm->map;
 	shm->entities = (struct entity *)(void *)(shm->map + entities);
 	shm->sticky = (_Atomic uint64_t *)(void *)(shm->map + sticky);
 	shm->slots = shm->map + slots;
+	shm->latencies = shm->slots + SHM_SLOTS * shm->slot_stride;
 }
 
 static int
@@ -97,6 +99,7 @@ shm_new(size_t capacity, size_t sticky_entries)
 	shm->header->tally_size = sizeof(struct tally);
 	shm->header->tally_fields = TALLY_FIELDS;
 	shm->header->slots = SHM_SLOTS;
+	shm->header->latency_size = sizeof(struct latency);
 	shm->header->capacity = shm->capacity;
 	shm->header->sticky_sets = shm->sticky_sets;
 	shm->header->size = shm->size;
@@ -133,7 +136,8 @@ header_fits(const struct shm_header *h)
 {
 	return h->magic == shm_magic && h->version == SHM_VERSION && h->header_size == sizeof(*h) &&
 	       h->entity_size == sizeof(struct entity) && h->tally_size == sizeof(struct tally) &&
-	       h->tally_fields == TALLY_FIELDS && h->slots == SHM_SLOTS && h->capacity > 0 &&
+	       h->tally_fields == TALLY_FIELDS && h->slots == SHM_SLOTS &&
+	       h->latency_size == sizeof(struct latency) && h->capacity > 0 &&
 	       h->capacity <= SHM_CAPACITY_MAX && h->sticky_sets > 0 &&
 	       h->sticky_sets <= SHM_STICKY_SETS_MAX &&
 	       (h->sticky_sets & (h->sticky_sets - 1)) == 0;
@@ -282,6 +286,7 @@ retire_entity(struct shm *shm, int slot, uint32_t id)
 	if (tally_is_zero(from))
 		return;
 	count = retire_begin(e);
+	shm_latency_retire(shm, slot, id);
 	for (unsigned field = 0; field < TALLY_FIELDS; field++) {
 		if (!tally_table[field].is_gauge)
 			tally_add(to, field, tally_get(from, field));
@@ -301,6 +306,8 @@ shm_retire_slot(struct shm *shm, int slot)
 		retire_entity(shm, slot, id);
 	/* All is zero now, so the pages may go; that this may fail does not matter. */
 	madvise(shm->slots + (size_t)slot * shm->slot_stride, shm->slot_stride, MADV_REMOVE);
+	madvise(shm->latencies + (size_t)slot * shm->latency_stride, shm->latency_stride,
+	    MADV_REMOVE);
 	slot_info_clear(&shm->header->info[slot]);
 	atomic_fetch_and(&shm->header->live[slot / 64], ~(UINT64_C(1) << (slot % 64)));
 }

@@ -160,10 +160,12 @@ clear_tallies(struct shm *shm, uint32_t id)
 	shm_live_slots(shm, live);
 	live[SHM_SLOT_RETIRED / 64] |= 1;
 	for (int slot = 0; slot < SHM_SLOTS; slot++)
-		if (live[slot / 64] >> (slot % 64) & 1)
+		if (live[slot / 64] >> (slot % 64) & 1) {
+			shm_latency_clear(shm, slot, id);
 			for (unsigned field = 0; field < TALLY_FIELDS; field++)
 				atomic_store_explicit(&shm_tally(shm, slot, id)->v[field], 0,
 				    memory_order_relaxed);
+		}
 }
 
 static uint32_t
@@ -249,6 +251,7 @@ copy_entity(struct shm *to, struct shm *from, uint32_t id)
 	if (from->entities[id].kind == ENTITY_FREE)
 		return;
 	shm_sum_all(from, id, sums);
+	shm_latency_copy(to, from, id);
 	for (unsigned field = 0; field < TALLY_FIELDS; field++)
 		if (sums[field] != 0 && !tally_table[field].is_gauge)
 			atomic_store_explicit(&shm_tally(to, SHM_SLOT_RETIRED, id)->v[field],

@@ -15,7 +15,7 @@ enum { SHM_SLOT_WORDS = SHM_SLOTS / 64, SHM_STICKY_WAYS = 8 };
 struct shm_header {
 	uint64_t magic;
 	uint32_t version; /* of the meaning of fields; the sizes below speak for themselves */
-	uint32_t header_size, entity_size, tally_size, tally_fields, slots;
+	uint32_t header_size, entity_size, tally_size, tally_fields, slots, latency_size;
 	uint64_t capacity;    /* entities */
 	uint64_t sticky_sets; /* a power of two */
 	uint64_t size;        /* bytes of the whole region */
@@ -37,15 +37,23 @@ struct shm {
 	size_t size;
 	size_t capacity;
 	size_t slot_stride; /* bytes from one slot to the next */
+	size_t latency_stride; /* likewise */
 	size_t sticky_sets;
 	struct shm_header *header;
 	struct entity *entities;
 	_Atomic uint64_t *sticky; /* sticky_sets * SHM_STICKY_WAYS words */
 	char *slots;
+	char *latencies;
 };
 
 /* Entities that may hold something. */
 size_t shm_used(const struct shm *shm);
+/* The histograms of one slot go to slot 0.  Context: within the odd retire_count of the entity. */
+void shm_latency_retire(struct shm *shm, int slot, uint32_t id);
+/* All histograms of one slot are zero from now on. */
+void shm_latency_clear(struct shm *shm, int slot, uint32_t id);
+/* The histograms' part of shm_copy(). */
+void shm_latency_copy(struct shm *to, struct shm *from, uint32_t id);
 /* The sticky part of shm_copy(). */
 void shm_sticky_copy(struct shm *to, struct shm *from);
 

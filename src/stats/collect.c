@@ -51,12 +51,57 @@ collect_process(struct process_stats *process, const struct config *config, cons
 	}
 }
 
+/* From 250 us to a minute; doublings or a little more. */
+const uint64_t collect_bounds_us[COLLECT_BOUNDS] = { 250, 500, 1000, 2500, 5000, 10000, 25000,
+	50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000, 60000000 };
+
+static void
+collect_latency_stats(struct latency_stats *stats, const struct histogram_sum *sum)
+{
+	stats->count = sum->count;
+	stats->sum_us = sum->sum_us;
+	stats->p50_us = histogram_percentile_us(sum, 500);
+	stats->p90_us = histogram_percentile_us(sum, 900);
+	stats->p99_us = histogram_percentile_us(sum, 990);
+	stats->p999_us = histogram_percentile_us(sum, 999);
+}
+
+/* The histograms of entities with nothing counted are not looked at: most of thousands of servers. */
+static bool
+collect_histograms(struct histogram_sum sums[static LATENCY_KINDS], const struct shm *shm,
+    uint32_t id, const uint64_t tallies[static TALLY_FIELDS])
+{
+	if (tallies[TALLY_REQUESTS] == 0)
+		return false;
+	memset(sums, 0, LATENCY_KINDS * sizeof(*sums));
+	shm_latency_sum(shm, id, sums);
+	return true;
+}
+
+static void
+collect_spread(struct latency_spread spread[static LATENCY_KINDS], const struct shm *shm,
+    uint32_t id, const uint64_t tallies[static TALLY_FIELDS])
+{
+	struct histogram_sum sums[LATENCY_KINDS];
+
+	memset(spread, 0, LATENCY_KINDS * sizeof(*spread));
+	if (!collect_histograms(sums, shm, id, tallies))
+		return;
+	for (size_t kind = 0; kind < LATENCY_KINDS; kind++) {
+		collect_latency_stats(&spread[kind].all, &sums[kind]);
+		for (size_t i = 0; i < COLLECT_BOUNDS; i++)
+			spread[kind].below[i] =
+			    histogram_count_below(&sums[kind], collect_bounds_us[i]);
+	}
+}
+
 void
 collect_listener(
     struct listener_stats *stats, const struct listener_config *conf, const struct shm *shm)
 {
 	stats->conf = conf;
 	shm_sum_all(shm, conf->id, stats->sums);
+	collect_spread(stats->latency, shm, conf->id, stats->sums);
 }
 
 void
@@ -65,10 +110,15 @@ collect_server(struct server_stats *stats, const struct pool_config *pool,
 {
 	const struct entity *entity = shm_entity(shm, conf->id);
 	uint64_t since_ms = entity->health_since_ms;
+	struct histogram_sum latency[LATENCY_KINDS];
 
 	stats->conf = conf;
 	stats->pool = pool;
 	shm_sum_all(shm, conf->id, stats->sums);
+	memset(stats->latency, 0, sizeof(stats->latency));
+	if (collect_histograms(latency, shm, conf->id, stats->sums))
+		for (size_t kind = 0; kind < LATENCY_KINDS; kind++)
+			collect_latency_stats(&stats->latency[kind], &latency[kind]);
 	stats->health = entity->health;
 	stats->admin = entity->admin;
 	stats->weight = shm_weight(shm, conf);
@@ -88,6 +138,7 @@ collect_pool(struct stats *stats, struct pool_stats *pool, const struct pool_con
 {
 	pool->conf = conf;
 	shm_sum_all(shm, conf->id, pool->sums);
+	collect_spread(pool->latency, shm, conf->id, pool->sums);
 	pool->servers = arena_array(stats->arena, conf->server_count, sizeof(*pool->servers));
 	for (size_t i = 0; i < conf->server_count; i++) {
 		struct server_stats *server = &pool->servers[i];

@@ -34,10 +34,26 @@ struct process_stats {
 	size_t workers_wanted;  /* what the configuration asks for */
 };
 
+/* Durations of one kind, in microseconds. */
+struct latency_stats {
+	uint64_t count, sum_us, p50_us, p90_us, p99_us, p999_us;
+};
+
+/* Upper bounds of the buckets in /metrics. */
+enum { COLLECT_BOUNDS = 16 };
+extern const uint64_t collect_bounds_us[COLLECT_BOUNDS];
+
+/* The same with what /metrics wants: how many took at most that long. */
+struct latency_spread {
+	struct latency_stats all;
+	uint64_t below[COLLECT_BOUNDS];
+};
+
 struct server_stats {
 	const struct server_config *conf;
 	const struct pool_config *pool;
 	uint64_t sums[TALLY_FIELDS];
+	struct latency_stats latency[LATENCY_KINDS];
 	enum health_state health;
 	enum admin_state admin;
 	unsigned weight; /* in force */
@@ -51,6 +67,7 @@ struct server_stats {
 struct pool_stats {
 	const struct pool_config *conf;
 	uint64_t sums[TALLY_FIELDS];
+	struct latency_spread latency[LATENCY_KINDS];
 	struct server_stats *servers; /* conf->server_count of them */
 	size_t usable, down;
 };
@@ -58,6 +75,7 @@ struct pool_stats {
 struct listener_stats {
 	const struct listener_config *conf;
 	uint64_t sums[TALLY_FIELDS];
+	struct latency_spread latency[LATENCY_KINDS];
 };
 
 struct stats {

@@ -10,6 +10,42 @@ export_sums(struct json *json, const uint64_t sums[static TALLY_FIELDS], unsigne
 			json_put_uint(json, tally_table[i].name, sums[i]);
 }
 
+/* {"count": N, "mean_us": N, "p50_us": N...}: null where nothing was counted. */
+static void
+export_latency(struct json *json, enum latency_kind kind, const struct latency_stats *latency)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} rows[] = {
+		{ "mean_us", latency->count > 0 ? latency->sum_us / latency->count : 0 },
+		{ "p50_us", latency->p50_us },
+		{ "p90_us", latency->p90_us },
+		{ "p99_us", latency->p99_us },
+		{ "p999_us", latency->p999_us },
+	};
+
+	json_open(json, latency_names[kind], '{');
+	json_put_uint(json, "count", latency->count);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (latency->count > 0)
+			json_put_uint(json, rows[i].name, rows[i].value);
+		else
+			json_put_null(json, rows[i].name);
+	}
+	json_close(json, '}');
+}
+
+static void
+export_spread(
+    struct json *json, const struct latency_spread spread[static LATENCY_KINDS], bool has_connect)
+{
+	json_open(json, "latency", '{');
+	for (size_t kind = has_connect ? 0 : 1; kind < LATENCY_KINDS; kind++)
+		export_latency(json, kind, &spread[kind].all);
+	json_close(json, '}');
+}
+
 static void
 export_address(struct json *json, const char *key, const struct addr *addr)
 {
@@ -48,6 +84,7 @@ export_json_listener(struct json *json, const struct listener_stats *listener)
 		export_address(json, NULL, &conf->listen[i]);
 	json_close(json, ']');
 	export_sums(json, listener->sums, TALLY_OF_LISTENER);
+	export_spread(json, listener->latency, false);
 	json_close(json, '}');
 }
 
@@ -73,6 +110,10 @@ export_json_server(struct json *json, const struct server_stats *server, bool wi
 	json_put_uint(json, "checks_failed", server->checks_failed);
 	json_put_uint(json, "transitions", server->transitions);
 	export_sums(json, server->sums, TALLY_OF_SERVER);
+	json_open(json, "latency", '{');
+	for (size_t kind = 0; kind < LATENCY_KINDS; kind++)
+		export_latency(json, kind, &server->latency[kind]);
+	json_close(json, '}');
 	json_close(json, '}');
 }
 
@@ -90,6 +131,7 @@ export_json_pool(struct json *json, const struct pool_stats *pool, bool with_ser
 	json_put_uint(json, "servers_usable", pool->usable);
 	json_put_uint(json, "servers_down", pool->down);
 	export_sums(json, pool->sums, TALLY_OF_POOL);
+	export_spread(json, pool->latency, true);
 	json_open(json, "meta", '{');
 	for (size_t i = 0; i < conf->meta_count; i++)
 		json_put_string(json, conf->meta[i].key, conf->meta[i].value);
