@@ -155,17 +155,19 @@ sub check_metrics {
             $done{$family} = 1 if defined $family;
             $family = $1;
             push @faults, "$1 comes in pieces" if $done{$1};
-        } elsif ($line =~ /^# TYPE (\S+) (counter|gauge)$/) {
+        } elsif ($line =~ /^# TYPE (\S+) (counter|gauge|histogram|summary)$/) {
             my ($name, $type) = ($1, $2);
             push @faults, "second TYPE of $name" if $type{$name};
             push @faults, "TYPE of $name without HELP" if !$help{$name};
             $type{$name} = $type;
             push @faults, "$type $name: suffix" if ($type eq 'counter') != ($name =~ /_total$/);
             push @faults, "name $name" if $name !~ /^weir_[a-z][a-z0-9_]*[a-z0-9]$/ || $name =~ /__/;
-        } elsif ($line =~ /^([a-z_0-9]+)((?:\{.*\})?) (\d+)$/) {
+        } elsif ($line =~ /^([a-z_0-9]+)((?:\{.*\})?) (\d+(?:\.\d+)?)$/) {
             my ($name, $labels) = ($1, $2);
+            my $short = $name =~ s/_(?:bucket|sum|count)$//r;
+            $name = $short if ($type{$short} // '') =~ /histogram|summary/;
             push @faults, "sample of $name outside its family" if ($family // '') ne $name || !$type{$name};
-            push @faults, "sample twice: $name$labels" if $seen{"$name$labels"}++;
+            push @faults, "sample twice: $line" if $seen{ $line =~ s/ \S+$//r }++;
             my $label = qr/[a-z_]+="(?:[^"\\\n]|\\[\\"n])*"/;
             push @faults, "labels $labels" if $labels ne '' && $labels !~ /^\{$label(?:,$label)*\}$/;
         } else {
@@ -199,9 +201,62 @@ subtest '/metrics' => sub {
     like($text, qr/^weir_build_info\{version="[^"]+"\} 1$/m, 'build');
     ok(abs($sample->('weir_process_start_time_seconds') - time) < 3600, 'start time');
     my $row = $json->decode($weir->stats_get('/stats.json')->{body})->{listeners}[0];
-    for my $name (grep { $row->{$_} =~ /^\d+$/ } keys %$row) {
+    for my $name (grep { !ref $row->{$_} && $row->{$_} =~ /^\d+$/ } keys %$row) {
         like($text, qr/^weir_listener_${name}(?:_total)?\{/m, "listener counter $name is here too");
     }
+};
+
+subtest 'latencies' => sub {
+    my $slow = $t->origin('slow', handler => sub { select undef, undef, undef, 0.12; return undef });
+    my $at = $t->port;
+    my $more = $config =~ s/^pools:\n/<<"MORE"/mer;
+  - {name: slow, listen: ["127.0.0.1:$at"], protocol: http, pool: slow}
+pools:
+  - name: slow
+    servers: [{name: s, address: "@{[ $slow->address ]}"}]
+MORE
+    $weir->reload($more);
+    my $client = $t->client($at);
+    is($client->get('/')->{status}, 200, 'a slow request') for 1 .. 3;
+    $client->close;
+    my $l = $t->wait_until(sub {
+        my $l = $weir->stats_listener('slow');
+        return $l->{latency}{total}{count} == 3 && $l;
+    }, 'three were measured')->{latency};
+    cmp_ok($l->{total}{p50_us}, '>=', 114_000, 'the median is not below what the server takes');
+    cmp_ok($l->{total}{p50_us}, '<=', $l->{total}{p999_us}, 'percentiles rise');
+    cmp_ok($l->{first_byte}{p50_us}, '>=', 114_000, 'so is the time to the first byte');
+    is($l->{connect}, undef, 'a listener connects to nobody');
+    my $pool = $weir->stats_pool('slow');
+    is($pool->{latency}{connect}{count}, 1, 'one connection was made for the three');
+    is($pool->{servers}[0]{latency}{total}{count}, 3, 'the server has them too');
+    is($weir->stats_pool('raw')->{latency}{total}{p50_us}, undef, 'without requests there is no percentile');
+    is($weir->stats_pool('raw')->{latency}{connect}{count}, 1, 'sessions of TCP are measured until they are connected');
+    my $text = $weir->metrics;
+    is_deeply([ check_metrics($text) ], [], 'the metrics are well-formed');
+    like($text, qr/^weir_listener_total_seconds_bucket\{listener="slow",le="0\.1"\} 0$/m, 'none within 100 ms');
+    like($text, qr/^weir_listener_total_seconds_bucket\{listener="slow",le="\+Inf"\} 3$/m, 'all in the last bucket');
+    like($text, qr/^weir_pool_connect_seconds_count\{pool="slow"\} 1$/m, 'count of a pool');
+    like($text, qr/^weir_server_total_seconds_sum\{pool="slow",server="s"\} 0\.\d+$/m, 'sum of a server');
+    for my $family (qw(listener_total pool_first_byte)) {
+        my %last;
+        for ($text =~ /^(weir_${family}_seconds_bucket\{.*\} \d+)$/mg) {
+            my ($name, $n) = /\{(.*?),le=.* (\d+)$/;
+            fail("$_: less than the bucket before") if $n < ($last{$name} // 0);
+            $last{$name} = $n;
+        }
+        ok(%last, "the buckets of $family rise");
+    }
+  SKIP: {
+        my ($promtool) = grep { -x } map { "$_/promtool" } split /:/, $ENV{PATH};
+        skip 'promtool is not installed', 1 if !$promtool;
+        $t->write('metrics.txt', $text);
+        my ($exit, $out, $err) = $t->run('sh', '-c', "'$promtool' check metrics <'@{[ $t->path('metrics.txt') ]}'");
+        is("$exit$out$err", '0', 'promtool finds nothing');
+    }
+    $weir->reload($more);
+    is($weir->stats_pool('slow')->{latency}{total}{count}, 3, 'a reload forgets none');
+    $weir->reload($config);
 };
 
 subtest 'requests that are refused' => sub {
@@ -295,8 +350,8 @@ subtest 'a client that reads slowly gets everything' => sub {
 
 subtest 'counters outlive a reload' => sub {
     my $s = $weir->stats;
-    is($s->{generation}, 3, 'a new generation');
-    is($s->{reloads}, 2, 'the reloads are counted');
+    is($s->{generation}, 6, 'a new generation');
+    is($s->{reloads}, 5, 'the reloads are counted');
     is($weir->stats_listener('default/web:80')->{requests}, 5, 'the counters went on');
     is($weir->stats_pool('raw')->{servers}[0]{bytes_in}, 1000, 'those of servers too');
 };

@@ -26,6 +26,9 @@ void export_json_pool(struct json *json, const struct pool_stats *pool, bool wit
 /* with_pool  whether the pool's name is said too. */
 void export_json_server(struct json *json, const struct server_stats *server, bool with_pool);
 
+/* Histograms of listeners and pools, and sums of servers; part of export_prometheus(). */
+void export_prometheus_latency(struct text *text, const struct stats *stats);
+
 /* /metrics: Prometheus text format 0.0.4. */
 void export_prometheus(struct text *text, const struct stats *stats);
 

@@ -272,6 +272,7 @@ export_prometheus(struct text *text, const struct stats *stats)
 	export_process(text, &stats->process);
 	for (size_t field = 0; field < TALLY_FIELDS; field++)
 		export_tally(text, stats, field);
+	export_prometheus_latency(text, stats);
 	export_pools(text, stats);
 	export_servers(text, stats);
 }
