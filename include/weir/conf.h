@@ -132,6 +132,7 @@ struct listener_config {
 	struct where access_where;
 	bool access_deny; /* access.mode: allow (default) | deny */
 	struct acl_config *acl; /* set by conf_check */
+	bool splice; /* tcp: long streams may pass without being copied */
 	struct forwarded_config forwarded;
 	struct redirect_config redirect;
 	struct route_config *routes;

@@ -11,12 +11,16 @@
 #include <stdint.h>
 
 struct buf;
+struct pipe;
 struct transport;
 
 struct tunnel_way {
 	struct transport *from, *to; /* borrowed */
 	struct buf *pending;         /* owned; read and not yet written; NULL while empty */
+	struct pipe *pipe;           /* owned; the same where the bytes stay in the kernel; never both */
 	uint64_t bytes;              /* written so far */
+	bool may_splice;             /* both ends are plain, and the listener allows it */
+	bool is_bulk;                /* the last read was long: the next one is worth a pipe */
 	bool ended;                  /* `from` has sent everything */
 	bool told;                   /* `to` knows that */
 };
@@ -26,6 +30,8 @@ struct tunnel {
 };
 
 void tunnel_init(struct tunnel *tunnel, struct transport *client, struct transport *server);
+/* Let long streams pass through pipes where both transports are plain. */
+void tunnel_allow_splice(struct tunnel *tunnel);
 /* Bytes that were read before the tunnel began; takes `buf` over (NULL: none). */
 void tunnel_take_pending(struct tunnel_way *way, struct buf *buf);
 /*

@@ -19,6 +19,12 @@ listener_is_tls(const void *structure)
 	return l->protocol == PROTOCOL_HTTPS || l->protocol == PROTOCOL_TLS;
 }
 
+static bool
+listener_is_tcp(const void *structure)
+{
+	return ((const struct listener_config *)structure)->protocol == PROTOCOL_TCP;
+}
+
 static const struct option server_name_options[] = {
 	OPTION("name", server_name_config, name, kind_host_name,
 	    .doc = "The name that the client asks for (SNI)."),
@@ -261,6 +267,11 @@ static const struct option listener_options[] = {
 	OPTION("timeouts", listener_config, timeouts, kind_block, .preset = "{}",
 	    .block = &timeouts_block),
 	INLINE_BLOCK("access", access_block, .preset = ""),
+	OPTION("splice", listener_config, splice, kind_flag, .preset = "auto",
+	    .applies = listener_is_tcp, .scope = "with protocol tcp",
+	    WORDS({ "auto", true }, { "off", false }),
+	    .doc = "auto: long streams pass through the kernel without being copied, short "
+		   "messages are copied; off: all is copied."),
 	OPTION("forwarded", listener_config, forwarded, kind_block, .preset = "{}",
 	    .block = &forwarded_block, .applies = listener_is_http,
 	    .scope = "with protocol http or https"),

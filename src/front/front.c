@@ -16,6 +16,7 @@
 #include "weir/clock.h"
 #include "weir/exchange.h"
 #include "weir/log.h"
+#include "weir/pipe.h"
 #include "weir/pool.h"
 #include "weir/route.h"
 #include "weir/tls_context.h"
@@ -399,5 +400,6 @@ front_free(struct front *front)
 	slab_fini(&worker->upstreams);
 	wheel_fini();
 	buf_trim();
+	pipe_trim();
 	free(front);
 }

@@ -13,7 +13,11 @@
 #include "weir/tunnel.h"
 #include "weir/upstream.h"
 
-enum { ATTEMPTS_MAX = 4, HANDSHAKE_MS = 30 * 1000 };
+enum {
+	ATTEMPTS_MAX = 4,
+	HANDSHAKE_MS = 30 * 1000,
+	LOOK_MS = 1000 /* a session silent for so long is looked at, see tcp_moved() */
+};
 
 enum tcp_state {
 	TCP_HANDSHAKE = 0, /* TLS */
@@ -33,7 +37,8 @@ struct tcp_client {
 	struct tunnel tunnel;
 	uint64_t id, started_us, connected_us;
 	unsigned attempts;
-	uint8_t state; /* enum tcp_state */
+	uint8_t state;     /* enum tcp_state */
+	bool was_looked_at; /* since something moved */
 };
 
 enum step { STEP_NEXT = 0, STEP_WAIT, STEP_GONE };
@@ -186,6 +191,19 @@ tcp_pick(struct tcp_client *c)
 	return STEP_NEXT;
 }
 
+/*
+ * Starts the idle time anew.  A reset that comes in one event with the last bytes before it is not told apart from more
+ * bytes, and a short read then leaves it unseen; so a session that has just gone silent is read from once more.
+ */
+static void
+tcp_moved(struct tcp_client *c)
+{
+	uint32_t idle_ms = timeouts(c)->idle;
+
+	c->was_looked_at = idle_ms <= LOOK_MS;
+	timer_set(&c->client.timer, c->was_looked_at ? idle_ms : LOOK_MS);
+}
+
 static enum step
 tcp_connect(struct tcp_client *c)
 {
@@ -198,10 +216,12 @@ tcp_connect(struct tcp_client *c)
 		return connect_failed(c, END_CONNECT_FAILED);
 	}
 	timer_clear(&c->upstream->timer);
-	timer_set(&c->client.timer, timeouts(c)->idle);
+	tcp_moved(c);
 	if (c->client.listener->worker->accesslog != NULL)
 		c->connected_us = clock_us();
 	tunnel_init(&c->tunnel, &c->client.transport, &c->upstream->transport);
+	if (c->client.listener->conf->splice)
+		tunnel_allow_splice(&c->tunnel);
 	c->state = TCP_TUNNEL;
 	return STEP_NEXT;
 }
@@ -216,7 +236,7 @@ tcp_tunnel(struct tcp_client *c)
 		return tcp_end(c, END_OK);
 	case IO_WAIT:
 		if (moved)
-			timer_set(&c->client.timer, timeouts(c)->idle);
+			tcp_moved(c);
 		return STEP_WAIT;
 	default:
 		return tcp_end(c, END_SERVER_CLOSED);
@@ -259,7 +279,16 @@ tcp_cut(struct client *client, enum end end)
 static void
 on_fire(struct timer *timer)
 {
-	tcp_end(OF_CLIENT(CLIENT_OF_TIMER(timer)), END_TIMEOUT_IDLE);
+	struct tcp_client *c = OF_CLIENT(CLIENT_OF_TIMER(timer));
+
+	if (c->state != TCP_TUNNEL || c->was_looked_at) {
+		tcp_end(c, END_TIMEOUT_IDLE);
+		return;
+	}
+	c->was_looked_at = true;
+	timer_set(&c->client.timer, timeouts(c)->idle - LOOK_MS);
+	c->client.transport.readable = c->upstream->transport.readable = true;
+	tcp_run(c);
 }
 
 /* A TCP session that is under way may go on until the drain limit. */

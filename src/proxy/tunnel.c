@@ -1,9 +1,17 @@
 #include "weir/tunnel.h"
 
 #include "weir/buf.h"
+#include "weir/pipe.h"
 #include "weir/transport.h"
 
-enum { READS_MAX = 16 }; /* in one go, so that a fast sender cannot starve other connections */
+enum {
+	READS_MAX = 16, /* in one go, so that a fast sender cannot starve other connections */
+	/*
+	 * A read of so many bytes makes the next one go through a pipe, a smaller one makes it copy again:
+	 * below, the copy costs less than the handling of pages and one more system call.
+	 */
+	BULK_MIN = 32 * 1024
+};
 
 void
 tunnel_init(struct tunnel *tunnel, struct transport *client, struct transport *server)
@@ -12,6 +20,14 @@ tunnel_init(struct tunnel *tunnel, struct transport *client, struct transport *s
 		.in = { .from = client, .to = server },
 		.out = { .from = server, .to = client },
 	};
+}
+
+void
+tunnel_allow_splice(struct tunnel *tunnel)
+{
+	bool is_plain = tunnel->in.from->ssl == NULL && tunnel->in.to->ssl == NULL;
+
+	tunnel->in.may_splice = tunnel->out.may_splice = is_plain;
 }
 
 void
@@ -29,7 +45,10 @@ tunnel_fini(struct tunnel *tunnel)
 {
 	buf_give(tunnel->in.pending);
 	buf_give(tunnel->out.pending);
+	pipe_give(tunnel->in.pipe);
+	pipe_give(tunnel->out.pipe);
 	tunnel->in.pending = tunnel->out.pending = NULL;
+	tunnel->in.pipe = tunnel->out.pipe = NULL;
 }
 
 /* Returns 0 when all that is pending was written. */
@@ -52,6 +71,64 @@ write_pending(struct tunnel_way *way)
 	return 0;
 }
 
+/* The same for what is in the pipe. */
+static int
+drain_pipe(struct tunnel_way *way)
+{
+	while (way->pipe != NULL) {
+		ssize_t n = way->to->writable ? pipe_drain(way->pipe, way->to) : IO_WAIT;
+
+		if (n < 0)
+			return (int)n;
+		way->bytes += (uint64_t)n;
+		if (way->pipe->len == 0) {
+			pipe_give(way->pipe);
+			way->pipe = NULL;
+		}
+	}
+	return 0;
+}
+
+/* Returns the bytes that are in the pipe or the buffer then, or IO_*. */
+static ssize_t
+read_more(struct tunnel_way *way)
+{
+	ssize_t n;
+
+	if (way->may_splice && way->is_bulk && (way->pipe = pipe_take()) != NULL) {
+		n = pipe_fill(way->pipe, way->from);
+		if (n < 0) {
+			pipe_give(way->pipe);
+			way->pipe = NULL;
+		}
+	} else {
+		way->pending = buf_take(BUF_LARGE);
+		n = transport_read(way->from, way->pending->data, way->pending->size);
+		if (n > 0) {
+			way->pending->end = (uint32_t)n;
+		} else {
+			buf_give(way->pending);
+			way->pending = NULL;
+		}
+	}
+	if (n > 0)
+		way->is_bulk = n >= BULK_MIN;
+	return n;
+}
+
+/* Tell `to` that nothing follows. */
+static int
+end_way(struct tunnel_way *way)
+{
+	int result = transport_flush(way->to);
+
+	if (result != 0)
+		return result;
+	transport_shutdown(way->to);
+	way->told = true;
+	return 0;
+}
+
 /* Returns 0 when this direction has ended. */
 static int
 run_way(struct tunnel_way *way)
@@ -60,33 +137,22 @@ run_way(struct tunnel_way *way)
 		int result = write_pending(way);
 		ssize_t n;
 
+		if (result == 0)
+			result = drain_pipe(way);
 		if (result != 0)
 			return result == IO_WAIT ? IO_WAIT : IO_ERROR;
-		if (way->ended) {
-			result = transport_flush(way->to);
-			if (result != 0)
-				return result;
-			transport_shutdown(way->to);
-			way->told = true;
-			break;
-		}
+		if (way->ended)
+			return end_way(way);
 		if (!way->from->readable)
 			return IO_WAIT;
 		if (reads == READS_MAX) {
 			transport_yield(way->from);
 			return IO_WAIT;
 		}
-		way->pending = buf_take(BUF_LARGE);
-		n = transport_read(way->from, way->pending->data, way->pending->size);
-		if (n > 0) {
-			way->pending->end = (uint32_t)n;
-			continue;
-		}
-		buf_give(way->pending);
-		way->pending = NULL;
+		n = read_more(way);
 		if (n == IO_CLOSED)
 			way->ended = true;
-		else
+		else if (n < 0)
 			return (int)n;
 	}
 	return 0;
