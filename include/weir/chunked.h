@@ -2,7 +2,7 @@
  * chunked: follow the chunked transfer coding without changing it (RFC 9112 section 7.1).
  *
  * Runs in: worker.  Every framing byte is checked, so that what is passed on verbatim reads the same to everybody:
- * sizes of 1 to 16 hex digits, CR LF everywhere, extensions and trailers without control characters and bounded.
+ * sizes of 1 to 15 hex digits, CR LF everywhere, extensions and trailers without control characters and bounded.
  */
 #ifndef WEIR_CHUNKED_H
 #define WEIR_CHUNKED_H
@@ -23,7 +23,8 @@ enum chunked_state {
 	CHUNKED_TRAILER_VALUE,
 	CHUNKED_TRAILER_LF,
 	CHUNKED_END_LF,
-	CHUNKED_END
+	CHUNKED_END,
+	CHUNKED_BROKEN /* an error was found: whatever follows is one too */
 };
 
 struct chunked {

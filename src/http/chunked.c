@@ -29,8 +29,8 @@ is_token(char c)
 	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-/* One framing byte (all states but CHUNKED_DATA and CHUNKED_END).  Returns whether it is allowed
- * there. */
+/* One framing byte (all states but CHUNKED_DATA and those at the end).  Returns whether it is
+ * allowed there. */
 static bool
 step(struct chunked *c, char byte)
 {
@@ -100,6 +100,7 @@ step(struct chunked *c, char byte)
 		return byte == '\n';
 	case CHUNKED_DATA:
 	case CHUNKED_END:
+	case CHUNKED_BROKEN:
 		break;
 	}
 	return false;
@@ -122,8 +123,12 @@ chunked_next(struct chunked *c, const char *bytes, size_t len, size_t *data_at, 
 				c->state = CHUNKED_DATA_CR;
 			return (ptrdiff_t)(at + take);
 		}
-		if (!step(c, bytes[at++]))
+		if (!step(c, bytes[at++])) {
+			/* step() may have gone on to a state that would read the same bytes as
+			 * something else. */
+			c->state = CHUNKED_BROKEN;
 			return -1;
+		}
 	}
 	return (ptrdiff_t)at;
 }

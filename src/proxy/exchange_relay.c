@@ -86,6 +86,13 @@ send_rest(struct exchange *x)
 	return STEP_NEXT;
 }
 
+/* The request body will not come to its end. */
+static enum step
+body_ended(struct exchange *x, ssize_t why)
+{
+	return exchange_end(x, why == IO_CLOSED ? END_CLIENT_CLOSED : END_REQUEST_MALFORMED);
+}
+
 enum step
 exchange_send(struct exchange *x)
 {
@@ -97,6 +104,10 @@ exchange_send(struct exchange *x)
 
 	if (x->head_rest != NULL)
 		return send_rest(x);
+	if (!x->body_done)
+		body_len = x->ops->peek_body(x, &body);
+	if (body_len == IO_CLOSED || body_len == IO_ERROR)
+		return body_ended(x, body_len); /* the server need not see the head either */
 	timer_set(&up->timer, x->listener->conf->timeouts.response);
 	build_head(x, &out);
 	if (out.failed) {
@@ -104,9 +115,6 @@ exchange_send(struct exchange *x)
 		return exchange_end(x, END_REQUEST_TOO_LARGE);
 	}
 	head_len = out.len;
-	if (!x->body_done)
-		body_len = x->ops->peek_body(
-		    x, &body); /* what goes wrong with it is found by push_body() */
 	n = transport_writev(
 	    &up->transport, out.v, outv_behind(&out, body, body_len > 0 ? (size_t)body_len : 0));
 	if (n == IO_WAIT)
@@ -156,8 +164,7 @@ push_body(struct exchange *x)
 			break;
 		}
 		if (len < 0)
-			return exchange_end(
-			    x, len == IO_CLOSED ? END_CLIENT_CLOSED : END_REQUEST_MALFORMED);
+			return body_ended(x, len);
 		iov = (struct iovec){ (char *)(uintptr_t)bytes, (size_t)len };
 		n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
 		if (n == IO_WAIT) {
