@@ -329,13 +329,35 @@ read_connection(struct message *m, const struct field *f, struct connection_opti
 	}
 }
 
+/*
+ * Does an Upgrade field offer protocols, all of which may be tunnelled?  HTTP and TLS may not:
+ * behind them requests would pass that no route, limit or log of weir has seen.
+ */
+static bool
+offers_upgrade(const struct message *m, const struct field *f)
+{
+	struct slice rest = message_value(m, f), protocol;
+	bool any = false;
+
+	while (list_next(&rest, &protocol)) {
+		if (protocol.len >= 2 && strncasecmp(protocol.ptr, "h2", 2) == 0)
+			return false;
+		if (protocol.len >= 4 && strncasecmp(protocol.ptr, "http", 4) == 0)
+			return false;
+		if (protocol.len >= 3 && strncasecmp(protocol.ptr, "tls", 3) == 0)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 /* What all fields say together, for requests and responses alike. */
 static enum h1_result
 read_fields(struct message *m, bool is_request)
 {
 	struct connection_options options = { false, false, false };
-	const struct field *coding = NULL, *host = NULL;
-	bool has_upgrade = false;
+	const struct field *coding = NULL, *host = NULL, *upgrade = NULL;
+	bool may_upgrade = false;
 	enum h1_result result;
 
 	m->has_length = m->upgrade = m->expect_continue = false;
@@ -380,7 +402,8 @@ read_fields(struct message *m, bool is_request)
 			f->dropped = true;
 			break;
 		case FIELD_UPGRADE:
-			has_upgrade = !slice_equal_nocase(message_value(m, f), SLICE("h2c"));
+			may_upgrade = offers_upgrade(m, f) && (upgrade == NULL || may_upgrade);
+			upgrade = f;
 			f->dropped = true;
 			break;
 		case FIELD_EXPECT:
@@ -401,8 +424,16 @@ read_fields(struct message *m, bool is_request)
 	if (m->framing == FRAMING_LENGTH && m->content_length == 0)
 		m->framing = FRAMING_NONE;
 	m->keep_alive = !options.close && (m->minor >= 1 || options.keep_alive);
-	m->upgrade = options.upgrade && has_upgrade && m->minor >= 1;
+	/* With a body in front, the bytes of the new protocol would have no certain beginning. */
+	m->upgrade = options.upgrade && may_upgrade && m->minor >= 1 && m->framing == FRAMING_NONE;
 	return H1_DONE;
+}
+
+static bool
+is_ip6_octet(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
+	       c == ':' || c == '.';
 }
 
 /* host [ ":" port ], RFC 3986 section 3.2.2.  `host` may be empty (RFC 9112 section 3.2). */
@@ -414,11 +445,10 @@ host_is_valid(struct slice host)
 	if (span(host.ptr, 0, host.len, IN_HOST) != host.len)
 		return false;
 	if (host.len > 0 && host.ptr[0] == '[') {
-		const char *close = memchr(host.ptr, ']', host.len);
-
-		if (close == NULL)
+		for (at = 1; at < host.len && is_ip6_octet(host.ptr[at]); at++)
+			;
+		if (at == host.len || host.ptr[at++] != ']')
 			return false;
-		at = (size_t)(close - host.ptr) + 1;
 	} else {
 		while (at < host.len && host.ptr[at] != ':')
 			if (host.ptr[at] == '[' || host.ptr[at] == ']' || host.ptr[at++] == ',')
