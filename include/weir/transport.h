@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 
 struct buf;
-struct ssl_st;     /* SSL */
+struct tls;        /* net/tls_priv.h */
 struct ssl_ctx_st; /* SSL_CTX */
 
 /* Results below zero of the functions that move bytes. */
@@ -31,7 +31,7 @@ struct transport {
 	bool readable, writable;
 	bool peer_closed; /* the kernel saw the peer's FIN: a short read does not mean that nothing follows */
 	bool tls_failed;  /* no close_notify may be sent */
-	struct ssl_st *ssl;  /* owned; NULL: plain */
+	struct tls *ssl;     /* owned; NULL: plain */
 	struct buf *unsent;  /* owned; TLS: bytes taken from the caller that the socket did not take yet */
 	struct event event;
 	void (*on_ready)(struct transport *transport); /* may close the transport and free its owner */
@@ -46,6 +46,10 @@ int transport_open(struct transport *transport, struct event_base *base, int fd,
 int transport_accept_tls(struct transport *transport, struct ssl_ctx_st *context);
 /* Go on with the handshake.  Returns 0 when it is done, IO_WAIT, IO_CLOSED or IO_ERROR. */
 int transport_handshake(struct transport *transport);
+/* Did the handshake agree on `protocol` by ALPN? */
+bool transport_speaks(const struct transport *transport, const char *protocol);
+/* Did the two agree on HTTP/2?  After the handshake. */
+bool transport_is_h2(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */
 const char *transport_tls_error(void);
 

@@ -20,6 +20,7 @@
 #include "tls_cert_priv.h"
 #include "tls_hello_priv.h"
 #include "tls_pem_priv.h"
+#include "tls_priv.h"
 
 enum { TICKET_KEY_SIZE = 80, WIRE_SIZE = 1024 };
 
@@ -262,6 +263,9 @@ make_ssl(const struct load *load, const struct job *job, const struct tls_cert *
 		return NULL;
 	}
 	set_options(ssl, load->kernel_tls);
+	/* Kernel TLS wants OpenSSL to stay; else its part ends with the handshake. */
+	if (!load->kernel_tls)
+		SSL_CTX_set_keylog_callback(ssl, tls_catch_secret);
 	tls_hello_set_alpn(ssl, job->alpn);
 	return ssl;
 }

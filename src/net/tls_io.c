@@ -1,28 +1,31 @@
 /*
- * tls_io: the TLS side of transport.
+ * tls_io: the TLS side of transport: handshakes, and connections that stay with OpenSSL.
  *
- * OpenSSL reads through a BIO of our own: it asks for as much as its buffer holds, so records and
- * their headers come with one system call, and a short read is noticed, so that no second one is
- * needed to learn that nothing is left.  It writes through its socket BIO, which is the one that
- * kernel TLS works with.
+ * OpenSSL reads through a BIO of our own.  During the handshake it takes from it what it needs and
+ * no byte more, so that all that follows can be read without it (tls_stream.c).  Where OpenSSL goes
+ * on (before TLS 1.3, kernel TLS) it asks for as much as its buffer holds, so records and their
+ * headers come with one system call, and a short read is noticed, so that no second one is needed
+ * to learn that nothing is left.  It writes through its socket BIO, which is the one that kernel
+ * TLS works with.
  *
  * OpenSSL wants a write that could not finish repeated with the same bytes.  Callers are spared
  * that: what SSL_write() was given and the socket did not take is copied to transport.unsent and
  * counts as written.
  */
-#include "weir/transport.h"
+#include "tls_priv.h"
 
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "weir/buf.h"
+#include "weir/slab.h"
 
 enum { RECORD_SIZE = 16 * 1024 - 64 }; /* one TLS record, and one small buffer */
 
 static const char *last_error = "";
+static struct slab all; /* struct tls; lives as long as the process */
 
 const char *
 transport_tls_error(void)
@@ -30,11 +33,17 @@ transport_tls_error(void)
 	return last_error;
 }
 
+void
+tls_set_error(const char *text)
+{
+	last_error = text;
+}
+
 /* Maps the failure of an SSL call to IO_*, and leaves OpenSSL's queue empty. */
 static int
 tls_failure(struct transport *t, int result)
 {
-	int saved = errno, error = SSL_get_error(t->ssl, result);
+	int saved = errno, error = SSL_get_error(t->ssl->ssl, result);
 	unsigned long code = ERR_peek_error();
 	const char *reason = ERR_reason_error_string(code);
 
@@ -61,26 +70,73 @@ tls_failure(struct transport *t, int result)
 	}
 }
 
+static ssize_t
+receive(struct transport *t, void *data, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(t->fd, data, size, 0);
+	while (n == -1 && errno == EINTR);
+	if ((n > 0 && (size_t)n < size && !t->peer_closed) || (n == -1 && errno == EAGAIN))
+		t->readable = false;
+	return n;
+}
+
+/* What was read ahead of OpenSSL.  Returns the bytes that are there, or as receive(). */
+static ssize_t
+fill_raw(struct transport *t)
+{
+	struct tls *tls = t->ssl;
+	ssize_t n;
+
+	if (tls->raw != NULL)
+		return (ssize_t)buf_len(tls->raw);
+	tls->raw = buf_take(BUF_SMALL);
+	n = receive(t, tls->raw->data, tls->raw->size);
+	if (n > 0) {
+		tls->raw->end = (uint32_t)n;
+		return n;
+	}
+	buf_give(tls->raw);
+	tls->raw = NULL;
+	return n;
+}
+
+static size_t
+take_raw(struct tls *tls, char *data, size_t size)
+{
+	size_t len = buf_len(tls->raw);
+
+	len = len < size ? len : size;
+	memcpy(data, buf_head(tls->raw), len);
+	buf_consume(tls->raw, len);
+	if (buf_len(tls->raw) == 0) {
+		buf_give(tls->raw);
+		tls->raw = NULL;
+	}
+	return len;
+}
+
 static int
 bio_read(BIO *bio, char *data, size_t size, size_t *read_len)
 {
 	struct transport *t = BIO_get_data(bio);
+	struct tls *tls = t->ssl;
 	ssize_t n;
 
 	BIO_clear_retry_flags(bio);
-	do
-		n = recv(t->fd, data, size, 0);
-	while (n == -1 && errno == EINTR);
-	*read_len = n > 0 ? (size_t)n : 0;
-	if (n > 0) {
-		if ((size_t)n < size && !t->peer_closed)
-			t->readable = false;
+	if (tls->raw == NULL && SSL_get_read_ahead(tls->ssl)) {
+		n = receive(t, data, size);
+		*read_len = n > 0 ? (size_t)n : 0;
+	} else {
+		n = fill_raw(t);
+		*read_len = n > 0 ? take_raw(tls, data, size) : 0;
+	}
+	if (n > 0)
 		return 1;
-	}
-	if (n == -1 && errno == EAGAIN) {
-		t->readable = false;
+	if (n == -1 && errno == EAGAIN)
 		BIO_set_retry_read(bio);
-	}
 	return 0;
 }
 
@@ -106,40 +162,98 @@ reading_method(void)
 	return method;
 }
 
+/* Records that OpenSSL seals with the key that tls_stream.c may take over. */
+static void
+on_message(int is_write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg)
+{
+	struct tls *tls = arg;
+
+	(void)version;
+	(void)data;
+	(void)len;
+	(void)ssl;
+	if (is_write && type == SSL3_RT_HEADER && tls->counts)
+		tls->seal.seq++;
+}
+
+static void
+tls_free(struct tls *tls)
+{
+	SSL_free(tls->ssl);
+	tls_key_fini(&tls->open);
+	tls_key_fini(&tls->seal);
+	buf_give(tls->raw);
+	buf_give(tls->plain);
+	buf_give(tls->unsent_more);
+	slab_give(&all, tls);
+}
+
 int
 transport_accept_tls(struct transport *t, SSL_CTX *context)
 {
 	BIO *in = BIO_new(reading_method()), *out = BIO_new_socket(t->fd, BIO_NOCLOSE);
+	struct tls *tls;
 
-	t->ssl = SSL_new(context);
-	if (t->ssl == NULL || in == NULL || out == NULL) {
+	if (all.object_size == 0)
+		slab_init(&all, sizeof(*tls));
+	tls = slab_take(&all);
+	*tls = (struct tls){ .ssl = SSL_new(context) };
+	if (tls->ssl == NULL || in == NULL || out == NULL) {
 		BIO_free(in);
 		BIO_free(out);
+		tls_free(tls);
 		ERR_clear_error();
 		return -1;
 	}
+	t->ssl = tls;
 	BIO_set_data(in, t);
 	BIO_set_init(in, 1);
-	SSL_set0_rbio(t->ssl, in);
-	SSL_set0_wbio(t->ssl, out);
-	SSL_set_read_ahead(t->ssl, 1);
-	SSL_set_accept_state(t->ssl);
+	SSL_set0_rbio(tls->ssl, in);
+	SSL_set0_wbio(tls->ssl, out);
+	SSL_set_app_data(tls->ssl, tls);
+	SSL_set_msg_callback(tls->ssl, on_message);
+	SSL_set_msg_callback_arg(tls->ssl, tls);
+	SSL_set_read_ahead(tls->ssl, 0);
+	SSL_set_accept_state(tls->ssl);
 	return 0;
+}
+
+static void
+note_protocol(struct tls *tls)
+{
+	const unsigned char *name;
+	unsigned len;
+
+	SSL_get0_alpn_selected(tls->ssl, &name, &len);
+	tls->is_h2 = len == 2 && memcmp(name, "h2", 2) == 0;
 }
 
 int
 transport_handshake(struct transport *t)
 {
+	struct tls *tls = t->ssl;
 	int result;
 
 	errno = 0;
-	result = SSL_do_handshake(t->ssl);
+	result = SSL_do_handshake(tls->ssl);
 	if (result != 1)
 		return tls_failure(t, result);
+	note_protocol(tls);
+	tls_take_over(t);
 	/* The first request may have come along with the end of the handshake. */
-	if (!t->readable)
-		t->readable = SSL_has_pending(t->ssl);
+	t->readable = t->readable || tls->raw != NULL;
+	if (tls->ssl == NULL)
+		return 0;
+	SSL_set_read_ahead(tls->ssl, 1); /* a record's header and body in one system call */
+	SSL_set_msg_callback(tls->ssl, NULL);
+	t->readable = t->readable || SSL_has_pending(tls->ssl);
 	return 0;
+}
+
+bool
+transport_is_h2(const struct transport *t)
+{
+	return t->ssl != NULL && t->ssl->is_h2;
 }
 
 ssize_t
@@ -148,12 +262,13 @@ tls_read(struct transport *t, void *data, size_t size)
 	size_t n;
 	int result;
 
+	if (t->ssl->ssl == NULL)
+		return tls_stream_read(t, data, size);
 	errno = 0;
-	result = SSL_read_ex(t->ssl, data, size, &n);
+	result = SSL_read_ex(t->ssl->ssl, data, size, &n);
 	if (result == 1) {
 		/* The socket may be empty while OpenSSL still holds the next record. */
-		if (!t->readable)
-			t->readable = SSL_has_pending(t->ssl);
+		t->readable = t->readable || t->ssl->raw != NULL || SSL_has_pending(t->ssl->ssl);
 		return (ssize_t)n;
 	}
 	return tls_failure(t, result);
@@ -167,7 +282,7 @@ write_record(struct transport *t, const char *data, size_t len)
 	int result;
 
 	errno = 0;
-	result = SSL_write_ex(t->ssl, data, len, &n);
+	result = SSL_write_ex(t->ssl->ssl, data, len, &n);
 	if (result != 1) {
 		int failure = tls_failure(t, result);
 
@@ -186,12 +301,14 @@ write_record(struct transport *t, const char *data, size_t len)
 int
 tls_flush(struct transport *t)
 {
+	if (t->ssl->ssl == NULL)
+		return tls_stream_flush(t);
 	while (t->unsent != NULL) {
 		size_t n = 0;
 		int result;
 
 		errno = 0;
-		result = SSL_write_ex(t->ssl, buf_head(t->unsent), buf_len(t->unsent), &n);
+		result = SSL_write_ex(t->ssl->ssl, buf_head(t->unsent), buf_len(t->unsent), &n);
 		if (result != 1) {
 			int failure = tls_failure(t, result);
 
@@ -215,6 +332,8 @@ tls_writev(struct transport *t, const struct iovec *iov, int count)
 	static char gathered[RECORD_SIZE]; /* one worker, one thread */
 	size_t total = 0;
 
+	if (t->ssl->ssl == NULL)
+		return tls_stream_writev(t, iov, count);
 	if (t->unsent != NULL) {
 		int result = tls_flush(t);
 
@@ -258,17 +377,23 @@ tls_writev(struct transport *t, const struct iovec *iov, int count)
 void
 tls_shutdown(struct transport *t)
 {
-	if (!t->tls_failed && t->unsent == NULL && SSL_is_init_finished(t->ssl))
-		SSL_shutdown(t->ssl);
+	SSL *ssl = t->ssl->ssl;
+
+	if (ssl == NULL) {
+		tls_stream_shutdown(t);
+		return;
+	}
+	if (!t->tls_failed && t->unsent == NULL && SSL_is_init_finished(ssl) &&
+	    !(SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN))
+		SSL_shutdown(ssl);
 	ERR_clear_error();
 }
 
 void
 tls_close(struct transport *t)
 {
-	if (!(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN))
-		tls_shutdown(t);
-	SSL_free(t->ssl);
+	tls_shutdown(t);
+	tls_free(t->ssl);
 	t->ssl = NULL;
 	buf_give(t->unsent);
 	t->unsent = NULL;

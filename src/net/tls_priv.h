@@ -1,0 +1,47 @@
+/*
+ * tls: the TLS state of one transport, as the files of its TLS side share it.
+ *
+ * Runs in: worker.  tls_io.c: handshakes, and connections that stay with OpenSSL.  tls_stream.c: TLS 1.3 connections
+ * whose keys weir took over, so that the SSL could be freed.
+ */
+#ifndef WEIR_TLS_PRIV_H
+#define WEIR_TLS_PRIV_H
+
+#include <openssl/ssl.h>
+
+#include "tls_record_priv.h"
+#include "weir/transport.h"
+
+struct buf;
+
+struct tls {
+	SSL *ssl;         /* owned; NULL: keys below */
+	struct buf *raw;  /* owned; read from the socket and not looked at yet; NULL while empty */
+	struct buf *plain;       /* owned; opened, and more than the reader had room for; NULL while empty */
+	struct buf *unsent_more; /* owned; follows transport.unsent; NULL while empty */
+	struct tls_traffic_key open, seal;
+	uint32_t burst;          /* bytes written since the connection was silent: decides the size of records */
+	uint64_t written_ms;     /* the last write */
+	uint8_t secrets;         /* how many of the two are known */
+	uint8_t silent_records;  /* in a row that brought nothing */
+	int8_t ended;            /* IO_CLOSED, IO_ERROR: what the next read returns; 0: neither */
+	bool counts;             /* sealed records are counted: they use the key that is to be taken over */
+	bool owes_update;        /* a KeyUpdate goes out before the next data */
+	bool close_sent;
+	bool is_h2;              /* agreed by ALPN */
+};
+
+/* Callback for SSL_CTX_set_keylog_callback(): catches the secrets of the keys after the handshake. */
+void tls_catch_secret(const SSL *ssl, const char *line);
+/* After the handshake: go on without tls->ssl if that can be. */
+void tls_take_over(struct transport *transport);
+
+/* What went wrong, for transport_tls_error(): a literal, or borrowed from OpenSSL. */
+void tls_set_error(const char *text);
+
+ssize_t tls_stream_read(struct transport *transport, void *data, size_t size);
+ssize_t tls_stream_writev(struct transport *transport, const struct iovec *iov, int count);
+int tls_stream_flush(struct transport *transport);
+void tls_stream_shutdown(struct transport *transport);
+
+#endif
