@@ -168,7 +168,9 @@ static bool
 second_opinion_agrees(const struct message *m, bool is_request)
 {
 	struct opinion *o = &opinion;
+	struct slice method = m->method == METHOD_CONNECT ? SLICE("CONNECT") : SLICE("GET");
 	size_t skip = is_request ? m->method_len : 0;
+	llhttp_errno_t error;
 
 	if (settings.on_headers_complete == NULL) {
 		llhttp_settings_init(&settings);
@@ -183,10 +185,14 @@ second_opinion_agrees(const struct message *m, bool is_request)
 	o->names_seen = o->values_seen = 0;
 	o->max = m->field_count;
 	/* llhttp knows a fixed list of methods, HTTP does not: the method, checked already, is
-	 * shown as GET. */
-	if (is_request && llhttp_execute(&o->parser, "GET", 3) != HPE_OK)
+	 * shown as GET (or CONNECT, which has a target of its own kind). */
+	if (is_request && llhttp_execute(&o->parser, method.ptr, method.len) != HPE_OK)
 		return false;
-	if (llhttp_execute(&o->parser, m->base + skip, m->head_len - skip) != HPE_OK)
+	error = llhttp_execute(&o->parser, m->base + skip, m->head_len - skip);
+	/* It stops behind the head of a message that changes the protocol. */
+	if (error == HPE_PAUSED_UPGRADE && llhttp_get_error_pos(&o->parser) == m->base + m->head_len)
+		error = HPE_OK;
+	if (error != HPE_OK)
 		return false;
 	on_value_complete(&o->parser);
 	if (o->names_seen != m->field_count || o->values_seen != m->field_count)
