@@ -130,7 +130,7 @@ sub run {
     my $case = $self->{cases}{$name};
     my $end = $case->{end} // 'open';
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $client = $self->{test}->client($port);
+    my $client = $self->{test}->client($port, timeout => 8 * Weir::Test::patience());
     setsockopt($client->socket, Socket::IPPROTO_TCP(), Socket::TCP_NODELAY(), 1);
     eval { send_all($client, $case, $name); 1 } or $end eq 'cut' or Test::More::diag("$name: $@");
     my ($got, $how) = eval { receive($client, $case) };
@@ -165,11 +165,11 @@ sub check_server {
         return;
     }
     my $seen;
-    eval { $self->{test}->wait_until(sub { ($seen) = reverse $self->seen($name); $seen }, "the server saw $name") };
+    eval { $self->{test}->wait_until(sub { ($seen) = reverse $self->seen($name); $seen }, "the server saw $name", 5) };
     Test::More::is(shown($seen->{saw}), shown($case->{saw}), "$name: the server saw these bytes") if exists $case->{saw};
     return if !defined $case->{reuse};
     my ($probe) = reverse $self->seen('probe');
-    Test::More::is($seen->{connection} == $probe->{connection} ? 1 : 0, $case->{reuse},
+    Test::More::is(($seen->{connection} // 0) == ($probe->{connection} // 0) ? 1 : 0, $case->{reuse},
         "$name: its connection to the server is " . ($case->{reuse} ? 'used again' : 'not used again'));
     return;
 }
