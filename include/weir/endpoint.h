@@ -1,5 +1,5 @@
 /*
- * endpoint: the stats endpoint over HTTP: /stats.json /metrics /healthz /readyz.
+ * endpoint: the stats endpoint over HTTP: /stats.json /stats.csv /metrics /healthz /readyz.
  *
  * Runs in: control.  It takes no action; actions go through commands.h.
  */

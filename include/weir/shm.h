@@ -9,7 +9,8 @@
  * in all processes because they are forked; it holds no pointers, so that a new binary can take it over.
  *
  * Layout: header | entities[capacity] | sticky table | slots[SHM_SLOTS] of tally[capacity] | slots[SHM_SLOTS] of
- * latency[capacity].  It is sparse: pages cost memory only once touched, by reading too.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
+ * latency[capacity] | slots[SHM_SLOTS] of malformed messages.  It is sparse: pages cost memory only once touched, by
+ * reading too.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
  * holds what ended workers had counted.
  *
  * Workers keep schedules made from health, admin states and weights.  Whoever changes one of these calls shm_set_*(),
@@ -23,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "weir/faults.h"
 #include "weir/histogram.h"
 #include "weir/tally.h"
 
@@ -125,6 +127,8 @@ void shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_
 
 /* The histograms of one slot.  What has no requests in its tally has none there, and is not to be read. */
 struct latency *shm_latency(const struct shm *shm, int slot, uint32_t id);
+/* The malformed messages of one slot; slot 0: those of workers that ended. */
+struct fault_ring *shm_faults(const struct shm *shm, int slot);
 /* As shm_sum_all(): add those of all slots to `sums`, which the caller has made zero. */
 void shm_latency_sum(const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS]);
 
@@ -157,5 +161,11 @@ bool shm_server_stickable(const struct shm *shm, const struct server_config *ser
 /* Returns the entity id of the server, renewing the entry; UINT32_MAX if none. */
 uint32_t shm_sticky_find(struct shm *shm, uint64_t key, uint32_t timeout_s);
 void shm_sticky_store(struct shm *shm, uint64_t key, uint32_t server_id, uint32_t timeout_s);
+/*
+ * Call `each` for every entry that still means a server.
+ * age_s  since it was used last
+ * Cost   one pass over the table.
+ */
+void shm_sticky_each(const struct shm *shm, void (*each)(void *arg, uint32_t server_id, uint32_t age_s), void *arg);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "exchange_priv.h"
 #include "view_priv.h"
+#include "watch_priv.h"
 #include "weir/arena.h"
 #include "weir/yaml.h"
 
@@ -35,7 +36,13 @@ struct command {
 struct options {
 	const char *socket;
 	bool as_json;
+	bool waits;          /* --wait */
+	unsigned wait_s;     /* 0: without limit */
+	double interval_s;   /* top */
+	unsigned count;      /* top; 0: no end */
 };
+
+enum { OPTION_WAIT = 256, OPTION_INTERVAL, OPTION_COUNT };
 
 /* clang-format off */
 static const struct command commands[] = {
@@ -43,8 +50,11 @@ static const struct command commands[] = {
 	{ "listeners", "", 0, 0, 30, view_listeners, "all listeners with their counters" },
 	{ "pools", "", 0, 0, 30, view_pools, "all pools with their counters" },
 	{ "servers", "[POOL]", 0, 1, 30, view_servers, "the servers of one pool or of all" },
+	{ "sticky", "[POOL]", 0, 1, 30, view_sticky, "which clients stick to which servers" },
+	{ "errors", "", 0, 0, 30, view_errors, "the last malformed requests and responses" },
 	{ "server", "POOL/NAME ready|drain|maint", 2, 3, 30, view_servers, "use it, only for who sticks to it, or not" },
 	{ "server", "POOL/NAME weight N|auto", 2, 3, 30, view_servers, "its weight, 0 to 256; auto: the configured one" },
+	{ "top", "", 0, 0, 30, NULL, "rates and states, live" },
 	{ "reload", "", 0, 0, 300, view_message, "read the configuration again" },
 	{ "help", "", 0, 0, 30, view_help, "the commands that the daemon knows" },
 };
@@ -68,6 +78,10 @@ print_help(void)
 	       "  -S, --socket=PATH          the control socket (default: " WEIR_RUNSTATEDIR
 	       "/weir/control.sock)\n"
 	       "  -o, --output=table|json    for people (default) or for programs\n"
+	       "      --wait[=SECONDS]       server ... drain or maint: until nothing is in progress\n"
+	       "                             there; exit status 1 when the seconds are over\n"
+	       "      --interval=SECONDS     top: between two looks (default: 2)\n"
+	       "      --count=NUMBER         top: how many looks (default: until interrupted)\n"
 	       "  -h, --help                 this text\n"
 	       "  -V, --version              the version of this program\n\n"
 	       "Exit status: 0 done, 1 failed or refused by the daemon, 2 wrong usage.\n"
@@ -167,15 +181,27 @@ print_result(const struct command *command, const json_t *result, bool as_json)
 	return EXIT_FAILURE;
 }
 
+static bool
+drains(const char *line)
+{
+	const char *last = strrchr(line, ' ');
+
+	return strncmp(line, "server ", 7) == 0 && last != NULL &&
+	       (strcmp(last, " drain") == 0 || strcmp(last, " maint") == 0);
+}
+
 static int
 run(const struct options *options, const struct command *command, const char *line)
 {
-	char *text = exchange_ask(options->socket, line, command->timeout_s);
 	json_error_t fault;
 	json_t *answer, *result;
 	const char *error;
+	char *text;
 	int status = EXIT_FAILURE;
 
+	if (command->view == NULL)
+		return watch_top(options->socket, options->interval_s, options->count);
+	text = exchange_ask(options->socket, line, command->timeout_s);
 	if (text == NULL)
 		return EXIT_FAILURE;
 	answer = json_loads(text, 0, &fault);
@@ -187,9 +213,38 @@ run(const struct options *options, const struct command *command, const char *li
 		print_error(command, error);
 	else
 		fprintf(stderr, "weirctl: %s does not speak weir's protocol\n", options->socket);
+	if (status == EXIT_SUCCESS && options->waits)
+		status = watch_drained(options->socket, result, options->wait_s);
 	json_decref(answer);
 	free(text);
 	return status;
+}
+
+static bool
+read_number(const char *text, unsigned max, unsigned *number)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	*number = (unsigned)value;
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && value >= 1 && value <= max;
+}
+
+static int
+number_error(const char *option, unsigned max)
+{
+	fprintf(stderr, "weirctl: %s: a number from 1 to %u\n", option, max);
+	return usage_error();
+}
+
+static bool
+read_seconds(const char *text, double *seconds)
+{
+	char *end;
+
+	*seconds = strtod(text, &end);
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && *seconds >= 0.1 &&
+	       *seconds <= 3600;
 }
 
 /* Returns -1 to go on, else the exit status. */
@@ -199,6 +254,9 @@ read_options(int argc, char **argv, struct options *options)
 	static const struct option names[] = {
 		{ "socket", required_argument, NULL, 'S' },
 		{ "output", required_argument, NULL, 'o' },
+		{ "wait", optional_argument, NULL, OPTION_WAIT },
+		{ "interval", required_argument, NULL, OPTION_INTERVAL },
+		{ "count", required_argument, NULL, OPTION_COUNT },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -217,6 +275,21 @@ read_options(int argc, char **argv, struct options *options)
 				return usage_error();
 			}
 			break;
+		case OPTION_WAIT:
+			options->waits = true;
+			if (optarg != NULL && !read_number(optarg, 86400, &options->wait_s))
+				return number_error("--wait", 86400);
+			break;
+		case OPTION_INTERVAL:
+			if (!read_seconds(optarg, &options->interval_s)) {
+				fputs("weirctl: --interval: 0.1 to 3600 seconds\n", stderr);
+				return usage_error();
+			}
+			break;
+		case OPTION_COUNT:
+			if (!read_number(optarg, 1000000, &options->count))
+				return number_error("--count", 1000000);
+			break;
 		case 'h':
 			print_help();
 			return EXIT_SUCCESS;
@@ -233,7 +306,8 @@ read_options(int argc, char **argv, struct options *options)
 int
 main(int argc, char **argv)
 {
-	struct options options = { .socket = WEIR_RUNSTATEDIR "/weir/control.sock" };
+	struct options options = { .socket = WEIR_RUNSTATEDIR "/weir/control.sock",
+		.interval_s = 2 };
 	int status = read_options(argc, argv, &options);
 	const struct command *command;
 	char *line;
@@ -248,7 +322,17 @@ main(int argc, char **argv)
 	line = command != NULL ? join_words(argv + optind, argc - optind) : NULL;
 	if (line == NULL)
 		return usage_error();
-	status = run(&options, command, line);
+	if (options.waits && !drains(line)) {
+		fputs("weirctl: --wait goes with server POOL/NAME drain or maint\n", stderr);
+		status = usage_error();
+	} else if (options.as_json && command->view == NULL) {
+		fputs("weirctl: top is for people; programs ask for status, listeners, pools, "
+		      "servers\n",
+		    stderr);
+		status = usage_error();
+	} else {
+		status = run(&options, command, line);
+	}
 	free(line);
 	return status;
 }

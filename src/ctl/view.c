@@ -79,6 +79,17 @@ static const struct view_column server_columns[] = {
 	{ "IN", "bytes_in", VIEW_BYTES },
 	{ "OUT", "bytes_out", VIEW_BYTES },
 };
+static const struct view_column sticky_columns[] = {
+	{ "POOL", "pool", VIEW_TEXT },
+	{ "BY", "by", VIEW_TEXT },
+	{ "COOKIE", "cookie", VIEW_TEXT },
+	{ "TIMEOUT", "timeout_s", VIEW_SECONDS },
+	{ "SERVER", "server", VIEW_TEXT },
+	{ "VALUE", "value", VIEW_TEXT },
+	{ "CLIENTS", "entries", VIEW_COUNT },
+	{ "LAST USED", "last_used_s", VIEW_SECONDS },
+	{ "POOL HITS", "pool_hits", VIEW_COUNT },
+};
 static const struct view_column worker_columns[] = {
 	{ "WORKER", "slot", VIEW_COUNT },
 	{ "PID", "pid", VIEW_COUNT },
@@ -92,7 +103,7 @@ static const struct view_column command_columns[] = {
 };
 /* clang-format on */
 
-static const char *
+const char *
 view_duration(uint64_t seconds, char text[static 32])
 {
 	if (seconds < 120)
@@ -106,7 +117,7 @@ view_duration(uint64_t seconds, char text[static 32])
 	return text;
 }
 
-static const char *
+const char *
 view_bytes(uint64_t bytes, char text[static 32])
 {
 	static const char units[] = "kMGTPE";
@@ -326,6 +337,12 @@ void
 view_servers(const json_t *result, FILE *out)
 {
 	view_table(result, VIEW_LAYOUT(server_columns), out);
+}
+
+void
+view_sticky(const json_t *result, FILE *out)
+{
+	view_table(result, VIEW_LAYOUT(sticky_columns), out);
 }
 
 void

@@ -111,6 +111,23 @@ watch_stall(struct h1_client *c)
 		timer_set(&c->client.timer, timeouts(c)->client_body);
 }
 
+/* Keep what was wrong with a head for `weirctl errors`. */
+static void
+report_head(const struct h1_client *c, enum end end)
+{
+	struct fault_report report = { .kind = FAULT_REQUEST,
+		.client = &c->client.address,
+		.listener = c->client.listener->conf->name,
+		.reason = end_table[end].sentence,
+		.data = buf_head(c->in),
+		.len = buf_len(c->in) };
+
+	report.position = report.len;
+	if (end == END_REQUEST_MALFORMED || end == END_VERSION)
+		report.reason = h1_fault(&report.position);
+	faults_add(shm_faults(worker_of(c)->shm, worker_of(c)->slot), &report);
+}
+
 /*
  * Answer `end` without an exchange, and close: the position of the next request, if there is one,
  * is not known.
@@ -122,8 +139,11 @@ h1_refuse(struct h1_client *c, enum end end)
 	struct tally *tally = c->client.listener->tally;
 
 	if (end == END_REQUEST_MALFORMED || end == END_REQUEST_TOO_LARGE ||
-	    end == END_TARGET_TOO_LONG || end == END_VERSION)
+	    end == END_TARGET_TOO_LONG || end == END_VERSION) {
 		tally_add(tally, TALLY_BAD_REQUESTS, 1);
+		if (c->in != NULL)
+			report_head(c, end);
+	}
 	tally_add(tally, tally_of_status(end_table[end].status), 1);
 	c->out = reply_error(end, NULL, worker->request_ids++, true);
 	tally_add(tally, TALLY_BYTES_OUT, buf_len(c->out));
@@ -355,6 +375,24 @@ h1_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 	return 0;
 }
 
+/* Only the coding of a body can be malformed once the exchange is under way. */
+static void
+report_body(const struct h1_client *c)
+{
+	struct slice bytes = body_in_head(c);
+
+	if (bytes.len == 0 && c->body != NULL)
+		bytes = (struct slice){ buf_head(c->body), buf_len(c->body) };
+	faults_add(shm_faults(worker_of(c)->shm, worker_of(c)->slot),
+	    &(struct fault_report){ .kind = FAULT_REQUEST,
+		.client = &c->client.address,
+		.listener = c->client.listener->conf->name,
+		.reason = "malformed chunked coding of the body",
+		.position = FAULT_NOWHERE,
+		.data = bytes.ptr,
+		.len = bytes.len });
+}
+
 /* The exchange is over with `end`: what does the client get? */
 static void
 answer_end(struct h1_client *c, struct exchange *x, enum end end)
@@ -384,6 +422,8 @@ h1_done(struct exchange *x, enum end end)
 		   (x->head_sent || (end_table[end].status == 0 && end != END_REDIRECTED));
 
 	timer_clear(&c->client.timer);
+	if (end == END_REQUEST_MALFORMED)
+		report_body(c);
 	if (!cut && end != END_OK)
 		answer_end(c, x, end);
 	else if (end == END_OK && !x->body_done)

@@ -313,6 +313,27 @@ interim_response(struct exchange *x)
 	return STEP_NEXT;
 }
 
+/* Keep what was wrong with a head for `weirctl errors`. */
+static enum step
+bad_head(struct exchange *x, enum end end)
+{
+	struct buf *in = x->upstream->in;
+	struct fault_report report = { .kind = FAULT_RESPONSE,
+		.client = x->client,
+		.listener = x->listener->conf->name,
+		.pool = x->pool->conf->name,
+		.server = x->server->conf->name,
+		.reason = end_table[end].sentence,
+		.data = buf_head(in),
+		.len = buf_len(in) };
+
+	report.position = report.len;
+	if (end == END_RESPONSE_MALFORMED)
+		report.reason = h1_fault(&report.position);
+	faults_add(shm_faults(x->worker->shm, x->worker->slot), &report);
+	return response_failed(x, end);
+}
+
 /* Try the bytes that are there as a response head. */
 static enum step
 parse_head(struct exchange *x)
@@ -329,12 +350,12 @@ parse_head(struct exchange *x)
 		return STEP_WAIT;
 	case H1_TOO_LARGE:
 	case H1_TARGET_TOO_LONG:
-		return response_failed(x, END_RESPONSE_TOO_LARGE);
+		return bad_head(x, END_RESPONSE_TOO_LARGE);
 	case H1_BAD:
 	case H1_VERSION:
 		break;
 	}
-	return response_failed(x, END_RESPONSE_MALFORMED);
+	return bad_head(x, END_RESPONSE_MALFORMED);
 }
 
 /* Large from the start: head and body of most responses come in one read, and the pages not reached

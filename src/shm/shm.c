@@ -42,7 +42,8 @@ shm_lay_out(struct shm *shm)
 
 	shm->slot_stride = round_up(shm->capacity * sizeof(struct tally), SHM_PAGE);
 	shm->latency_stride = round_up(shm->capacity * sizeof(struct latency), SHM_PAGE);
-	shm->size = slots + SHM_SLOTS * (shm->slot_stride + shm->latency_stride);
+	shm->size = slots + SHM_SLOTS * (shm->slot_stride + shm->latency_stride) +
+		    round_up(SHM_SLOTS * sizeof(struct fault_ring), SHM_PAGE);
 	if (shm->map == NULL)
 		return;
 	shm->header = (struct shm_header *)(void *)shm->map;
@@ -50,6 +51,7 @@ shm_lay_out(struct shm *shm)
 	shm->sticky = (_Atomic uint64_t *)(void *)(shm->map + sticky);
 	shm->slots = shm->map + slots;
 	shm->latencies = shm->slots + SHM_SLOTS * shm->slot_stride;
+	shm->faults = shm->latencies + SHM_SLOTS * shm->latency_stride;
 }
 
 static int
@@ -100,6 +102,7 @@ shm_new(size_t capacity, size_t sticky_entries)
 	shm->header->tally_fields = TALLY_FIELDS;
 	shm->header->slots = SHM_SLOTS;
 	shm->header->latency_size = sizeof(struct latency);
+	shm->header->fault_size = sizeof(struct fault_ring);
 	shm->header->capacity = shm->capacity;
 	shm->header->sticky_sets = shm->sticky_sets;
 	shm->header->size = shm->size;
@@ -137,7 +140,8 @@ header_fits(const struct shm_header *h)
 	return h->magic == shm_magic && h->version == SHM_VERSION && h->header_size == sizeof(*h) &&
 	       h->entity_size == sizeof(struct entity) && h->tally_size == sizeof(struct tally) &&
 	       h->tally_fields == TALLY_FIELDS && h->slots == SHM_SLOTS &&
-	       h->latency_size == sizeof(struct latency) && h->capacity > 0 &&
+	       h->latency_size == sizeof(struct latency) &&
+	       h->fault_size == sizeof(struct fault_ring) && h->capacity > 0 &&
 	       h->capacity <= SHM_CAPACITY_MAX && h->sticky_sets > 0 &&
 	       h->sticky_sets <= SHM_STICKY_SETS_MAX &&
 	       (h->sticky_sets & (h->sticky_sets - 1)) == 0;
@@ -219,6 +223,13 @@ shm_tally(const struct shm *shm, int slot, uint32_t id)
 {
 	assert(slot >= 0 && slot < SHM_SLOTS && id < shm->capacity);
 	return (struct tally *)(void *)(shm->slots + (size_t)slot * shm->slot_stride) + id;
+}
+
+struct fault_ring *
+shm_faults(const struct shm *shm, int slot)
+{
+	assert(slot >= 0 && slot < SHM_SLOTS);
+	return (struct fault_ring *)(void *)shm->faults + slot;
 }
 
 /* Slots */
@@ -308,6 +319,7 @@ shm_retire_slot(struct shm *shm, int slot)
 	madvise(shm->slots + (size_t)slot * shm->slot_stride, shm->slot_stride, MADV_REMOVE);
 	madvise(shm->latencies + (size_t)slot * shm->latency_stride, shm->latency_stride,
 	    MADV_REMOVE);
+	faults_move(shm_faults(shm, SHM_SLOT_RETIRED), shm_faults(shm, slot));
 	slot_info_clear(&shm->header->info[slot]);
 	atomic_fetch_and(&shm->header->live[slot / 64], ~(UINT64_C(1) << (slot % 64)));
 }

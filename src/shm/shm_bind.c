@@ -270,6 +270,24 @@ copy_global(struct shm_global *to, const struct shm_global *from)
 	to->worker_deaths = from->worker_deaths;
 }
 
+/* Those of workers that live go on being written in `from`: what there is now is copied. */
+static void
+copy_faults(struct shm *to, const struct shm *from)
+{
+	uint64_t live[SHM_SLOT_WORDS];
+
+	shm_live_slots(from, live);
+	live[SHM_SLOT_RETIRED / 64] |= 1;
+	for (int slot = 0; slot < SHM_SLOTS; slot++) {
+		struct fault_ring ring;
+
+		if ((live[slot / 64] >> (slot % 64) & 1) == 0)
+			continue;
+		memcpy(&ring, shm_faults(from, slot), sizeof(ring));
+		faults_move(shm_faults(to, SHM_SLOT_RETIRED), &ring);
+	}
+}
+
 void
 shm_copy(struct shm *to, struct shm *from)
 {
@@ -281,4 +299,5 @@ shm_copy(struct shm *to, struct shm *from)
 	atomic_store_explicit(&to->header->used, (uint32_t)used, memory_order_relaxed);
 	copy_global(&to->header->global, &from->header->global);
 	shm_sticky_copy(to, from);
+	copy_faults(to, from);
 }

@@ -159,6 +159,18 @@ shm_sticky_store(struct shm *shm, uint64_t key, uint32_t server_id, uint32_t tim
 	}
 }
 
+void
+shm_sticky_each(
+    const struct shm *shm, void (*each)(void *arg, uint32_t server_id, uint32_t age_s), void *arg)
+{
+	for (size_t i = 0; i < shm->sticky_sets * SHM_STICKY_WAYS; i++) {
+		uint64_t word = atomic_load_explicit(&shm->sticky[i], memory_order_relaxed);
+
+		if (word != 0 && names_server(shm, word))
+			each(arg, id_of(word), age_of(word));
+	}
+}
+
 /* Puts a word of another table into a set, over an older one. */
 static void
 set_adopt(_Atomic uint64_t *set, uint64_t word)

@@ -49,7 +49,7 @@ command_fail_unknown(struct command_call *call, const char *what, const char *na
 	return command_fail(call, "no %s \"%s\"; did you mean \"%s\"?", what, name, nearest);
 }
 
-static enum command_end
+enum command_end
 command_fail_pool(struct command_call *call, const char *name)
 {
 	const struct config *config = call->config;
@@ -297,6 +297,8 @@ static const struct command command_table[] = {
 	{ "listeners", "", 0, 0, command_listeners, "all listeners with their counters" },
 	{ "pools", "", 0, 0, command_pools, "all pools with their counters" },
 	{ "servers", "[POOL]", 0, 1, command_servers, "the servers of one pool or of all" },
+	{ "sticky", "[POOL]", 0, 1, command_sticky, "which clients stick to which servers" },
+	{ "errors", "", 0, 0, command_errors, "the last malformed requests and responses" },
 	{ "server", "POOL/NAME ready|drain|maint|weight N|weight auto", 2, 3, command_server,
 	    "change how a server is used" },
 	{ "reload", "", 0, 0, commands_reload, "read the configuration again" },

@@ -35,6 +35,13 @@ enum command_end command_run(struct command_call *call);
 enum command_end command_fail(struct command_call *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* command.c: say that there is no such pool. */
+enum command_end command_fail_pool(struct command_call *call, const char *name);
+
+/* command_look.c */
+enum command_end command_errors(struct command_call *call);
+enum command_end command_sticky(struct command_call *call);
+
 /* The command that commands.c does itself, because its answer comes later. */
 enum command_end commands_reload(struct command_call *call);
 

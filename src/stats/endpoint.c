@@ -48,6 +48,16 @@ page_metrics(const struct endpoint *endpoint, struct text *body)
 	return 200;
 }
 
+static unsigned
+page_csv(const struct endpoint *endpoint, struct text *body)
+{
+	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
+
+	export_csv(body, stats);
+	collect_free(stats);
+	return 200;
+}
+
 /* That somebody answers is the answer. */
 static unsigned
 page_healthz(const struct endpoint *endpoint, struct text *body)
@@ -90,6 +100,8 @@ static const struct page pages[] = {
 	{ "/", "text/html; charset=utf-8", page_index },
 	{ "/stats.json", "application/json", page_json },
 	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics },
+	{ "/stats.csv", "text/csv; charset=utf-8", page_csv },
+	{ "/;csv", "text/csv; charset=utf-8", page_csv }, /* where tools look for it */
 	{ "/healthz", "text/plain; charset=utf-8", page_healthz },
 	{ "/readyz", "text/plain; charset=utf-8", page_readyz },
 };

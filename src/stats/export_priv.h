@@ -1,5 +1,5 @@
 /*
- * export: what collect.c saw, as JSON and as Prometheus text.
+ * export: what collect.c saw, as JSON, as Prometheus text and as HAProxy's CSV.
  *
  * Runs in: control.  The counters come from tally_table: a row added there appears everywhere.
  */
@@ -28,6 +28,9 @@ void export_json_server(struct json *json, const struct server_stats *server, bo
 
 /* Histograms of listeners and pools, and sums of servers; part of export_prometheus(). */
 void export_prometheus_latency(struct text *text, const struct stats *stats);
+
+/* /stats.csv: HAProxy's columns. */
+void export_csv(struct text *text, const struct stats *stats);
 
 /* /metrics: Prometheus text format 0.0.4. */
 void export_prometheus(struct text *text, const struct stats *stats);
