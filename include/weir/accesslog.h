@@ -19,6 +19,7 @@ struct event_base;
 
 struct accesslog_entry {
 	uint64_t id;                        /* request ID */
+	struct slice client_id;             /* the one that the client brought instead; len 0: none */
 	const struct listener_config *listener;
 	const struct addr *client;
 	const struct message *request;      /* NULL: TCP, or no request could be read */

@@ -29,6 +29,15 @@ enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP };
 enum forwarded_for { FORWARDED_FOR_APPEND = 0, FORWARDED_FOR_REPLACE, FORWARDED_FOR_OFF };
 enum log_format { LOG_FORMAT_JSON = 0, LOG_FORMAT_COMBINED };
 
+enum { ERROR_STATUS_MIN = 400, ERROR_STATUSES = 200, ERROR_PAGE_SIZE = 32 * 1024 };
+
+struct text_config;
+
+struct error_pages { /* of global.errors.dir */
+	const struct text_config *html[ERROR_STATUSES]; /* of status 400 + n; NULL: weir's own */
+	const struct text_config *json[ERROR_STATUSES];
+};
+
 struct limits_config {         /* global.limits */
 	unsigned connections;  /* client connections per worker; CONF_AUTO: what descriptors allow */
 	uint32_t request_head; /* bytes, request line and fields together; over: 431 (line alone: 414) */
@@ -50,6 +59,9 @@ struct global_config {
 	enum log_format access_format; /* global.log.format */
 	int log_level;                 /* global.log.level: enum log_level */
 	const char *error_log;         /* global.log.error: "stderr" or a file's path */
+	const char *errors_dir;        /* global.errors.dir; NULL: none */
+	struct where errors_where;
+	struct error_pages *error_pages; /* made by conf_load_errors(); NULL: none */
 	const char *pid_file;
 	const char *state_dir;
 	struct limits_config limits;
@@ -95,25 +107,115 @@ struct timeouts_config { /* all in milliseconds */
 struct forwarded_config { /* X-Forwarded-* towards the servers */
 	enum forwarded_for for_; /* "for": append (default) | replace | off */
 	bool proto;              /* X-Forwarded-Proto := http|https; off: the client's is passed */
+	/* Each replaces what the client sent; off: that is passed. */
+	bool port;               /* X-Forwarded-Port */
+	bool client_port;        /* X-Forwarded-For-Port */
+	bool host;               /* X-Forwarded-Host */
+	bool real_ip;            /* X-Real-IP */
+	bool slb_port;           /* XForwardedFor_SLBPORT */
+	bool client_src_port;    /* XForwardedFor_ClientSrcPort */
+	bool rfc7239;            /* Forwarded */
 };
 
-enum path_match { PATH_ANY = 0, PATH_EXACT, PATH_PREFIX };
+struct request_id_config {
+	bool pass;          /* servers get it */
+	bool trust;         /* a client may bring its own */
+	const char *header; /* its field */
+};
 
-struct route_config { /* listeners[].routes[]: {host, path: {exact|prefix}, pool} */
+/* Texts with variables, taken apart at load. */
+enum text_what {
+	TEXT_LITERAL = 0,
+	TEXT_GROUP,       /* $1 to $9: what a group of the route's expression matched */
+	TEXT_CLIENT_IP,   /* ${client_ip} and so on */
+	TEXT_CLIENT_PORT,
+	TEXT_LISTEN_PORT, /* the port that the client connected to */
+	TEXT_SCHEME,
+	TEXT_HOST,        /* as the client sent it, with its port */
+	TEXT_METHOD,
+	TEXT_PATH,        /* without the query */
+	TEXT_QUERY,       /* with its '?'; empty without one */
+	TEXT_REQUEST_ID,
+	TEXT_FORWARDED    /* an element of RFC 7239; not for users */
+};
+
+struct text_part {
+	enum text_what what;
+	unsigned group;
+	const char *literal;
+	size_t len;
+};
+
+struct text_config {
+	struct text_part *parts;
+	size_t count;
+};
+
+/* One change of a head's fields. */
+enum edit_op { EDIT_SET = 0, EDIT_ADD, EDIT_REMOVE };
+
+struct field_rule {
+	enum edit_op op;
+	const char *name;
+	struct text_config value;
+};
+
+struct field_rules { /* in the order they are applied */
+	struct field_rule *rules;
+	size_t count;
+};
+
+struct headers_config { /* request_headers, response_headers */
 	struct where where;
-	const char *host;     /* lower case, without port; "*.x" matches one label; NULL: any */
-	enum path_match match;
-	const char *path;     /* NULL for PATH_ANY; a prefix matches whole segments */
-	const char *pool_name;
-	struct where pool_where;
-	struct pool_config *pool; /* set by conf_check */
+	struct meta_config *set, *add;
+	size_t set_count, add_count;
+	const char **remove;
+	size_t remove_count;
 };
+
+enum path_match { PATH_ANY = 0, PATH_EXACT, PATH_PREFIX, PATH_STARTS_WITH, PATH_REGEX };
 
 struct redirect_config {
 	bool on;
 	const char *scheme; /* http | https */
 	uint16_t port;      /* left out of the Location when it is the scheme's own */
 	unsigned status;    /* 301 302 303 307 308 */
+	const char *url;    /* the whole Location instead; NULL: none */
+	struct where url_where;
+	struct text_config location; /* of `url`; made by conf_check */
+};
+
+struct respond_config {
+	bool on;
+	unsigned status; /* 200 to 599 */
+	const char *content_type;
+	const char *body; /* NULL: empty */
+};
+
+struct route_config { /* listeners[].routes[] */
+	struct where where;
+	const char *host;     /* lower case, without port; "*.x" matches one label; NULL: any */
+	enum path_match match;
+	const char *path;     /* NULL for PATH_ANY; PATH_REGEX: the expression */
+	const char *pool_name; /* NULL: redirect or respond */
+	struct where pool_where;
+	struct pool_config *pool; /* set by conf_check */
+	struct redirect_config redirect;
+	struct respond_config respond;
+	const char *rewrite; /* new path; NULL: none */
+	struct where rewrite_where;
+	struct text_config rewrite_text; /* made by conf_check */
+	struct headers_config request_headers, response_headers;
+	/* What is done to heads, with that of the listener; NULL: nothing.  Made by conf_check. */
+	const struct field_rules *request_rules, *response_rules;
+};
+
+struct http2_config { /* listeners[].http2 */
+	bool cleartext;          /* on http listeners: clients with prior knowledge */
+	uint32_t streams;        /* at once on one connection */
+	uint32_t window;         /* bytes of a request body that a client may send ahead, per stream */
+	uint32_t resets;         /* streams reset in ten seconds, by the client or because of it */
+	uint32_t control_frames; /* PING, SETTINGS, PRIORITY, empty DATA, tiny WINDOW_UPDATE in ten seconds */
 };
 
 struct listener_config {
@@ -134,7 +236,12 @@ struct listener_config {
 	struct acl_config *acl; /* set by conf_check */
 	bool splice; /* tcp: long streams may pass without being copied */
 	struct forwarded_config forwarded;
+	struct request_id_config request_id;
+	struct http2_config http2;
 	struct redirect_config redirect;
+	struct headers_config request_headers, response_headers;
+	const struct field_rules *request_rules, *response_rules; /* as in struct route_config */
+	bool wants_port; /* it has several ports, and texts with ${listen_port}; set by conf_check */
 	struct route_config *routes;
 	size_t route_count;
 	const char *pool_name; /* NULL: none */
@@ -215,6 +322,19 @@ struct config *conf_load(const char *path, struct diag *diag);
 /* The same from text (tests, fuzzers). */
 struct config *conf_load_text(const char *name, const char *text, size_t len, struct diag *diag);
 void conf_free(struct config *config);
+/*
+ * Read the pages of errors that the configuration names.  Returns 0, or -1 with errors in `diag`.
+ * Context: with the rights of the master.
+ */
+int conf_load_errors(struct config *config, struct diag *diag);
+
+static inline const struct text_config *
+error_page(const struct error_pages *pages, unsigned status, bool is_json)
+{
+	if (status < ERROR_STATUS_MIN || status >= ERROR_STATUS_MIN + ERROR_STATUSES)
+		return NULL;
+	return is_json ? pages->json[status - ERROR_STATUS_MIN] : pages->html[status - ERROR_STATUS_MIN];
+}
 
 /* Print `config` as YAML with every default filled in; reading it back gives the same tree (weir -T). */
 void conf_dump(const struct config *config, FILE *out);

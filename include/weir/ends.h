@@ -22,6 +22,7 @@ enum end {
 	/* The configuration's. */
 	END_NO_ROUTE,
 	END_REDIRECTED,
+	END_RESPONDED,
 	/* The servers'. */
 	END_NO_SERVER,
 	END_CONNECT_FAILED,

@@ -22,11 +22,14 @@
 
 struct buf;
 struct exchange;
+struct field_edits;
+struct route;
 struct upstream;
 
 /* What a piece of the response is, for the front. */
 struct response_piece {
 	const struct message *head; /* set with the first piece (and with each 1xx); borrowed for the call */
+	const struct field_edits *edits; /* changes of its fields; NULL: none; borrowed for the call */
 	const char *body;           /* bytes as the exchange was asked for them: verbatim, or without chunked coding */
 	size_t len;
 	bool is_last;               /* nothing follows */
@@ -48,7 +51,7 @@ struct exchange_ops {
 	int (*send)(struct exchange *x, const struct response_piece *piece, size_t *taken);
 	/*
 	 * The exchange is over; the front must call exchange_free() and not use it any more.  With an end other than
-	 * END_OK: if no head was sent, answer as end_table says (and tell it to exchange_account_reply() before); else
+	 * END_OK: if no head was sent, answer as end_table says (see exchange_answer()); else
 	 * break the connection, so that the client sees that something is missing.
 	 */
 	void (*done)(struct exchange *x, enum end end);
@@ -68,7 +71,7 @@ enum exchange_state {
 	EXCHANGE_STATES
 };
 
-enum { SET_COOKIE_MAX = 384 };
+enum { SET_COOKIE_MAX = 384, EXCHANGE_ID_SIZE = 17 };
 
 struct exchange {
 	struct grave grave;
@@ -78,9 +81,11 @@ struct exchange {
 	const struct listener *listener;
 	const struct addr *client;     /* borrowed from the front */
 	bool is_tls;                   /* the client's side */
+	bool is_h2;                    /* the client speaks HTTP/2 */
 	bool wants_decoded;            /* response bodies without chunked coding */
 	uint8_t state;                 /* enum exchange_state */
 
+	const struct route *route;     /* borrowed from the listener's router; NULL: none */
 	struct pool *pool;             /* NULL: no route */
 	struct server *server;         /* counted as active; NULL: none */
 	struct upstream *upstream;     /* owned; NULL: none */
@@ -113,6 +118,7 @@ struct exchange {
 	char set_cookie[SET_COOKIE_MAX];
 
 	/* For the log. */
+	struct slice client_id;        /* the request ID that a trusted client brought; len 0: it is `id` */
 	uint64_t id, bytes_in, bytes_out;
 	uint64_t started_us;
 	uint64_t connected_us;         /* to a server, for this request; 0: a kept connection, or nobody logs */
@@ -135,6 +141,20 @@ void exchange_run(struct exchange *x);
 void exchange_fail(struct exchange *x, enum end end);
 /* Count and log it as ended by `end`, and give back all it holds. */
 void exchange_free(struct exchange *x, enum end end);
+/*
+ * The whole HTTP/1.1 response to give the client for `end` (not END_OK, and with a status, or END_REDIRECTED or
+ * END_RESPONDED) in a buffer that the caller owns; accounted already.
+ * close  in: say Connection: close; out: the connection must be closed.
+ */
+struct buf *exchange_answer(struct exchange *x, enum end end, bool *close);
+/* Is there an answer for `end`? */
+static inline bool
+exchange_has_answer(enum end end)
+{
+	return end_table[end].status != 0 || end == END_REDIRECTED || end == END_RESPONDED;
+}
+/* The request ID; text: room for one of ours. */
+struct slice exchange_id(const struct exchange *x, char text[static EXCHANGE_ID_SIZE]);
 /* Bytes were given to the client by the front itself (an error reply): for the log. */
 void exchange_account_reply(struct exchange *x, unsigned status, size_t bytes);
 

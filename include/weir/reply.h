@@ -1,5 +1,5 @@
 /*
- * reply: responses that weir makes itself: errors and redirects.
+ * reply: responses that weir makes itself: errors, redirects, fixed ones.
  *
  * Runs in: worker.
  */
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "weir/conf.h"
+#include "weir/edits.h"
 #include "weir/ends.h"
 #include "weir/message.h"
 
@@ -19,20 +20,32 @@ struct buf;
 const char *reply_reason(unsigned status);
 /* The value of a Date field for now; borrowed until the next second. */
 const char *reply_date(void);
+/* The pages of errors from now on; NULL: weir's own.  They must outlive their use. */
+void reply_use_pages(const struct error_pages *pages);
+
+struct reply {
+	unsigned status;
+	enum end end;                    /* errors: says status, sentence and Proxy-Status; END_OK otherwise */
+	const struct message *request;   /* NULL: could not be read */
+	const struct field_edits *edits; /* changes of the fields; NULL: none */
+	struct slice id;                 /* request ID, as in the access log */
+	struct slice location, content_type, body; /* ptr NULL: none */
+	bool close;                      /* say Connection: close */
+};
 
 /*
- * A whole HTTP/1.1 error response in a buffer that the caller owns.
- * end      says status, sentence and Proxy-Status
- * request  the request; its head may be unknown: NULL
- * id       request ID, as in the access log
- * close    say Connection: close
+ * A whole HTTP/1.1 response in a buffer that the caller owns, without its body when the request was HEAD.
+ * Returns NULL when it is too long.
  */
+struct buf *reply_print(const struct reply *reply);
+/* The same for `end`: fills in the rest, with a body that the request accepts.  Never NULL. */
+struct buf *reply_print_error(struct reply *reply);
+/* An error without an exchange: nothing is known about the request. */
 struct buf *reply_error(enum end end, const struct message *request, uint64_t id, bool close);
-
 /*
- * A redirect to the same host, path and query elsewhere.
- * Returns NULL when the request has no host to redirect to (HTTP/1.0 without Host), or is too long.
+ * Write the location of a redirect to the same host, path and query elsewhere; nothing when the request has no host to
+ * redirect to (HTTP/1.0 without Host).
  */
-struct buf *reply_redirect(const struct redirect_config *redirect, const struct message *request, bool close);
+void reply_locate(struct field_edits *out, const struct redirect_config *redirect, const struct message *request);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "weir/addr.h"
 #include "weir/conf.h"
+#include "weir/edits.h"
 #include "weir/message.h"
 #include "weir/outv.h"
 
@@ -17,6 +18,8 @@ struct request_edits {
 	const struct forwarded_config *forwarded; /* borrowed */
 	bool is_tls;                 /* the client's side */
 	bool upgrade;                /* pass Upgrade on */
+	struct slice target;         /* path and query to ask for instead; ptr NULL: as they came; copied */
+	const struct field_edits *fields; /* NULL: none; copied */
 	struct slice cookie_cut;     /* part of a Cookie field's value that is left out; ptr NULL: none */
 };
 
@@ -28,6 +31,7 @@ struct response_edits {
 	bool keep_alive;       /* say Connection: keep-alive (to HTTP/1.0 clients that asked) */
 	bool upgrade;          /* 101: pass Upgrade on */
 	bool drop_coding;      /* the body is sent without its chunked coding */
+	const struct field_edits *fields; /* NULL: none; copied */
 	struct slice set_cookie; /* a whole field line with CR LF; len 0: none */
 };
 

@@ -1,26 +1,34 @@
 /*
- * route: which pool a request is for.
+ * route: what is done with a request.
  *
  * Runs in: worker.  Made once per listener.  Exact host before wildcard before none; within a host exact path before the
- * longest prefix; a host whose paths do not match hands on to the next kind.  Hash tables throughout: a look-up costs
- * one probe per path segment, whatever the number of routes.
+ * longest prefix before the longest expression before no path at all; a host whose paths do not match hands on to the next kind.  Exact paths
+ * and prefixes by segment are found in a hash table, other prefixes in a sorted array: thousands of them cost what ten
+ * cost.  Expressions are tried one by one.
  */
 #ifndef WEIR_ROUTE_H
 #define WEIR_ROUTE_H
 
 #include "weir/conf.h"
+#include "weir/regex.h"
 #include "weir/slice.h"
 
 struct router;
+
+struct route {
+	const struct route_config *conf; /* borrowed */
+	struct regex *regex;             /* owned by the router; NULL unless conf->match is PATH_REGEX */
+};
 
 /* Owned by the caller; NULL when the listener has no routes. */
 struct router *router_new(const struct listener_config *listener);
 void router_free(struct router *router);
 /*
- * host  as in the request, with or without port; may be empty
- * path  request path; what is behind '?' does not count
+ * host   as in the request, with or without port; may be empty
+ * path   request path; what is behind '?' does not count
+ * limit  set to true when an expression needs too many steps for this path: the request should not be served
  * Returns NULL when no route matches.
  */
-const struct route_config *router_find(const struct router *router, struct slice host, struct slice path);
+const struct route *router_find(const struct router *router, struct slice host, struct slice path, bool *limit);
 
 #endif

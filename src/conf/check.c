@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "weir/regex.h"
+
 struct named {
 	const char *name;
 	struct where where;
@@ -212,6 +214,41 @@ route_is_broken(const struct load *l, const struct route_config *route)
 	       load_is_broken(l, route);
 }
 
+/* Groups in texts need an expression that has them. */
+static void
+check_text(struct load *l, const struct route_config *route, const char *key, const char *text,
+    struct where where, enum text_use use, struct text_config *out)
+{
+	unsigned groups = 0;
+	struct regex *regex;
+
+	if (text_compile(l->arena, text, use, out) != NULL)
+		return; /* told already */
+	regex = route != NULL && route->match == PATH_REGEX && route->path != NULL
+		    ? regex_new(route->path, NULL)
+		    : NULL;
+	if (regex != NULL)
+		groups = regex_groups(regex);
+	regex_free(regex);
+	for (size_t i = 0; i < out->count; i++)
+		if (out->parts[i].what == TEXT_GROUP && out->parts[i].group > groups) {
+			diag_error(l->diag, where,
+			    "%s: $%u is used, but %s; $$ is a dollar sign", key,
+			    out->parts[i].group,
+			    groups > 0 ? "the route's regex has fewer groups"
+				       : "there is no regex with groups");
+			return;
+		}
+}
+
+static void
+check_redirect(struct load *l, const struct route_config *route, struct redirect_config *redirect)
+{
+	if (redirect->url != NULL)
+		check_text(l, route, "url", redirect->url, redirect->url_where, TEXT_USE_URL,
+		    &redirect->location);
+}
+
 static void
 check_routes(struct load *l, struct listener_config *listener, struct index *pools)
 {
@@ -226,6 +263,10 @@ check_routes(struct load *l, struct listener_config *listener, struct index *poo
 		if (route->pool_name != NULL)
 			route->pool =
 			    resolve_pool(l, pools, route->pool_name, route->pool_where, listener);
+		check_redirect(l, route, &route->redirect);
+		if (route->rewrite != NULL)
+			check_text(l, route, "rewrite", route->rewrite, route->rewrite_where,
+			    TEXT_USE_REWRITE, &route->rewrite_text);
 	}
 	if (count > 0)
 		qsort(sorted, count, sizeof(*sorted), compare_routes);
@@ -292,6 +333,8 @@ check_listener(
 		listener->pool =
 		    resolve_pool(l, pools, listener->pool_name, listener->pool_where, listener);
 	check_routes(l, listener, pools);
+	check_redirect(l, NULL, &listener->redirect);
+	check_headers(l, listener);
 }
 
 static void

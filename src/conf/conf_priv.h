@@ -129,6 +129,8 @@ struct load {
 /* clang-format on */
 
 extern const struct block conf_root, conf_listener;
+/* options_route.c */
+extern const struct block conf_route, conf_redirect, conf_request_headers, conf_response_headers;
 extern const struct unserved conf_unserved[]; /* ends with .block NULL */
 
 /* kinds.c, kinds_net.c */
@@ -137,6 +139,9 @@ extern const struct kind kind_enum, kind_flag, kind_word, kind_version;
 extern const struct kind kind_name, kind_text, kind_path, kind_path_or_word, kind_url_path, kind_cookie_name;
 extern const struct kind kind_address, kind_address_or_off, kind_listen, kind_networks, kind_status, kind_alpn;
 extern const struct kind kind_host_name, kind_host_field, kind_certificate, kind_policy;
+/* kinds_http.c */
+extern const struct kind kind_regex, kind_field_name, kind_field_names, kind_media_type, kind_media_types, kind_body;
+extern const struct kind kind_rewrite, kind_url;
 extern const struct kind kind_block, kind_blocks, kind_named, kind_texts;
 
 /* What a value of `option` may be, as a phrase: "off, or an address with its port". */
@@ -151,6 +156,23 @@ void schema_load(struct load *load, const struct yaml_node *root);
 bool load_is_broken(const struct load *load, const void *at);
 /* Keep an address for check_config(). */
 void load_add_bound(struct load *load, struct bound bound);
+
+/* kinds_http.c: may it be the name of a field (RFC 9110 section 5.6.2)? */
+bool is_token(const char *text);
+
+/*
+ * text.c: take a text with variables apart.
+ * groups  $1 to $9 stand for groups.
+ * Returns NULL when done, else what is wrong.
+ */
+enum text_use { TEXT_USE_HEADER = 0, TEXT_USE_REWRITE, TEXT_USE_URL };
+const char *text_compile(struct arena *arena, const char *text, enum text_use use, struct text_config *out);
+
+/* headers.c: the rules of a listener and its routes. */
+void check_headers(struct load *load, struct listener_config *listener);
+/* Tells what is wrong with the names and values of a block of rules; its `finish`. */
+void headers_finish_request(struct load *load, const struct yaml_node *map, void *structure);
+void headers_finish_response(struct load *load, const struct yaml_node *map, void *structure);
 
 /* check.c: what needs more than one value to be seen; sets the pointers between objects. */
 void check_config(struct load *load);

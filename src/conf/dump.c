@@ -104,6 +104,22 @@ dump_named(FILE *out, const struct option *o, const void *base, unsigned depth)
 }
 
 static void
+dump_texts_flow(FILE *out, const struct option *o, const void *base)
+{
+	const struct meta_config *meta = *(struct meta_config *const *)field(base, o->offset);
+	size_t count = item_count(o, base);
+
+	fputs(" {", out);
+	for (size_t i = 0; i < count; i++) {
+		fputs(i > 0 ? ", " : "", out);
+		yaml_write_scalar(out, meta[i].key);
+		fputs(": ", out);
+		yaml_write_scalar(out, meta[i].value);
+	}
+	putc('}', out);
+}
+
+static void
 dump_texts(FILE *out, const struct option *o, const void *base, unsigned depth)
 {
 	const struct meta_config *meta = *(struct meta_config *const *)field(base, o->offset);
@@ -152,7 +168,10 @@ dump_value(FILE *out, const struct option *o, const void *base, unsigned depth, 
 		dump_named(out, o, base, depth + 1);
 		break;
 	case SHAPE_TEXTS:
-		dump_texts(out, o, base, depth + 1);
+		if (flow)
+			dump_texts_flow(out, o, base);
+		else
+			dump_texts(out, o, base, depth + 1);
 		break;
 	}
 }

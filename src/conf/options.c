@@ -8,14 +8,9 @@
 
 /* This version does not serve these; work that adds one deletes its row. */
 const struct unserved conf_unserved[] = {
-	{ "listener", "http2", NULL },
 	{ "listener", "compression", NULL },
 	{ "listener", "proxy_protocol", NULL },
 	{ "listener", "protocol", "udp" },
-	{ "tls", "alpn", "h2" },
-	{ "forwarded", "port", NULL },
-	{ "forwarded", "client_port", NULL },
-	{ "path", "regex", NULL },
 	{ "pool", "proxy_protocol", NULL },
 	{ "pool", "drain", NULL },
 	{ "pool", "protocol", "https" },
@@ -124,6 +119,28 @@ static const struct block log_block = {
 	.doc = "Logs.",
 };
 
+static bool
+errors_is_on(const void *structure)
+{
+	return ((const struct global_config *)structure)->errors_dir != NULL;
+}
+
+static const struct option errors_options[] = {
+	OPTION("dir", global_config, errors_dir, kind_path, .preset = "",
+	    .where_offset = offsetof(struct global_config, errors_where),
+	    .doc = "Directory with pages for errors: 503.html, 503.json, or 5xx.html for all of "
+		   "a class, of 32 KiB at most; ${request_id} in them is the request ID. They are "
+		   "read at start and at reload."),
+};
+static const struct block errors_block = {
+	.name = "errors",
+	TABLE(errors_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.is_on = errors_is_on,
+	.doc = "What clients get to see when weir itself answers with an error.",
+};
+
 static const struct option global_options[] = {
 	OPTION("workers", global_config, workers, kind_auto_count, .preset = "auto", .min = "1",
 	    .max = "120",
@@ -134,6 +151,7 @@ static const struct option global_options[] = {
 	INLINE_BLOCK("control", control_block, .preset = "{}"),
 	INLINE_BLOCK("stats", stats_block, .preset = "{}"),
 	INLINE_BLOCK("log", log_block, .preset = "{}"),
+	INLINE_BLOCK("errors", errors_block, .preset = ""),
 	OPTION("pid_file", global_config, pid_file, kind_path,
 	    .preset = WEIR_RUNSTATEDIR "/weir/weir.pid",
 	    .doc = "Holds the process ID of the master."),

@@ -66,7 +66,7 @@ static const struct option tls_options[] = {
 		   "1.3), modern (1.3) and old, "
 		   "and those of the clouds by their names."),
 	LIST("alpn", tls_config, alpn, alpn_count, kind_alpn, .preset = "http/1.1", .min = "1",
-	    WORDS({ "http/1.1", 0 }), .doc = "Application protocols offered, most wanted first."),
+	    WORDS({ "h2", 0 }, { "http/1.1", 0 }), .doc = "Application protocols offered, most wanted first."),
 };
 static const struct block tls_block = {
 	.name = "tls",
@@ -134,6 +134,21 @@ static const struct option forwarded_options[] = {
 		   "what came."),
 	OPTION("proto", forwarded_config, proto, kind_bool, .preset = "off",
 	    .doc = "X-Forwarded-Proto: set it to http or https; off: pass what came."),
+	OPTION("port", forwarded_config, port, kind_bool, .preset = "off",
+	    .doc = "X-Forwarded-Port: set it to the port that the client connected to."),
+	OPTION("client_port", forwarded_config, client_port, kind_bool, .preset = "off",
+	    .doc = "X-Forwarded-For-Port: set it to the client's port."),
+	OPTION("host", forwarded_config, host, kind_bool, .preset = "off",
+	    .doc = "X-Forwarded-Host: set it to the host that the client asked for."),
+	OPTION("real_ip", forwarded_config, real_ip, kind_bool, .preset = "off",
+	    .doc = "X-Real-IP: set it to the client's address."),
+	OPTION("slb_port", forwarded_config, slb_port, kind_bool, .preset = "off",
+	    .doc = "XForwardedFor_SLBPORT, as Alibaba Cloud spells it: set it as port does. Some "
+		   "servers drop names with an underscore unless told otherwise."),
+	OPTION("client_src_port", forwarded_config, client_src_port, kind_bool, .preset = "off",
+	    .doc = "XForwardedFor_ClientSrcPort, likewise: set it as client_port does."),
+	OPTION("rfc7239", forwarded_config, rfc7239, kind_bool, .preset = "off",
+	    .doc = "Forwarded (RFC 7239): set it to the client's address, the host and the scheme."),
 };
 static const struct block forwarded_block = {
 	.name = "forwarded",
@@ -143,113 +158,48 @@ static const struct block forwarded_block = {
 	.doc = "What servers are told about the client.",
 };
 
-static void
-redirect_finish(struct load *load, const struct yaml_node *map, void *structure)
-{
-	struct redirect_config *r = structure;
-
-	(void)load;
-	(void)map;
-	r->on = true;
-	if (r->port == 0 && r->scheme != NULL)
-		r->port = r->scheme[4] == 's' ? 443 : 80;
-}
-
-static bool
-redirect_is_on(const void *structure)
-{
-	return ((const struct redirect_config *)structure)->on;
-}
-
-static const struct option redirect_options[] = {
-	OPTION("scheme", redirect_config, scheme, kind_word, .preset = "https",
-	    WORDS({ "http", 0 }, { "https", 1 }), .doc = "Scheme of the new location."),
-	OPTION("port", redirect_config, port, kind_port, .preset = "", .min = "1", .max = "65535",
-	    .doc = "Port of the new location; without it the scheme's own."),
-	OPTION("status", redirect_config, status, kind_enum, .preset = "301",
-	    WORDS({ "301", 301 }, { "302", 302 }, { "303", 303 }, { "307", 307 }, { "308", 308 }),
-	    .doc = "Status of the answer."),
+static const struct option http2_options[] = {
+	OPTION("cleartext", http2_config, cleartext, kind_bool, .preset = "off",
+	    .doc = "With protocol http: also serve clients that speak HTTP/2 right away (prior "
+		   "knowledge).  With TLS, ALPN decides."),
+	OPTION("streams", http2_config, streams, kind_count, .preset = "128", .min = "1",
+	    .max = "1000", .doc = "Requests that one connection may have under way at once."),
+	OPTION("window", http2_config, window, kind_size, .preset = "64k", .min = "16k",
+	    .max = "16m",
+	    .doc = "How much of a request's body the client may send before the server takes it; "
+		   "a connection may send four times as much."),
+	OPTION("resets", http2_config, resets, kind_count, .preset = "200", .min = "1",
+	    .max = "1000000",
+	    .doc = "Streams that a client may reset, or make weir reset, within ten seconds; more "
+		   "end the connection."),
+	OPTION("control_frames", http2_config, control_frames, kind_count, .preset = "2000",
+	    .min = "10", .max = "10000000",
+	    .doc = "Frames that carry nothing (PING, SETTINGS, PRIORITY, empty DATA, tiny "
+		   "WINDOW_UPDATE) within ten seconds; more end the connection."),
 };
-static const struct block redirect_block = {
-	.name = "redirect",
-	TABLE(redirect_options),
+static const struct block http2_block = {
+	.name = "http2",
+	TABLE(http2_options),
 	.where_offset = NOWHERE,
 	.one_line = true,
-	.is_on = redirect_is_on,
-	.finish = redirect_finish,
-	.doc = "Answers every request with the same host and path elsewhere; excludes pool and "
-	       "routes.",
+	.doc = "HTTP/2 towards the clients.",
 };
 
-static bool
-path_is_exact(const void *structure)
-{
-	return ((const struct route_config *)structure)->match == PATH_EXACT;
-}
-
-static bool
-path_is_prefix(const void *structure)
-{
-	return ((const struct route_config *)structure)->match == PATH_PREFIX;
-}
-
-static bool
-path_is_on(const void *structure)
-{
-	return ((const struct route_config *)structure)->match != PATH_ANY;
-}
-
-static void
-path_finish(struct load *load, const struct yaml_node *map, void *structure)
-{
-	struct route_config *route = structure;
-	bool exact = yaml_get_pair(map, "exact") != NULL,
-	     prefix = yaml_get_pair(map, "prefix") != NULL;
-
-	if (exact && prefix)
-		diag_error(load->diag, map->where,
-		    "path: both exact and prefix are given; one of them is allowed");
-	else if (map->count == 0)
-		diag_error(load->diag, map->where,
-		    "path: nothing is given; exact or prefix is needed");
-	route->match = exact ? PATH_EXACT : PATH_PREFIX;
-}
-
-static const struct option path_options[] = {
-	OPTION("exact", route_config, path, kind_url_path, .preset = "", .applies = path_is_exact,
-	    .scope = "without prefix", .doc = "The request's path is this one."),
-	OPTION("prefix", route_config, path, kind_url_path, .preset = "", .applies = path_is_prefix,
-	    .scope = "without exact",
-	    .doc = "The request's path starts with these segments: /v1 matches /v1 and /v1/a, not "
-		   "/v10."),
+static const struct option request_id_options[] = {
+	OPTION("pass", request_id_config, pass, kind_bool, .preset = "off",
+	    .doc = "Servers get the ID in this field; what a client sent is replaced."),
+	OPTION("trust", request_id_config, trust, kind_bool, .preset = "off",
+	    .doc = "An ID that the client brings in this field is used, if it is 1 to 128 letters, "
+		   "digits and -_.~+/=:@."),
+	OPTION("header", request_id_config, header, kind_field_name, .preset = "X-Request-ID",
+	    .doc = "Name of the field."),
 };
-static const struct block path_block = {
-	.name = "path",
-	TABLE(path_options),
+static const struct block request_id_block = {
+	.name = "request_id",
+	TABLE(request_id_options),
 	.where_offset = NOWHERE,
 	.one_line = true,
-	.is_on = path_is_on,
-	.finish = path_finish,
-	.doc = "Which paths; without it all.",
-};
-
-static const struct option route_options[] = {
-	OPTION("host", route_config, host, kind_host_name, .preset = "",
-	    .doc = "Host that the client asks for; without it any."),
-	INLINE_BLOCK("path", path_block, .preset = ""),
-	OPTION("pool", route_config, pool_name, kind_name,
-	    .where_offset = offsetof(struct route_config, pool_where),
-	    .doc = "Name of the pool that serves the request."),
-};
-static const struct block route_block = {
-	.name = "route",
-	TABLE(route_options),
-	.size = sizeof(struct route_config),
-	.where_offset = offsetof(struct route_config, where),
-	.one_line = true,
-	.doc = "Requests that another pool serves. The most specific route wins: exact host before "
-	       "wildcard host before "
-	       "any, then exact path, then the longest prefix.",
+	.doc = "The name of one request, in the access log and in weir's own answers.",
 };
 
 static const struct option listener_options[] = {
@@ -267,6 +217,9 @@ static const struct option listener_options[] = {
 	OPTION("timeouts", listener_config, timeouts, kind_block, .preset = "{}",
 	    .block = &timeouts_block),
 	INLINE_BLOCK("access", access_block, .preset = ""),
+	OPTION("http2", listener_config, http2, kind_block, .preset = "{}",
+	    .block = &http2_block, .applies = listener_is_http,
+	    .doc = "HTTP/2 towards the clients: cleartext and limits."),
 	OPTION("splice", listener_config, splice, kind_flag, .preset = "auto",
 	    .applies = listener_is_tcp, .scope = "with protocol tcp",
 	    WORDS({ "auto", true }, { "off", false }),
@@ -275,11 +228,20 @@ static const struct option listener_options[] = {
 	OPTION("forwarded", listener_config, forwarded, kind_block, .preset = "{}",
 	    .block = &forwarded_block, .applies = listener_is_http,
 	    .scope = "with protocol http or https"),
+	OPTION("request_id", listener_config, request_id, kind_block, .preset = "{}",
+	    .block = &request_id_block, .applies = listener_is_http,
+	    .scope = "with protocol http or https"),
+	OPTION("request_headers", listener_config, request_headers, kind_block, .preset = "",
+	    .block = &conf_request_headers, .applies = listener_is_http,
+	    .scope = "with protocol http or https"),
+	OPTION("response_headers", listener_config, response_headers, kind_block, .preset = "",
+	    .block = &conf_response_headers, .applies = listener_is_http,
+	    .scope = "with protocol http or https"),
 	OPTION("redirect", listener_config, redirect, kind_block, .preset = "",
-	    .block = &redirect_block, .applies = listener_is_http,
+	    .block = &conf_redirect, .applies = listener_is_http,
 	    .scope = "with protocol http or https"),
 	LIST("routes", listener_config, routes, route_count, kind_blocks, .preset = "",
-	    .block = &route_block, .applies = listener_is_http,
+	    .block = &conf_route, .applies = listener_is_http,
 	    .scope = "with protocol http or https"),
 	OPTION("pool", listener_config, pool_name, kind_name, .preset = "",
 	    .where_offset = offsetof(struct listener_config, pool_where),

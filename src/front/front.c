@@ -19,6 +19,7 @@
 #include "weir/pipe.h"
 #include "weir/pool.h"
 #include "weir/route.h"
+#include "weir/reply.h"
 #include "weir/tls_context.h"
 #include "weir/upstream.h"
 
@@ -44,7 +45,7 @@ struct front {
 	struct acceptor *acceptors; /* owned */
 	struct client_list clients;
 	size_t client_count, client_max;
-	bool wants_local_address; /* some pool balances by it */
+	bool wants_local_address; /* some pool balances by it, some listener tells its port */
 	struct timer pause_timer, drain_timer, flush_timer;
 };
 
@@ -336,6 +337,10 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 			front->wants_local_address = true;
 	return front;
 }
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].wants_port)
+			front->wants_local_address = true;
+	reply_use_pages(config->global.error_pages);
 
 void
 front_drain(struct front *front, uint32_t limit_ms)
@@ -364,6 +369,7 @@ front_turn(struct front *front)
 {
 	worker_clear_graves(&front->worker);
 }
+	worker_run_deferred(&front->worker);
 
 void
 front_set_access_log(struct front *front, int fd)

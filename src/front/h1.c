@@ -302,15 +302,17 @@ keep_rest(struct h1_client *c, const struct outv *out, size_t written)
 }
 
 static void
-build_response(struct h1_client *c, const struct message *head, struct outv *out)
+build_response(struct h1_client *c, const struct response_piece *piece, struct outv *out)
 {
 	struct exchange *x = c->x;
 	bool is_interim = head->status < 200;
 	bool drop_coding = head->framing == FRAMING_CHUNKED && x->wants_decoded;
 	struct response_edits edits = { .drop_coding = drop_coding,
+	const struct message *head = piece->head;
 		.upgrade = head->status == 101 };
 
 	if (!is_interim) {
+		.fields = piece->edits,
 		c->keep_alive = x->request.keep_alive && !worker_of(c)->draining && x->body_done &&
 				head->framing != FRAMING_CLOSE && !drop_coding;
 		edits.close = !c->keep_alive;
@@ -340,7 +342,7 @@ h1_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 	if (waiting == IO_ERROR)
 		return IO_ERROR;
 	if (piece->head != NULL) {
-		build_response(c, piece->head, &out);
+		build_response(c, piece, &out);
 		if (out.failed) {
 			outv_fini(&out);
 			return IO_ERROR;
@@ -397,20 +399,9 @@ report_body(const struct h1_client *c)
 static void
 answer_end(struct h1_client *c, struct exchange *x, enum end end)
 {
-	const struct redirect_config *redirect = &c->client.listener->conf->redirect;
 	bool close = !x->request.keep_alive || !x->body_done || worker_of(c)->draining;
 
-	if (end == END_REDIRECTED)
-		c->out = reply_redirect(redirect, &x->request, close);
-	if (c->out == NULL) {
-		if (end == END_REDIRECTED)
-			end = END_REQUEST_MALFORMED;
-		close = close || end == END_REQUEST_MALFORMED;
-		c->out = reply_error(end, &x->request, x->id, close);
-		exchange_account_reply(x, end_table[end].status, buf_len(c->out));
-	} else {
-		exchange_account_reply(x, redirect->status, buf_len(c->out));
-	}
+	c->out = exchange_answer(x, end, &close);
 	c->keep_alive = !close;
 }
 
@@ -418,8 +409,7 @@ static void
 h1_done(struct exchange *x, enum end end)
 {
 	struct h1_client *c = x->front;
-	bool cut = end != END_OK &&
-		   (x->head_sent || (end_table[end].status == 0 && end != END_REDIRECTED));
+	bool cut = end != END_OK && (x->head_sent || !exchange_has_answer(end));
 
 	timer_clear(&c->client.timer);
 	if (end == END_REQUEST_MALFORMED)

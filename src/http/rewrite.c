@@ -37,12 +37,33 @@ add_upgrade(struct outv *out, const struct message *m)
 }
 
 static void
-add_request_line(struct outv *out, const struct message *m)
+add_fields(struct outv *out, const struct field_edits *edits)
+{
+	for (unsigned i = 0; i < edits->count; i++) {
+		const struct field_edit *edit = &edits->v[i];
+
+		if (edit->op == EDIT_REMOVE)
+			continue;
+		outv_text(out, edit->name);
+		outv_text(out, SLICE(": "));
+		outv_text(out, edit->value);
+		outv_text(out, SLICE("\r\n"));
+	}
+}
+
+static void
+add_request_line(struct outv *out, const struct message *m, struct slice target)
 {
 	static const struct slice version = SLICE(" HTTP/1.1\r\n");
 	bool is_origin_form = m->base + m->target == m->path.ptr && m->path.len == m->target_len;
 	size_t line_len = m->target + m->target_len + version.len;
 
+	if (target.ptr != NULL) {
+		outv_add(out, m->base, m->target);
+		outv_text(out, target);
+		outv_text(out, version);
+		return;
+	}
 	if (is_origin_form && m->minor == 1) {
 		outv_add(out, m->base, line_len);
 		return;
@@ -98,12 +119,13 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 
 	if (edits->forwarded->for_ != FORWARDED_FOR_OFF)
 		addr_print_ip(edits->client, ip);
-	add_request_line(out, m);
+	add_request_line(out, m, edits->target);
 	for (unsigned i = 0; i < m->field_count; i++) {
 		const struct field *f = &m->fields[i];
 		struct slice line = field_line(m, i), value = message_value(m, f);
 
-		if (is_left_out(f, edits))
+		if (is_left_out(f, edits) ||
+		    (edits->fields != NULL && edits_hide(edits->fields, message_name(m, f))))
 			continue;
 		if (f->id == FIELD_HOST) {
 			if (is_absolute)
@@ -139,6 +161,8 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 	if (edits->forwarded->proto)
 		outv_text(out, edits->is_tls ? SLICE("X-Forwarded-Proto: https\r\n")
 					     : SLICE("X-Forwarded-Proto: http\r\n"));
+	if (edits->fields != NULL)
+		add_fields(out, edits->fields);
 	if (edits->upgrade)
 		add_upgrade(out, m);
 	outv_text(out, SLICE("\r\n"));
@@ -177,8 +201,12 @@ rewrite_response(struct outv *out, const struct message *m, const struct respons
 		 * says. */
 		if (f->id == FIELD_CONTENT_LENGTH && (m->status < 200 || m->status == 204))
 			continue;
+		if (edits->fields != NULL && edits_hide(edits->fields, message_name(m, f)))
+			continue;
 		outv_add(out, line.ptr, line.len);
 	}
+	if (edits->fields != NULL)
+		add_fields(out, edits->fields);
 	outv_text(out, edits->set_cookie);
 	if (edits->close)
 		outv_text(out, SLICE("Connection: close\r\n"));

@@ -67,6 +67,7 @@ load(const char *file, struct identity *identity, unsigned *workers, struct diag
 	if (config == NULL)
 		return NULL;
 	tls_load(config, diag);
+	conf_load_errors(config, diag);
 	identity_find(identity, config->global.user, where, diag);
 	*workers = workers_wanted(config, diag);
 	check_descriptors(config, diag);

@@ -7,6 +7,7 @@
 #include "weir/accesslog.h"
 #include "weir/buf.h"
 #include "weir/clock.h"
+#include "weir/log.h"
 #include "weir/route.h"
 #include "weir/sticky.h"
 #include "weir/upstream.h"
@@ -76,6 +77,7 @@ account(struct exchange *x, enum end end)
 		accesslog_write(x->worker->accesslog,
 		    &(struct accesslog_entry){
 			.id = x->id,
+			.client_id = x->client_id,
 			.listener = x->listener->conf,
 			.client = x->client,
 			.request = &x->request,
@@ -338,11 +340,28 @@ on_upstream_timeout(void *user, struct upstream *up)
 	exchange_end(x, END_RESPONSE_TIMEOUT);
 }
 
+/* Why no pool gets the request. */
+static enum end
+unpooled_end(const struct exchange *x, bool limit)
+{
+	static struct log_limit log_rate;
+
+	if (limit) {
+		if (log_allowed(&log_rate, 1, 10000))
+			log_warnx("listener %s: a path needs too many steps of an expression",
+			    x->listener->conf->name);
+		return END_INTERNAL;
+	}
+	if (x->route == NULL)
+		return END_NO_ROUTE;
+	return x->route->conf->redirect.on ? END_REDIRECTED : END_RESPONDED;
+}
+
 void
 exchange_start(struct exchange *x, const struct listener *listener, const struct addr *client)
 {
-	const struct route_config *route = NULL;
 	const struct pool_config *pool = listener->conf->pool;
+	bool limit = false;
 
 	x->listener = listener;
 	x->client = client;
@@ -352,16 +371,19 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	x->bytes_in = x->request.head_len;
 	x->started_us = clock_us();
 	tally_add(listener->tally, TALLY_REQUESTS, 1);
+	if (listener->conf->request_id.trust)
+		exchange_find_id(x);
 	if (listener->conf->redirect.on) {
 		exchange_end(x, END_REDIRECTED);
 		return;
 	}
 	if (listener->router != NULL)
-		route = router_find(listener->router, x->request.host, x->request.path);
-	if (route != NULL)
-		pool = route->pool;
-	if (pool == NULL) {
-		exchange_end(x, END_NO_ROUTE);
+		x->route =
+		    router_find(listener->router, x->request.host, x->request.path, &limit);
+	if (x->route != NULL)
+		pool = x->route->conf->pool;
+	if (pool == NULL || limit) {
+		exchange_end(x, unpooled_end(x, limit));
 		return;
 	}
 	x->pool = &x->worker->pools[pool->index];

@@ -22,6 +22,14 @@ enum step exchange_connect_to(struct exchange *x);
 enum step exchange_connect_anew(struct exchange *x);
 enum step exchange_connect_failed(struct exchange *x, enum end end);
 
+/* exchange_edits.c: changes of the head that is about to be built, until the next one; NULL: none. */
+struct field_edits *exchange_edit_request(const struct exchange *x);
+struct field_edits *exchange_edit_response(const struct exchange *x);
+/* The path and query of a route with `rewrite`, in `text`; ptr NULL: too long. */
+struct slice exchange_target(const struct exchange *x, char *text, size_t size);
+/* Take the request ID that a client brought, if it is one. */
+void exchange_find_id(struct exchange *x);
+
 enum step exchange_send(struct exchange *x);
 enum step exchange_await(struct exchange *x);
 enum step exchange_relay(struct exchange *x);

@@ -7,14 +7,17 @@
 #include "exchange_priv.h"
 #include "weir/buf.h"
 #include "weir/clock.h"
+#include "weir/edits.h"
 #include "weir/h1_parse.h"
 #include "weir/outv.h"
 #include "weir/rewrite.h"
+#include "weir/route.h"
 #include "weir/upstream.h"
 
 enum {
 	READS_MAX = 16,  /* in one go, so that a fast server cannot starve other connections */
-	INTERIM_MAX = 16 /* 1xx responses to one request */
+	INTERIM_MAX = 16, /* 1xx responses to one request */
+	TARGET_SIZE = 48 * 1024
 };
 
 /* The head of the moment; a head is handed on in the call that parsed it.  One worker, one thread.
@@ -51,7 +54,8 @@ server_closed(struct exchange *x)
 static void
 build_head(struct exchange *x, struct outv *out)
 {
-	const struct request_edits edits = {
+	static char target[TARGET_SIZE]; /* copied below */
+	struct request_edits edits = {
 		.client = x->client,
 		.server = &x->server->conf->address,
 		.forwarded = &x->listener->conf->forwarded,
@@ -61,7 +65,15 @@ build_head(struct exchange *x, struct outv *out)
 	};
 
 	outv_init(out, x->tail, x->tail_room);
-	rewrite_request(out, &x->request, &edits);
+	if (x->route != NULL && x->route->conf->rewrite != NULL) {
+		edits.target = exchange_target(x, target, sizeof(target));
+		out->failed = edits.target.ptr == NULL;
+	}
+	edits.fields = exchange_edit_request(x);
+	if (edits.fields != NULL && edits.fields->failed)
+		out->failed = true;
+	if (!out->failed)
+		rewrite_request(out, &x->request, &edits);
 }
 
 /* What the server did not take of the head at once. */
@@ -239,12 +251,15 @@ deliver(struct exchange *x, const struct message *head)
 	struct buf *in = x->upstream->in;
 	const struct response_piece piece = {
 		.head = head,
+		.edits = head != NULL ? exchange_edit_response(x) : NULL,
 		.body = in != NULL ? buf_head(in) : NULL,
 		.len = x->ready,
 		.is_last = x->response_complete,
 	};
 	size_t taken = 0;
 
+	if (piece.edits != NULL && piece.edits->failed)
+		return response_failed(x, END_RESPONSE_TOO_LARGE);
 	if (x->ops->send(x, &piece, &taken) < 0)
 		return exchange_end(x, END_CLIENT_CLOSED);
 	assert(taken <= x->ready);

@@ -2,64 +2,123 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "weir/arena.h"
 
 /* Longer host names do not exist (RFC 1035 section 2.3.4). */
-enum { HOST_MAX = 255 };
+enum { HOST_MAX = 255, NONE = -1 };
 
+/* One host's path, in the hash table. */
 struct entry {
 	uint64_t hash;
-	struct slice host, path;          /* borrowed from the configuration; host len 0: any */
-	const struct route_config *route; /* the answer */
-	bool is_used;
+	struct slice path;         /* borrowed from the configuration */
+	const struct route *route; /* NULL: the entry is free */
+	uint32_t host;
+	uint8_t kind; /* enum key_kind */
+};
+
+/* A prefix by text, in its host's array, which is sorted. */
+struct start {
+	struct slice text; /* borrowed from the configuration */
+	const struct route *route;
+	int outer; /* position of the longest other one that this one starts with; NONE */
+};
+
+struct host {
+	struct slice name;          /* borrowed from the configuration; len 0: any */
+	struct start *starts;       /* owned */
+	const struct route **exprs; /* owned; the longest expression first */
+	const struct route *any;    /* for what no path matches; NULL: none */
+	size_t start_count, expr_count;
 };
 
 struct router {
+	struct route *routes; /* owned; as the listener's */
+	size_t route_count;
+	struct host *hosts; /* owned; [0] is any host */
+	size_t host_count;
+	uint32_t *by_name;     /* owned; open addressing; position in hosts, 0: free */
 	struct entry *entries; /* owned; open addressing */
-	size_t mask;
+	size_t name_mask, mask;
 };
 
 enum key_kind { KEY_EXACT = 1, KEY_PREFIX };
 
-static uint64_t
-key_hash(enum key_kind kind, struct slice host, struct slice path)
+/* ---- hosts ---- */
+
+static struct host *
+find_host(const struct router *router, struct slice name)
 {
-	return XXH3_64bits_withSeed(
-	    path.ptr, path.len, XXH3_64bits_withSeed(host.ptr, host.len, (uint64_t)kind));
+	uint64_t hash = XXH3_64bits(name.ptr, name.len);
+
+	for (size_t i = hash & router->name_mask; router->by_name[i] != 0;
+	     i = (i + 1) & router->name_mask) {
+		struct host *host = &router->hosts[router->by_name[i]];
+
+		if (slice_equal(host->name, name))
+			return host;
+	}
+	return NULL;
 }
 
-static const struct route_config *
-find(const struct router *router, enum key_kind kind, struct slice host, struct slice path)
+static struct host *
+add_host(struct router *router, struct slice name)
 {
-	uint64_t hash = key_hash(kind, host, path);
+	struct host *host = name.len == 0 ? &router->hosts[0] : find_host(router, name);
+	size_t i;
 
-	for (size_t i = hash & router->mask; router->entries[i].is_used;
+	if (host != NULL)
+		return host;
+	i = XXH3_64bits(name.ptr, name.len) & router->name_mask;
+	while (router->by_name[i] != 0)
+		i = (i + 1) & router->name_mask;
+	router->by_name[i] = (uint32_t)router->host_count;
+	host = &router->hosts[router->host_count++];
+	host->name = name;
+	return host;
+}
+
+/* ---- exact paths, and prefixes by segment ---- */
+
+static uint64_t
+key_hash(enum key_kind kind, uint32_t host, struct slice path)
+{
+	return XXH3_64bits_withSeed(path.ptr, path.len, (uint64_t)host << 2 | (uint64_t)kind);
+}
+
+static const struct route *
+find(const struct router *router, enum key_kind kind, const struct host *host, struct slice path)
+{
+	uint32_t number = (uint32_t)(host - router->hosts);
+	uint64_t hash = key_hash(kind, number, path);
+
+	for (size_t i = hash & router->mask; router->entries[i].route != NULL;
 	     i = (i + 1) & router->mask) {
 		const struct entry *e = &router->entries[i];
 
-		if (e->hash == hash && slice_equal(e->host, host) && slice_equal(e->path, path))
+		if (e->hash == hash && e->host == number && e->kind == kind &&
+		    slice_equal(e->path, path))
 			return e->route;
 	}
 	return NULL;
 }
 
 static void
-insert(struct router *router, enum key_kind kind, struct slice host, struct slice path,
-    const struct route_config *route)
+insert(struct router *router, enum key_kind kind, const struct host *host, struct slice path,
+    const struct route *route)
 {
-	uint64_t hash = key_hash(kind, host, path);
+	uint32_t number = (uint32_t)(host - router->hosts);
+	uint64_t hash = key_hash(kind, number, path);
 	size_t i = hash & router->mask;
 
 	if (find(router, kind, host, path) != NULL)
 		return; /* the first of equal routes wins */
-	while (router->entries[i].is_used)
+	while (router->entries[i].route != NULL)
 		i = (i + 1) & router->mask;
-	router->entries[i] = (struct entry){
-		.hash = hash, .host = host, .path = path, .route = route, .is_used = true
-	};
+	router->entries[i] = (struct entry){ hash, path, route, number, (uint8_t)kind };
 }
 
 /* "/a/" and "/a" are the same prefix, "/" is the empty one. */
@@ -71,32 +130,186 @@ without_slash(struct slice path)
 	return path;
 }
 
+/* len  set to the length of what was found */
+static const struct route *
+find_prefix(const struct router *router, const struct host *host, struct slice path, size_t *len)
+{
+	const struct route *route = NULL;
+
+	while (route == NULL) {
+		path = without_slash(path);
+		route = find(router, KEY_PREFIX, host, path);
+		*len = path.len;
+		if (path.len == 0)
+			break;
+		while (path.len > 0 && path.ptr[path.len - 1] != '/')
+			path.len--;
+	}
+	return route;
+}
+
+/* ---- prefixes by text ---- */
+
+static int
+compare_text(struct slice a, struct slice b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int order = len > 0 ? memcmp(a.ptr, b.ptr, len) : 0;
+
+	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static int
+compare_starts(const void *left, const void *right)
+{
+	const struct start *a = left, *b = right;
+	int order = compare_text(a->text, b->text);
+
+	return order != 0 ? order : (a->route > b->route) - (a->route < b->route);
+}
+
+/*
+ * Position of the longest text that `path` starts with, among the first `count`; NONE if there is
+ * none.  Any such text is no greater than `path`, and all that lie between the two start with it
+ * too: so it is the last one that is no greater, or one of those that this one starts with.
+ */
+static int
+find_start(const struct start *starts, size_t count, struct slice path)
+{
+	size_t low = 0, high = count;
+	int at;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_text(starts[middle].text, path) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	at = (int)low - 1;
+	while (at != NONE && !slice_starts(path, starts[at].text))
+		at = starts[at].outer;
+	return at;
+}
+
+static void
+link_starts(struct host *host)
+{
+	if (host->start_count > 0)
+		qsort(host->starts, host->start_count, sizeof(*host->starts), compare_starts);
+	for (size_t i = 0; i < host->start_count; i++) {
+		struct start *start = &host->starts[i];
+
+		start->outer = find_start(host->starts, i, start->text);
+		/* The first of equal routes wins. */
+		if (start->outer != NONE &&
+		    slice_equal(host->starts[start->outer].text, start->text))
+			*start = host->starts[start->outer];
+	}
+}
+
+/* ---- expressions ---- */
+
+static int
+compare_exprs(const void *left, const void *right)
+{
+	const struct route *a = *(const struct route *const *)left;
+	const struct route *b = *(const struct route *const *)right;
+	size_t a_len = strlen(a->conf->path), b_len = strlen(b->conf->path);
+
+	return a_len != b_len ? (a_len < b_len) - (a_len > b_len) : (a > b) - (a < b);
+}
+
+static const struct route *
+find_expr(const struct host *host, struct slice path, bool *limit)
+{
+	for (size_t i = 0; i < host->expr_count; i++)
+		switch (regex_match(host->exprs[i]->regex, path, NULL)) {
+		case REGEX_YES:
+			return host->exprs[i];
+		case REGEX_LIMIT:
+			*limit = true;
+			return NULL;
+		case REGEX_NO:
+			break;
+		}
+	return NULL;
+}
+
+/* ---- making ---- */
+
+static size_t
+table_size(size_t count)
+{
+	size_t size = 8;
+
+	while (size < count * 2)
+		size *= 2;
+	return size;
+}
+
+static void
+add_route(struct router *router, const struct route *route)
+{
+	const struct route_config *conf = route->conf;
+	struct host *host = add_host(router, slice_of(conf->host));
+	struct slice path = slice_of(conf->path);
+
+	switch (conf->match) {
+	case PATH_EXACT:
+		insert(router, KEY_EXACT, host, path, route);
+		break;
+	case PATH_ANY:
+		host->any = host->any != NULL ? host->any : route;
+		break;
+	case PATH_PREFIX:
+		insert(router, KEY_PREFIX, host, without_slash(path), route);
+		break;
+	case PATH_STARTS_WITH:
+		host->starts =
+		    xrealloc(host->starts, (host->start_count + 1) * sizeof(*host->starts));
+		host->starts[host->start_count++] = (struct start){ path, route, NONE };
+		break;
+	case PATH_REGEX:
+		host->exprs = xrealloc(host->exprs, (host->expr_count + 1) * sizeof(*host->exprs));
+		host->exprs[host->expr_count++] = route;
+		break;
+	}
+}
+
 struct router *
 router_new(const struct listener_config *listener)
 {
 	struct router *router;
-	size_t size = 8;
+	size_t count = listener->route_count;
 
-	if (listener->route_count == 0)
+	if (count == 0)
 		return NULL;
-	while (size < listener->route_count * 2)
-		size *= 2;
 	router = xcalloc(1, sizeof(*router));
-	router->entries = xcalloc(size, sizeof(*router->entries));
-	router->mask = size - 1;
-	for (size_t i = 0; i < listener->route_count; i++) {
-		const struct route_config *route = &listener->routes[i];
-		struct slice host = slice_of(route->host), path = slice_of(route->path);
+	router->routes = xcalloc(count, sizeof(*router->routes));
+	router->route_count = count;
+	router->hosts = xcalloc(count + 1, sizeof(*router->hosts));
+	router->host_count = 1;
+	router->mask = router->name_mask = table_size(count) - 1;
+	router->by_name = xcalloc(router->name_mask + 1, sizeof(*router->by_name));
+	router->entries = xcalloc(router->mask + 1, sizeof(*router->entries));
+	for (size_t i = 0; i < count; i++) {
+		struct route *route = &router->routes[i];
 
-		switch (route->match) {
-		case PATH_EXACT:
-			insert(router, KEY_EXACT, host, path, route);
-			break;
-		case PATH_ANY:
-		case PATH_PREFIX:
-			insert(router, KEY_PREFIX, host, without_slash(path), route);
-			break;
+		route->conf = &listener->routes[i];
+		if (route->conf->match == PATH_REGEX) {
+			route->regex = regex_new(route->conf->path, NULL);
+			assert(route->regex != NULL); /* the master has tried it */
 		}
+		add_route(router, route);
+	}
+	for (size_t i = 0; i < router->host_count; i++) {
+		struct host *host = &router->hosts[i];
+
+		link_starts(host);
+		if (host->expr_count > 0)
+			qsort(host->exprs, host->expr_count, sizeof(*host->exprs), compare_exprs);
 	}
 	return router;
 }
@@ -106,25 +319,38 @@ router_free(struct router *router)
 {
 	if (router == NULL)
 		return;
+	for (size_t i = 0; i < router->route_count; i++)
+		regex_free(router->routes[i].regex);
+	for (size_t i = 0; i < router->host_count; i++) {
+		free(router->hosts[i].starts);
+		free(router->hosts[i].exprs);
+	}
+	free(router->hosts);
+	free(router->by_name);
 	free(router->entries);
+	free(router->routes);
 	free(router);
 }
 
-static const struct route_config *
-find_path(const struct router *router, struct slice host, struct slice path)
-{
-	const struct route_config *route = find(router, KEY_EXACT, host, path);
-	struct slice prefix = path;
+/* ---- finding ---- */
 
-	while (route == NULL) {
-		prefix = without_slash(prefix);
-		route = find(router, KEY_PREFIX, host, prefix);
-		if (prefix.len == 0)
-			break;
-		while (prefix.len > 0 && prefix.ptr[prefix.len - 1] != '/')
-			prefix.len--;
-	}
-	return route;
+static const struct route *
+find_path(const struct router *router, const struct host *host, struct slice path, bool *limit)
+{
+	const struct route *route = find(router, KEY_EXACT, host, path);
+	size_t len;
+	int at;
+
+	if (route != NULL)
+		return route;
+	route = find_prefix(router, host, path, &len);
+	at = host->start_count > 0 ? find_start(host->starts, host->start_count, path) : NONE;
+	/* Of a prefix by segments and one by text the longer one; of two equal ones the first. */
+	if (at != NONE && (route == NULL || host->starts[at].text.len > len))
+		route = host->starts[at].route;
+	if (route == NULL && host->expr_count > 0)
+		route = find_expr(host, path, limit);
+	return route != NULL || *limit ? route : host->any;
 }
 
 /* Lower case, without port and without the dot that ends a fully qualified name. */
@@ -147,31 +373,33 @@ normal_host(struct slice host, char text[static HOST_MAX])
 	return result;
 }
 
-const struct route_config *
-router_find(const struct router *router, struct slice host, struct slice path)
+const struct route *
+router_find(const struct router *router, struct slice host, struct slice path, bool *limit)
 {
 	char text[HOST_MAX], wildcard_text[HOST_MAX + 1];
-	const struct route_config *route;
+	const struct route *route = NULL;
 	const char *query = memchr(path.ptr, '?', path.len);
+	const struct host *named;
 	const char *dot;
 
+	*limit = false;
 	if (query != NULL)
 		path.len = (size_t)(query - path.ptr);
+	if (router->host_count == 1)
+		return find_path(router, &router->hosts[0], path, limit);
 	host = normal_host(host, text);
-	if (host.len > 0) {
-		route = find_path(router, host, path);
-		if (route != NULL)
-			return route;
-		dot = memchr(host.ptr, '.', host.len);
-		if (dot != NULL) {
-			size_t len = host.len - (size_t)(dot - host.ptr);
+	named = host.len > 0 ? find_host(router, host) : NULL;
+	if (named != NULL)
+		route = find_path(router, named, path, limit);
+	dot = host.len > 0 ? memchr(host.ptr, '.', host.len) : NULL;
+	if (route == NULL && !*limit && dot != NULL) {
+		size_t len = host.len - (size_t)(dot - host.ptr);
 
-			wildcard_text[0] = '*';
-			memcpy(wildcard_text + 1, dot, len);
-			route = find_path(router, (struct slice){ wildcard_text, len + 1 }, path);
-			if (route != NULL)
-				return route;
-		}
+		wildcard_text[0] = '*';
+		memcpy(wildcard_text + 1, dot, len);
+		named = find_host(router, (struct slice){ wildcard_text, len + 1 });
+		if (named != NULL)
+			route = find_path(router, named, path, limit);
 	}
-	return find_path(router, (struct slice){ NULL, 0 }, path);
+	return route != NULL || *limit ? route : find_path(router, &router->hosts[0], path, limit);
 }

@@ -154,9 +154,13 @@ write_json(struct accesslog *log, const struct accesslog_entry *e)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
-	add(log, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ\",\"id\":\"%016llx\"",
+	add(log, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ\"",
 	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-	    now.tv_nsec / 1000000, (unsigned long long)e->id);
+	    now.tv_nsec / 1000000);
+	if (e->client_id.len > 0)
+		add_text(log, "id", e->client_id);
+	else
+		add(log, ",\"id\":\"%016llx\"", (unsigned long long)e->id);
 	add_text(log, "listener", slice_of(e->listener->name));
 	add(log, ",\"client\":\"%s\"", addr_print(e->client, text));
 	if (m != NULL) {

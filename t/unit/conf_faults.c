@@ -142,7 +142,7 @@ global_values(void **state)
 	    "f:2:20: error: pid_file: \"/a\\x09b\" has control characters; allowed: an absolute path\n");
 	assert_findings("version: 1\n"
 	    "global: {wrkers: 1}\n",
-	    "f:2:10: error: unknown key \"wrkers\" in global, did you mean \"workers\"?; allowed: workers, user, certificates, control, stats, log, pid_file, state_dir, limits\n");
+	    "f:2:10: error: unknown key \"wrkers\" in global, did you mean \"workers\"?; allowed: workers, user, certificates, control, stats, log, errors, pid_file, state_dir, limits\n");
 }
 
 static void
@@ -182,16 +182,16 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, listen2: x}\n",
-	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, timeouts, access, splice, forwarded, redirect, routes, pool\n");
+	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, timeouts, access, http2, splice, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, http2: {cleartext: on}}\n",
-	    "f:4:58: error: http2 is not served by this version; leave it out\n");
+	    "");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
-	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, http2: off, compression: off}\n",
+	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, proxy_protocol: off, compression: off}\n",
 	    "");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
@@ -238,8 +238,7 @@ listener_values(void **state)
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, forwarded: {for: maybe, proto: 1, port: on}}\n",
 	    "f:4:75: error: for: \"maybe\" is not known here; allowed: append, replace or off\n"
-	    "f:4:89: error: proto: \"1\" is neither on nor off; allowed: on or off (also true, false, yes, no)\n"
-	    "f:4:92: error: port is not served by this version; leave it out\n");
+	    "f:4:89: error: proto: \"1\" is neither on nor off; allowed: on or off (also true, false, yes, no)\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
@@ -256,7 +255,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, routes: [{host: 'a b'}]}\n",
-	    "f:4:67: error: key \"pool\" is missing in route; it must be given\n"
+	    "f:4:67: error: route: there is no target; pool, redirect or respond is needed\n"
 	    "f:4:74: error: host: \"a b\" is not a host name; allowed: a host name such as www.example.com, or *.example.com for one more label\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
@@ -270,15 +269,38 @@ listener_values(void **state)
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, routes: [{path: /a, pool: p}, {path: {}, pool: p}, {path: {exact: /a, prefix: /b}, pool: p}, {path: {exact: a}, pool: p}, {path: {prefix: '/a b'}, pool: p}]}\n",
 	    "f:4:74: error: path: a scalar is given; allowed: a mapping of keys to values\n"
-	    "f:4:95: error: path: nothing is given; exact or prefix is needed\n"
+	    "f:4:95: error: path: nothing is given; exact, prefix, starts_with or regex is needed\n"
 	    "f:4:116: error: path: both exact and prefix are given; one of them is allowed\n"
 	    "f:4:166: error: exact: \"a\" does not start with a slash; allowed: a path that starts with a slash, as in a request\n"
 	    "f:4:196: error: prefix: \"/a b\" has characters that a path on the wire cannot have (write them as %XX); allowed: a path that starts with a slash, as in a request\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
-	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, routes: [{path: {regex: ^a}, pool: p}]}\n",
-	    "f:4:75: error: regex is not served by this version; leave it out\n");
+	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, routes: [{path: {regex: '^a(b'}, pool: p}, {path: {starts_with: /a}, pool: p}, {path: {starts_with: /a}, respond: {}}]}\n",
+	    "f:4:82: error: regex: \"^a(b\" is not an expression (at byte 4: missing closing parenthesis); allowed: a regular expression (PCRE2), 1024 bytes at most\n"
+	    "f:4:137: error: this route has the host and path of that at line 4; each needs its own\n");
+	assert_findings("version: 1\n"
+	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
+	    "listeners:\n"
+	    "  - name: l\n"
+	    "    listen: ['*:80']\n"
+	    "    protocol: http\n"
+	    "    pool: p\n"
+	    "    forwarded: {proto: on}\n"
+	    "    request_id: {header: 'a b'}\n"
+	    "    request_headers: {set: {X A: 1, X-B: \"a\\nb\", Host: x, X-Forwarded-For: y, X-Forwarded-Proto: z}, remove: [connection, X-C]}\n"
+	    "    response_headers: {add: {Content-Length: 1, content-encoding: gzip, X-D: '${nothing}', X-E: '$1 $$ ${host}'}, remove: ['a:']}\n",
+	    "f:9:26: error: header: \"a b\" is not the name of a field; allowed: names of fields such as X-Tenant\n"
+	    "f:10:22: error: X-Forwarded-Proto is changed here and by forwarded.proto; one of them is allowed\n"
+	    "f:10:29: error: set: \"X A\" is not the name of a field; allowed: 1 to 64 letters, digits and !#$%&'*+-.^_`|~\n"
+	    "f:10:42: error: X-B: the value has control characters\n"
+	    "f:10:50: error: set: Host cannot be changed\n"
+	    "f:10:59: error: set: X-Forwarded-For is changed with forwarded.for\n"
+	    "f:10:111: error: remove: connection is set by weir itself and cannot be changed\n"
+	    "f:11:30: error: add: Content-Length is set by weir itself and cannot be changed\n"
+	    "f:11:49: error: add: content-encoding cannot be changed\n"
+	    "f:11:78: error: X-D: the value has an unknown variable (write $$ for a dollar sign)\n"
+	    "f:11:124: error: remove: \"a:\" is not the name of a field; allowed: a list of: names of fields such as X-Tenant\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
@@ -316,13 +338,12 @@ listener_values(void **state)
 	    "  - {name: l, listen: ['*:80'], protocol: https, pool: p, tls: {certificate: .., policy: tls-1-3, alpn: [h2, http/1.0]}}\n",
 	    "f:4:78: error: certificate: \"..\" is not the ID of a certificate; allowed: 1 to 128 letters, digits and _.-, not starting with a dot\n"
 	    "f:4:90: error: policy: \"tls-1-3\" is not a policy (did you mean tls-1-0?); allowed: intermediate, modern, old, tls-1-0, tls-1-1, tls-1-2, tls-1-2-strict, tls-1-0-inherit, tls-1-0-with-1-3, tls-1-2-fs, tls-1-2-fs-with-1-3, hybrid-policy-1-0, tls-1-2-strict-no-cbc, tls_cipher_policy_1_0, tls_cipher_policy_1_1, tls_cipher_policy_1_2, tls_cipher_policy_1_2_strict or tls_cipher_policy_1_2_strict_with_1_3\n"
-	    "f:4:106: error: alpn: \"h2\" is not served by this version; allowed: a list of: http/1.1 (at least 1)\n"
-	    "f:4:110: error: alpn: \"http/1.0\" is not known here; allowed: a list of: http/1.1 (at least 1)\n");
+	    "f:4:110: error: alpn: \"http/1.0\" is not known here; allowed: a list of: h2 or http/1.1 (at least 1)\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: https, pool: p, tls: {certificate: c, alpn: []}}\n",
-	    "f:4:87: error: alpn: the list is too short; allowed: a list of: http/1.1 (at least 1)\n");
+	    "f:4:87: error: alpn: the list is too short; allowed: a list of: h2 or http/1.1 (at least 1)\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
