@@ -101,7 +101,7 @@ sub refuses {
     is($exit, 0, '--list-annotations');
     like($out, qr/^\Q$ack\Escheduler\tenforced\tyes\trr, wrr, sch, tch\trr\t/m, 'has ACK keys');
     like($out, qr/^\Q$elb\Elb-algorithm\tenforced\t/m, 'has CCE keys');
-    is(scalar(grep { /^service|^kubernetes/ } split /\n/, $out), 154, 'all of them');
+    is(scalar(grep { /^service|^kubernetes|^ingress/ } split /\n/, $out), 155, 'all of them');
 }
 
 {
@@ -510,14 +510,14 @@ for my $bad ([ 'unknown key', "acl: {}\n",
 
 my $two = service([ qq{${ack}id: "lb-1"} ], name => 'one') . "---\n";
 refuses('one listener for two', $two . service([qq{${ack}id: "lb-1"}], name => 'two'),
-    qr/listener 80\/TCP of lb-1 is wanted by default\/one and default\/two \(in:11 and in:31\)/, @s);
+    qr/listener 80\/TCP of lb-1 is wanted by Service default\/one and Service default\/two \(in:11 and in:31\)/, @s);
 like(accepts('the one that forces has it', $two . service([ qq{${ack}id: "lb-1"},
     qq{${ack}force-override-listeners: "true"} ], name => 'two'), [ qr/pool: default\/two:80/,
     qr/\A(?!.*default\/one)/s ], @s),
     qr/warning: listener 80\/TCP of lb-1 belongs to default\/two/, 'with a warning');
 refuses('two instances on one address',
     service([qq{${ack}id: "lb-8"}], name => 'one') . "---\n" . service([qq{${ack}id: "lb-9"}], name => 'two'),
-    qr/address 0\.0\.0\.0 port 80\/TCP is wanted by default\/one \(load balancer lb-8\) and default\/two \(load balancer lb-9\)/);
+    qr/address 0\.0\.0\.0 port 80\/TCP is wanted by Service default\/one \(load balancer lb-8\) and Service default\/two \(load balancer lb-9\)/);
 is(servers(service([ qq{${ack}id: "lb-1"}, qq{${ack}vgroup-port: "g:80"} ], name => 'one',
     then => slice(name => 'one')) . "---\n"
     . service([ qq{${ack}id: "lb-1"}, qq{${ack}vgroup-port: "g:80"} ], name => 'two', then => slice(name => 'two',

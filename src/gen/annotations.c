@@ -13,6 +13,7 @@ static const char *const prefixes[] = {
 	[PREFIX_BETA] = "service.beta.kubernetes.io/",
 	[PREFIX_ELB] = "kubernetes.io/elb.",
 	[PREFIX_PLAIN] = "kubernetes.io/",
+	[PREFIX_PATH] = "ingress.beta.kubernetes.io/",
 };
 static const char legacy_prefix[] = "service.beta.kubernetes.io/alicloud-loadbalancer-";
 static const char alb_prefix[] = "alb.ingress.kubernetes.io/";
@@ -287,6 +288,23 @@ read_pair(struct annotation_set *set, const struct annotation *row, const struct
 		list_add(&set->written, value);
 }
 
+/* Does the annotation belong on such an object? */
+static void
+check_object(struct annotation_set *set, const struct annotation *row, const struct yaml_pair *pair,
+    bool is_ingress)
+{
+	if (row->prefix == PREFIX_PATH)
+		diag_warning(set->diag, pair->where,
+		    "%s: no effect as an annotation, it is a property of a path of an Ingress",
+		    pair->key);
+	else if (row->on_ingress_only && !is_ingress)
+		diag_warning(set->diag, pair->where,
+		    "%s: no effect on a Service, it belongs on an Ingress", pair->key);
+	else if (row->on_service_only && is_ingress)
+		diag_warning(set->diag, pair->where,
+		    "%s: no effect on an Ingress, it belongs on a Service", pair->key);
+}
+
 static void
 read_pairs(struct annotation_set *set, bool is_ingress)
 {
@@ -305,12 +323,17 @@ read_pairs(struct annotation_set *set, bool is_ingress)
 			list_add(&set->ignored, pair);
 		} else {
 			read_pair(set, row, pair);
-			if (row->on_ingress_only && !is_ingress)
-				diag_warning(set->diag, pair->where,
-				    "%s: no effect on a Service, it belongs on an Ingress",
-				    pair->key);
+			check_object(set, row, pair, is_ingress);
 		}
 	}
+}
+
+/* What belongs on a Service must not be found on an Ingress by what reads both. */
+static void
+drop_value(struct annotation_set *set, struct value *value)
+{
+	value_idle(set, value, "no effect on an Ingress");
+	value->is_valid = false;
 }
 
 void
@@ -329,8 +352,12 @@ annotations_read(struct annotation_set *set, struct arena *arena, struct diag *d
 			continue;
 		}
 		value_check(set, value);
-		if (value->row->on_ingress_only && !is_ingress)
+		if (value->row->prefix == PREFIX_PATH)
+			value_idle(set, value, "no effect: it is a property of a path");
+		else if (value->row->on_ingress_only && !is_ingress)
 			value_idle(set, value, "no effect on a Service");
+		else if (value->row->on_service_only && is_ingress)
+			drop_value(set, value);
 		else if (annotation_id(value->row) >= ACK_NLB_FIRST &&
 			 annotation_id(value->row) < ACK_END)
 			value_warning(set, value, "belongs to NLB/ALB, no effect on CLB");

@@ -26,6 +26,7 @@ enum prefix {
 	PREFIX_BETA,    /* service.beta.kubernetes.io/ */
 	PREFIX_ELB,     /* kubernetes.io/elb. */
 	PREFIX_PLAIN,   /* kubernetes.io/ */
+	PREFIX_PATH,    /* ingress.beta.kubernetes.io/: no annotation, but a property of a path */
 };
 
 enum kind_of_value {
@@ -62,7 +63,7 @@ struct annotation {
 	const char *name; /* after the prefix; a name that ends in '.' stands for all that begin with it */
 	enum prefix prefix;
 	enum kind_of_value kind;
-	bool on_ingress_only;
+	bool on_ingress_only, on_service_only;
 	const char *choices;       /* "on, off" */
 	const char *quiet_choices; /* accepted too, but not advertised */
 	bool ignore_case;
@@ -119,6 +120,7 @@ enum annotation_id {
 	CCE_INGRESS_ORDER, CCE_RULE_PRIORITY_ENABLED, CCE_HEADERS, CCE_CONDITIONS, CCE_ACTIONS,
 	CCE_CANARY, CCE_CANARY_WEIGHT, CCE_CANARY_BY_HEADER, CCE_CANARY_BY_HEADER_VALUE,
 	CCE_CANARY_BY_COOKIE, CCE_CANARY_BY_COOKIE_VALUE, CCE_LISTENER_MASTER_INGRESS,
+	CCE_URL_MATCH_MODE,
 	CCE_END,
 
 	ANNOTATION_COUNT = CCE_END
@@ -224,6 +226,7 @@ bool check_instance_name(const char *text);
 bool check_resource_name(const char *text);
 bool check_dns_name(const char *text);
 bool check_server_name(const char *text);
+bool check_host_name(const char *text);
 bool check_cookie_name(const char *text);
 bool check_app_cookie_name(const char *text);
 bool check_path(const char *text);

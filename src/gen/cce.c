@@ -265,17 +265,6 @@ read_timeouts(struct service *service)
 	    set, CCE_L4_KEEPALIVE_TIMEOUT, both != NULL && both->number >= 10 ? both->number : 300);
 }
 
-static void
-read_tls(struct service *service)
-{
-	struct annotation_set *set = &service->set;
-	const char *policy = value_text(set, CCE_TLS_POLICY);
-
-	service->policy_is_implicit = !value_is_written(set, CCE_TLS_POLICY);
-	service->policy = policy != NULL ? policy : "tls-1-2";
-	ports_check_certificates(service, CCE_PROTOCOL_PORT, CCE_CERT_ID);
-}
-
 /* CCE adds a port of this name for health checks: it is no listener. */
 static void
 find_probe_port(struct service *service)
@@ -291,27 +280,56 @@ find_probe_port(struct service *service)
 }
 
 void
-cce_apply(struct service *service)
+cce_read_listener(struct service *service)
 {
-	struct annotation_set *set = &service->set;
-	struct value *ranges = &set->values[CCE_PORT_RANGES];
-	struct value *transparent = value_get(set, CCE_TRANSPARENT_CLIENT_IP);
+	struct value *ranges = &service->set.values[CCE_PORT_RANGES];
+	struct value *transparent = value_get(&service->set, CCE_TRANSPARENT_CLIENT_IP);
 	size_t tags;
 
-	find_probe_port(service);
-	ports_read_protocols(service, CCE_PROTOCOL_PORT, "http, https, tls, tcp, udp");
 	read_instance(service);
 	ports_read_pairs(service, CCE_TAGS, &tags, false);
-	read_balance(service);
-	read_stickiness(service);
-	read_tls(service);
 	read_access(service);
 	read_timeouts(service);
-	cce_read_health(service);
 	if (ranges->text != NULL)
-		value_error(
-		    set, ranges, "port ranges are not supported; allowed: one port per listener");
+		value_error(&service->set, ranges,
+		    "port ranges are not supported; allowed: one port per listener");
 	if (transparent != NULL && strcmp(transparent->text, "true") == 0)
-		value_warning(set, transparent,
+		value_warning(&service->set, transparent,
 		    "no effect: weir is a proxy, servers see its address, not the client's");
+}
+
+void
+cce_read_pool(struct service *service)
+{
+	find_probe_port(service);
+	read_balance(service);
+	read_stickiness(service);
+	cce_read_health(service);
+}
+
+void
+cce_read_policy(struct service *service)
+{
+	const char *policy = value_text(&service->set, CCE_TLS_POLICY);
+
+	service->policy_is_implicit = !value_is_written(&service->set, CCE_TLS_POLICY);
+	service->policy = policy != NULL ? policy : "tls-1-2";
+}
+
+void
+cce_apply(struct service *service)
+{
+	struct value *more = value_get(&service->set, CCE_TLS_CERTIFICATE_IDS);
+	const char **ids;
+	size_t count;
+
+	ports_read_protocols(service, CCE_PROTOCOL_PORT, "http, https, tls, tcp, udp");
+	cce_read_policy(service);
+	ports_check_certificates(service, CCE_PROTOCOL_PORT, CCE_CERT_ID);
+	if (more != NULL) {
+		ids = value_items(&service->set, more, &count);
+		ports_add_names(service, more, ids, count);
+	}
+	cce_read_pool(service);
+	cce_read_listener(service);
 }

@@ -137,6 +137,14 @@ check_server_name(const char *text)
 }
 
 bool
+check_host_name(const char *text)
+{
+	if (strncmp(text, "*.", 2) == 0)
+		text += 2;
+	return is_dns_name(text, LETTERS DIGITS "-");
+}
+
+bool
 check_cookie_name(const char *text)
 {
 	/* RFC 6265 tokens; a leading $ was reserved by RFC 2965 and CLB refuses it */

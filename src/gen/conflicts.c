@@ -3,7 +3,13 @@
 
 #include "weir/arena.h"
 
-#include "service_priv.h"
+#include "ingress_priv.h"
+
+static const char *
+kind_of(const struct gen_listener *listener)
+{
+	return listener->is_ingress ? "Ingress" : "Service";
+}
 
 static bool
 is_udp(const struct gen_listener *listener)
@@ -27,6 +33,10 @@ drop(struct gen *gen, struct gen_listener *loser, const struct gen_listener *win
 static struct gen_listener *
 decide(struct gen *gen, struct gen_listener *first, struct gen_listener *other)
 {
+	if (first->is_ingress && other->is_ingress) {
+		ingress_merge(gen, first, other);
+		return first;
+	}
 	if (first->is_forced != other->is_forced) {
 		drop(gen, first->is_forced ? other : first, first->is_forced ? first : other);
 		return first->is_forced ? first : other;
@@ -38,10 +48,11 @@ decide(struct gen *gen, struct gen_listener *first, struct gen_listener *other)
 	}
 	other->is_dropped = true;
 	diag_error(gen->diag, other->where,
-	    "listener %u/%s of %s is wanted by %s and %s (%s:%u and %s:%u); allowed: one of them",
-	    other->port, is_udp(other) ? "UDP" : "TCP", other->instance, first->object->label,
-	    other->object->label, first->where.file, first->where.line, other->where.file,
-	    other->where.line);
+	    "listener %u/%s of %s is wanted by %s %s and %s %s (%s:%u and %s:%u); allowed: one of "
+	    "them",
+	    other->port, is_udp(other) ? "UDP" : "TCP", other->instance, kind_of(first),
+	    first->object->label, kind_of(other), other->object->label, first->where.file,
+	    first->where.line, other->where.file, other->where.line);
 	return first;
 }
 
@@ -85,14 +96,14 @@ check_addresses(struct gen *gen)
 			if (first == NULL)
 				continue;
 			diag_error(gen->diag, listener->where,
-			    "address %s port %u/%s is wanted by %s (load balancer %s) and %s (load "
-			    "balancer %s), %s:%u and %s:%u; allowed: load balancers with addresses "
-			    "of "
-			    "their own in the site file",
+			    "address %s port %u/%s is wanted by %s %s (load balancer %s) and %s %s "
+			    "(load balancer %s), %s:%u and %s:%u; allowed: load balancers with "
+			    "addresses of their own in the site file",
 			    listener->addresses[k], listener->port,
-			    is_udp(listener) ? "UDP" : "TCP", first->object->label, first->instance,
-			    listener->object->label, listener->instance, first->where.file,
-			    first->where.line, listener->where.file, listener->where.line);
+			    is_udp(listener) ? "UDP" : "TCP", kind_of(first), first->object->label,
+			    first->instance, kind_of(listener), listener->object->label,
+			    listener->instance, first->where.file, first->where.line,
+			    listener->where.file, listener->where.line);
 			listener->is_dropped = true;
 		}
 	}
@@ -107,7 +118,12 @@ conflicts_resolve(struct gen *gen)
 	for (size_t i = 0; i < gen->model.listeners.count; i++) {
 		struct gen_listener *listener = gen->model.listeners.items[i];
 
-		if (!listener->is_dropped && listener->pool != NULL)
+		if (listener->is_dropped)
+			continue;
+		ingress_drop_twins(gen, listener);
+		if (listener->pool != NULL)
 			listener->pool->is_used = true;
+		for (size_t k = 0; k < listener->routes.count; k++)
+			((struct gen_route *)listener->routes.items[k])->pool->is_used = true;
 	}
 }

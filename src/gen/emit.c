@@ -215,6 +215,29 @@ emit_timeouts(FILE *out, const struct gen_timeouts *timeouts)
 }
 
 static void
+emit_route(FILE *out, const struct gen_route *route)
+{
+	static const char *const matches[] = {
+		[PATH_EXACT] = "exact",
+		[PATH_PREFIX] = "prefix",
+		[PATH_STARTS_WITH] = "starts_with",
+		[PATH_REGEX] = "regex",
+	};
+
+	fputs("      - {", out);
+	if (route->host != NULL) {
+		fputs("host: ", out);
+		emit_text(out, route->host);
+		fputs(", ", out);
+	}
+	fprintf(out, "path: {%s: ", matches[route->match]);
+	emit_text(out, route->path);
+	fputs("}, pool: ", out);
+	emit_text(out, route->pool->name);
+	fputs("}\n", out);
+}
+
+static void
 emit_listener(FILE *out, const struct gen_listener *listener)
 {
 	static const char *const protocols[] = {
@@ -242,6 +265,10 @@ emit_listener(FILE *out, const struct gen_listener *listener)
 	if (listener->redirect_port != 0)
 		fprintf(out, "    redirect: {scheme: https, port: %u, status: 301}\n",
 		    listener->redirect_port);
+	if (listener->routes.count > 0)
+		fputs("    routes:\n", out);
+	for (size_t i = 0; i < listener->routes.count; i++)
+		emit_route(out, listener->routes.items[i]);
 	if (listener->pool == NULL)
 		return;
 	fputs("    pool: ", out);
@@ -306,8 +333,8 @@ emit_sticky(FILE *out, const struct gen_pool *pool)
 	fputs("}\n", out);
 }
 
-static void
-emit_pool(FILE *out, const struct gen_pool *pool)
+void
+emit_pool_settings(FILE *out, const struct gen_pool *pool)
 {
 	static const char *const methods[] = {
 		[BALANCE_WRR] = "weighted_round_robin",
@@ -316,9 +343,7 @@ emit_pool(FILE *out, const struct gen_pool *pool)
 		[BALANCE_TUPLE_HASH] = "tuple_hash",
 	};
 
-	fputs("  - name: ", out);
-	emit_name(out, pool->name);
-	fprintf(out, "\n    protocol: %s\n    balance: %s\n", pool->is_http ? "http" : "tcp",
+	fprintf(out, "    protocol: %s\n    balance: %s\n", pool->is_http ? "http" : "tcp",
 	    methods[pool->balance]);
 	emit_sticky(out, pool);
 	emit_health(out, &pool->health);
@@ -369,7 +394,10 @@ emit_config(FILE *out, const struct gen *gen, const char *sources)
 			continue;
 		fputs(has_any ? "" : "pools:\n", out);
 		has_any = true;
-		emit_pool(out, pool);
+		fputs("  - name: ", out);
+		emit_name(out, pool->name);
+		fputc('\n', out);
+		emit_pool_settings(out, pool);
 	}
 	fputs(has_any ? "" : "pools: []\n", out);
 }

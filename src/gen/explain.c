@@ -74,6 +74,23 @@ place_name(const struct service *service)
 }
 
 static void
+explain_route(FILE *out, const struct gen_route *route)
+{
+	static const char *const matches[] = {
+		[PATH_EXACT] = "path",
+		[PATH_PREFIX] = "paths below",
+		[PATH_STARTS_WITH] = "paths that start with",
+		[PATH_REGEX] = "paths that match",
+	};
+
+	fprintf(out, "    %s:%u: host ", route->where.file, route->where.line);
+	print_text(out, route->host != NULL ? route->host : "*");
+	fprintf(out, ", %s ", matches[route->match]);
+	print_text(out, route->path);
+	fprintf(out, ": pool %s with %zu servers\n", route->pool->name, route->pool->servers.count);
+}
+
+static void
 explain_listener(const struct service *service, const struct service_port *port)
 {
 	FILE *out = service->gen->explain;
@@ -92,9 +109,13 @@ explain_listener(const struct service *service, const struct service_port *port)
 		fprintf(out, ": not served by this version\n");
 	else if (listener->redirect_port != 0)
 		fprintf(out, ", redirects to https port %u\n", listener->redirect_port);
-	else
+	else if (listener->pool != NULL)
 		fprintf(out, ", pool %s with %zu servers\n", listener->pool->name,
 		    listener->pool->servers.count);
+	else
+		fputc('\n', out);
+	for (size_t i = 0; i < listener->routes.count; i++)
+		explain_route(out, listener->routes.items[i]);
 }
 
 static void
@@ -125,7 +146,8 @@ explain_presets(const struct service *service)
 		const struct annotation *row = annotation_row(id);
 
 		if (value_is_written(&service->set, id) || row->preset == NULL ||
-		    row->outcome != OUTCOME_ENFORCE || row->on_ingress_only ||
+		    row->outcome != OUTCOME_ENFORCE || row->prefix == PREFIX_PATH ||
+		    (service->is_ingress ? row->on_service_only : row->on_ingress_only) ||
 		    (row->protocols != 0 && (row->protocols & protocols) == 0))
 			continue;
 		fprintf(service->gen->explain, "  not set: %s: default %s\n", annotation_key(id),
@@ -144,9 +166,11 @@ explain_service(const struct service *service)
 {
 	FILE *out = service->gen->explain;
 
-	fprintf(out, "%s (%s:%u): provider %s, servers: %s\n", service->what,
-	    service->object->where.file, service->object->where.line,
-	    provider_name(service->set.provider), place_name(service));
+	fprintf(out, "%s (%s:%u): provider %s", service->what, service->object->where.file,
+	    service->object->where.line, provider_name(service->set.provider));
+	if (!service->is_ingress)
+		fprintf(out, ", servers: %s", place_name(service));
+	fputc('\n', out);
 	for (size_t i = 0; i < service->port_count; i++)
 		explain_listener(service, &service->ports[i]);
 	for (size_t i = 0; i < service->set.written.count; i++)

@@ -134,6 +134,8 @@ set_protocol(const struct service *service, struct gen_listener *listener)
 		listener->timeouts = service->timeouts_l4;
 		listener->certificate = service->certificate;
 		listener->policy = service->policy;
+		listener->server_names = service->server_names;
+		listener->server_name_count = service->server_name_count;
 		break;
 	}
 }
@@ -155,6 +157,9 @@ listen_build(struct service *service, struct service_port *port)
 		.acl = service->acl,
 		.acl_is_deny = service->acl_is_deny,
 	};
+	/* an Ingress may be called like a Service, on another load balancer */
+	if (index_add(gen->model.listener_names, listener->name, listener) != NULL)
+		listener->name = arena_printf(gen->arena, "%s/ingress", listener->name);
 	set_protocol(service, listener);
 	set_addresses(service, listener);
 	listener->listen_port = offset_port(service, port->port, port->where);

@@ -12,7 +12,9 @@
 #include "weir/file.h"
 
 #include "emit_priv.h"
+#include "ingress_priv.h"
 #include "reload_priv.h"
+#include "secret_priv.h"
 #include "service_priv.h"
 
 #ifndef WEIR_VERSION
@@ -191,6 +193,12 @@ read_input(struct gen *gen, const struct options *options)
 	gen->port_offset = options->port_offset;
 	gen->explain = options->explain ? stdout : NULL;
 	gen->model.groups = index_new();
+	gen->model.listener_names = index_new();
+	gen->model.pool_names = index_new();
+	gen->model.pool_settings = index_new();
+	gen->model.ingress_pools = index_new();
+	gen->ingress_services = index_new();
+	gen->certificates = index_new();
 }
 
 static void
@@ -202,9 +210,17 @@ gen_fini(struct gen *gen)
 		list_fini(&pool->servers);
 		list_fini(&pool->meta);
 	}
+	for (size_t i = 0; i < gen->model.listeners.count; i++)
+		list_fini(&((struct gen_listener *)gen->model.listeners.items[i])->routes);
 	list_fini(&gen->model.listeners);
 	list_fini(&gen->model.pools);
 	index_free(gen->model.groups);
+	index_free(gen->model.listener_names);
+	index_free(gen->model.pool_names);
+	index_free(gen->model.pool_settings);
+	index_free(gen->model.ingress_pools);
+	index_free(gen->ingress_services);
+	index_free(gen->certificates);
 	manifest_fini(&gen->manifest);
 	site_fini(&gen->site);
 	annotations_stop();
@@ -258,13 +274,16 @@ check_output(const char *text, size_t len)
 }
 
 static int
-write_output(
-    const struct options *options, const struct config *config, const char *text, size_t len)
+write_output(const struct options *options, const struct list *secret_files,
+    const struct config *config, const char *text, size_t len)
 {
-	bool changed = false;
+	bool changed = false, renewed = false;
 
 	if (options->check || (options->explain && options->output == NULL))
 		return EXIT_DONE;
+	/* first, so that the configuration never names what is not there yet */
+	if (secrets_write(secret_files, &renewed) == -1)
+		return EXIT_FAULT;
 	if (options->output == NULL) {
 		fwrite(text, 1, len, stdout);
 		return EXIT_DONE;
@@ -274,7 +293,7 @@ write_output(
 		    stderr, "%s: error: cannot be written: %s\n", options->output, strerror(errno));
 		return EXIT_FAULT;
 	}
-	if (!options->reload || !changed)
+	if (!options->reload || (!changed && !renewed))
 		return EXIT_DONE;
 	return reload_daemon(config->global.control_socket) == 0 ? EXIT_DONE : EXIT_FAULT;
 }
@@ -283,6 +302,7 @@ static int
 run(struct gen *gen, const struct options *options)
 {
 	struct config *config = NULL;
+	struct list secret_files;
 	char *text = NULL;
 	size_t len = 0;
 	int status = EXIT_FAULT;
@@ -291,20 +311,24 @@ run(struct gen *gen, const struct options *options)
 		diag_be_strict(gen->diag);
 	read_input(gen, options);
 	services_generate(gen);
+	ingresses_generate(gen);
+	services_check_idle(gen);
 	conflicts_resolve(gen);
 	diag_print(gen->diag, "weirgen", stderr);
 	if (diag_errors(gen->diag) == 0)
 		text = print_config(gen, options, &len);
+	secret_files = gen->secret_files;
 	gen_fini(gen); /* the manifests may be large, and the check needs room of its own */
 	if (text != NULL)
 		config = check_output(text, len);
 	if (config != NULL)
-		status = write_output(options, config, text, len);
+		status = write_output(options, &secret_files, config, text, len);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "weirgen: standard output: %s\n", strerror(errno));
 		status = EXIT_FAULT;
 	}
 	conf_free(config);
+	secrets_fini(&secret_files);
 	free(text);
 	return status;
 }

@@ -261,6 +261,14 @@ add_node(struct manifest *manifest, struct object *object)
 	index_add(manifest->node_names, node->name, node);
 }
 
+/* Found by name, when an Ingress asks for it. */
+static void
+add_secret(struct manifest *manifest, struct object *object)
+{
+	(void)manifest;
+	(void)object;
+}
+
 static const struct kind {
 	const char *group; /* apiVersion up to the slash; "" for v1 */
 	const char *kind;
@@ -271,6 +279,7 @@ static const struct kind {
 	{ "", "Endpoints", true, add_endpoints },
 	{ "", "Pod", true, add_pod },
 	{ "", "Node", false, add_node },
+	{ "", "Secret", true, add_secret },
 	{ "discovery.k8s.io", "EndpointSlice", true, add_slice },
 	{ "networking.k8s.io", "Ingress", true, add_ingress },
 	{ "extensions", "Ingress", true, add_ingress },

@@ -1,7 +1,7 @@
 /*
  * model: the listeners and pools to be generated, in the words of the configuration.
  *
- * Filled by service.c and listen.c, printed by emit.c.  All memory is from the arena of the run.
+ * Filled by service.c, ingress.c and listen.c, printed by emit.c.  All memory is from the arena of the run.
  */
 #ifndef GEN_MODEL_PRIV_H
 #define GEN_MODEL_PRIV_H
@@ -59,6 +59,16 @@ struct gen_server_name {
 	const char *name, *certificate;
 };
 
+/* A rule of an Ingress. */
+struct gen_route {
+	const struct object *object; /* the Ingress */
+	struct where where;
+	const char *host;      /* lower case; NULL: any */
+	enum path_match match;
+	const char *path;
+	struct gen_pool *pool; /* NULL after an error */
+};
+
 enum gen_protocol { GEN_TCP = 0, GEN_UDP, GEN_HTTP, GEN_HTTPS, GEN_TLS };
 
 struct gen_timeouts { /* seconds; 0: not written */
@@ -85,12 +95,20 @@ struct gen_listener {
 	bool acl_is_deny;
 	bool forwarded_proto;
 	uint16_t redirect_port;   /* 0: no redirect; with --port-offset */
-	struct gen_pool *pool;    /* NULL with a redirect */
+	struct gen_pool *pool;    /* NULL with a redirect, or without a default back end */
+	bool is_ingress;
+	struct where pool_where;  /* of an Ingress's default back end */
+	const struct object *pool_object; /* likewise, the Ingress that names it */
+	struct list routes;       /* struct gen_route, of an Ingress */
 };
 
 struct model {
 	struct list listeners; /* struct gen_listener */
 	struct list pools;     /* struct gen_pool */
+	struct index *listener_names; /* name -> struct gen_listener */
+	struct index *pool_names;    /* name -> struct gen_pool */
+	struct index *pool_settings; /* SERVICE:PORT with settings -> struct gen_pool of an Ingress */
+	struct index *ingress_pools; /* SERVICE:PORT for INGRESS -> struct gen_pool */
 	struct index *groups;  /* INSTANCE/VGROUP -> struct gen_pool, and VGROUP -> the first of the name */
 };
 

@@ -153,8 +153,8 @@ ports_check_certificate(struct service *service, const struct value *value, cons
 	return false;
 }
 
-bool
-ports_check_policy(struct service *service, const struct value *value, const char *id)
+const char *
+ports_judge_key(const struct service *service, const char *id, enum tls_key key)
 {
 	static const char *const names[] = {
 		[TLS_KEY_RSA] = "an RSA", [TLS_KEY_ECDSA] = "an EC", [TLS_KEY_DSA] = "a DSA"
@@ -162,17 +162,82 @@ ports_check_policy(struct service *service, const struct value *value, const cha
 	const struct tls_policy *policy = tls_policy_find(service->policy);
 	struct arena *arena = service->gen->arena;
 	bool is_cce = service->set.provider == PROVIDER_CCE;
-	enum tls_key key;
 
-	if (policy == NULL || !certificate_find_key(&service->gen->site, arena, id, &key) ||
-	    tls_policy_serves(policy, key))
-		return true;
-	value_error(&service->set, value,
+	if (policy == NULL || tls_policy_serves(policy, key))
+		return NULL;
+	return arena_printf(arena,
 	    "certificate %s has %s key, which no suite of %s policy %s can use; allowed: a "
 	    "certificate with an RSA key, or another %s",
 	    quote_value(arena, id), names[key], service->policy_is_implicit ? "the default" : "the",
 	    policy->name, annotation_key(is_cce ? CCE_TLS_POLICY : ACK_TLS_CIPHER_POLICY));
+}
+
+bool
+ports_check_policy(struct service *service, const struct value *value, const char *id)
+{
+	const char *fault = NULL;
+	enum tls_key key;
+
+	if (certificate_find_key(&service->gen->site, service->gen->arena, id, &key))
+		fault = ports_judge_key(service, id, key);
+	if (fault != NULL)
+		value_error(&service->set, value, "%s", fault);
+	return fault == NULL;
+}
+
+bool
+ports_check_certificate_id(struct service *service, const struct value *value, const char *id)
+{
+	if (check_certificate_id(id))
+		return ports_check_certificate(service, value, id) &&
+		       ports_check_policy(service, value, id);
+	value_error(&service->set, value, "%s is not a certificate ID; allowed: %s",
+	    quote_value(service->gen->arena, id), annotation_row(CCE_CERT_ID)->allowed);
 	return false;
+}
+
+/* Names of one certificate that no earlier one of the list has. */
+static bool
+has_name(const struct service *service, const char *name)
+{
+	for (size_t i = 0; i < service->server_name_count; i++)
+		if (strcmp(service->server_names[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+void
+ports_add_names(
+    struct service *service, const struct value *value, const char *const *ids, size_t id_count)
+{
+	struct arena *arena = service->gen->arena;
+
+	for (size_t i = 0; i < id_count; i++) {
+		const char **names = NULL;
+		struct gen_server_name *longer;
+		size_t count = 0;
+
+		if (!ports_check_certificate_id(service, value, ids[i]))
+			continue;
+		names = certificate_names(&service->gen->site, arena, ids[i], &count);
+		if (count == 0) {
+			value_error(&service->set, value,
+			    "certificate %s %s; allowed: one with a DNS name in it",
+			    quote_value(arena, ids[i]),
+			    names != NULL ? "holds no name"
+					  : "cannot be read, and its names are needed");
+			continue;
+		}
+		longer = arena_array(arena, service->server_name_count + count, sizeof(*longer));
+		if (service->server_name_count > 0)
+			memcpy(longer, service->server_names,
+			    service->server_name_count * sizeof(*longer));
+		service->server_names = longer;
+		for (size_t k = 0; k < count; k++)
+			if (!has_name(service, names[k]))
+				longer[service->server_name_count++] =
+				    (struct gen_server_name){ names[k], ids[i] };
+	}
 }
 
 void

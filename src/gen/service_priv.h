@@ -1,7 +1,8 @@
 /*
  * service: one Service of type LoadBalancer becomes listeners and pools.
  *
- * service.c reads the spec and drives; ack.c and cce.c say what the annotations of their provider mean.
+ * service.c reads the spec and drives; ack.c and cce.c say what the annotations of their provider mean.  An Ingress is
+ * read into the same structure for its listeners, and so is each Service that it names for its pool.
  */
 #ifndef GEN_SERVICE_PRIV_H
 #define GEN_SERVICE_PRIV_H
@@ -9,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include "weir/tls_policy.h"
 
 #include "annotations_priv.h"
 #include "backends_priv.h"
@@ -39,6 +42,9 @@ struct gen {
 	struct manifest manifest;
 	struct site site;
 	struct model model;
+	struct index *ingress_services; /* NAMESPACE/NAME of Services that Ingresses have as back ends */
+	struct index *certificates;     /* Secret/NAMESPACE/NAME -> struct gen_certificate */
+	struct list secret_files;       /* struct secret_file, owned by main */
 	/* command line */
 	enum backend_mode backends;
 	bool backends_given;
@@ -54,7 +60,7 @@ struct service {
 	struct service_port *ports;
 	size_t port_count;
 	bool is_local; /* externalTrafficPolicy */
-	size_t errors_before;
+	bool is_ingress;
 
 	/* what ack.c or cce.c found out; the same for all ports */
 	const char *instance_id;  /* NULL: the Service's own */
@@ -86,8 +92,19 @@ struct service {
 
 /* All Services of the manifest. */
 void services_generate(struct gen *gen);
+/* Warn about annotations on Services that are neither load balancers nor back ends of an Ingress. */
+void services_check_idle(struct gen *gen);
 /* Two listeners on one key or address; drops the losers and sets is_used of pools. */
 void conflicts_resolve(struct gen *gen);
+
+/* Pods or nodes, and what follows from that. */
+void pools_choose_place(struct service *service);
+/* The servers of `port`, with a warning when there are none. */
+void pools_add_servers(struct service *service, const struct service_port *port,
+    struct gen_pool *pool);
+/* Everything else of a pool but its meta block. */
+void pools_set(const struct service *service, const struct service_port *port,
+    struct gen_pool *pool);
 
 void ack_apply(struct service *service);
 void cce_apply(struct service *service);
@@ -101,9 +118,17 @@ unsigned protocol_bit(enum gen_protocol protocol);
 void ports_read_protocols(struct service *service, enum annotation_id id, const char *allowed);
 /* A certificate ID must name one in the site's store. */
 bool ports_check_certificate(struct service *service, const struct value *value, const char *id);
+/* The same, and its form and its key are right, too. */
+bool ports_check_certificate_id(struct service *service, const struct value *value,
+    const char *id);
+/* Certificates for clients that ask for one of their names. */
+void ports_add_names(struct service *service, const struct value *value, const char *const *ids,
+    size_t id_count);
 /* https needs a certificate, a certificate needs https. */
 void ports_check_certificates(struct service *service, enum annotation_id protocol_port,
     enum annotation_id cert_id);
+/* NULL when the policy (chosen by then) can serve such a key, else what is wrong. */
+const char *ports_judge_key(const struct service *service, const char *id, enum tls_key key);
 /* Can the policy (chosen by then) serve certificate `id`?   An EC key needs ECDSA suites or TLS 1.3. */
 bool ports_check_policy(struct service *service, const struct value *value, const char *id);
 /* The access list of acl-status, acl-type and an ID; NULL after an error. */

@@ -1,0 +1,42 @@
+/*
+ * ingress: CCE Ingresses become listeners with routes, and pools.
+ *
+ * ingress.c reads the object and its listeners, ingress_tls.c certificates, ingress_rules.c rules, ingress_pools.c the
+ * Services behind them; ingress_merge.c joins those that share a listener.
+ */
+#ifndef GEN_INGRESS_PRIV_H
+#define GEN_INGRESS_PRIV_H
+
+#include "service_priv.h"
+
+/* All Ingresses of the manifest; after services_generate(). */
+void ingresses_generate(struct gen *gen);
+
+/* Is any certificate named, so that listeners speak TLS? */
+bool ingress_has_tls(const struct service *ingress);
+/* Certificates of the annotation or of spec.tls; faults go to the diag. */
+void ingress_read_tls(struct service *ingress);
+
+/* What the rules of one Ingress come to; the same for each of its listeners. */
+struct ingress_rules {
+	struct list routes;    /* struct gen_route */
+	struct gen_pool *pool; /* the default back end; NULL: none */
+	struct where pool_where;
+};
+
+void ingress_read_rules(struct service *ingress, struct ingress_rules *rules);
+
+/*
+ * The pool of a back end.
+ * place    what diagnostics call it, as spec.rules[0].http.paths[0].backend.
+ * Returns  NULL after an error in the diag.
+ */
+struct gen_pool *ingress_find_pool(struct service *ingress, const struct yaml_node *backend,
+    const char *place);
+
+/* Join `other` to `first`, which is on the same port of the same load balancer and comes before it. */
+void ingress_merge(struct gen *gen, struct gen_listener *first, struct gen_listener *other);
+/* Routes that an earlier one hides go, with a warning. */
+void ingress_drop_twins(struct gen *gen, struct gen_listener *listener);
+
+#endif
