@@ -52,7 +52,7 @@ for (['the example in etc', $example], ['the example in weir.yaml(5)', $page], [
 {
     my ($exit, $out, $err) = weir_on('-T', $json);
     like($out, qr/^version: 1\nglobal:\n  workers: auto\n/, '-T begins with the defaults of the daemon');
-    like($out, qr/^    timeouts: \{client_head: 1m, .*tunnel: 1h\}$/m, '-T fills in the timeouts of a listener');
+    like($out, qr/^    timeouts: \{client_head: 1m, .*tunnel: 1h, flow: 1m\}$/m, '-T fills in the timeouts of a listener');
     like($out, qr/^      - \{name: s, address: "127\.0\.0\.1:8001", weight: 5\}$/m, '-T keeps what was given');
     ($exit, $out) = $t->weir('-T', '-c', '-', { stdin => "version: 1\n" });
     is($exit, 0, 'the configuration may come from standard input');

@@ -22,10 +22,11 @@ struct tls_context; /* tls_context.h: loaded certificate and policy */
 
 enum { CONF_AUTO = 0 }; /* "auto" for counts */
 
-enum listener_protocol { PROTOCOL_TCP = 0, PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOCOL_TLS };
+enum listener_protocol { PROTOCOL_TCP = 0, PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOCOL_TLS, PROTOCOL_UDP };
+enum pool_protocol { POOL_TCP = 0, POOL_HTTP, POOL_UDP };
 enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH };
 enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP };
-enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP };
+enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
 enum forwarded_for { FORWARDED_FOR_APPEND = 0, FORWARDED_FOR_REPLACE, FORWARDED_FOR_OFF };
 enum log_format { LOG_FORMAT_JSON = 0, LOG_FORMAT_COMBINED };
 
@@ -102,6 +103,7 @@ struct timeouts_config { /* all in milliseconds */
 	uint32_t response;    /* from the request sent to the response head, and between two reads of its body */
 	uint32_t idle;        /* tcp, tls: both directions silent */
 	uint32_t tunnel;      /* after Upgrade: both directions silent */
+	uint32_t flow;        /* udp: both directions silent */
 };
 
 struct forwarded_config { /* X-Forwarded-* towards the servers */
@@ -289,7 +291,7 @@ struct pool_config {
 	uint32_t id;    /* entity in shared memory */
 	unsigned index; /* position in config.pools */
 	const char *name;
-	bool is_http;   /* protocol: http (else tcp) */
+	enum pool_protocol protocol;
 	enum balance_method balance;
 	struct sticky_config sticky;
 	struct health_config health;

@@ -160,6 +160,7 @@ bool shm_server_stickable(const struct shm *shm, const struct server_config *ser
  */
 /* Returns the entity id of the server, renewing the entry; UINT32_MAX if none. */
 uint32_t shm_sticky_find(struct shm *shm, uint64_t key, uint32_t timeout_s);
+void shm_sticky_forget(struct shm *shm, uint64_t key);
 void shm_sticky_store(struct shm *shm, uint64_t key, uint32_t server_id, uint32_t timeout_s);
 /*
  * Call `each` for every entry that still means a server.

@@ -19,6 +19,16 @@ struct server *sticky_find_source(const struct pool *pool, const struct addr *cl
 void sticky_store_source(const struct pool *pool, const struct addr *client, const struct server *server);
 
 /*
+ * Which server a UDP flow has, for other workers of this machine, after a reload for example.  The entries stand in the
+ * table of source addresses, and count as long as the flow's timeout.
+ */
+uint64_t sticky_flow_key(const struct pool *pool, const struct addr *client, const struct addr *local);
+/* NULL: not known, or its server cannot be used. */
+struct server *sticky_find_flow(const struct pool *pool, uint64_t key, uint32_t timeout_ms);
+void sticky_store_flow(const struct pool *pool, uint64_t key, const struct server *server, uint32_t timeout_ms);
+void sticky_forget_flow(const struct pool *pool, uint64_t key);
+
+/*
  * Find cookie `name` in the value of one Cookie field (RFC 6265 section 4.2.1).
  * value  set to its value, within `field`.
  * cut    set to the part of `field` to leave out so that the cookie does not reach the server: with its separator;

@@ -32,6 +32,9 @@ enum tally_field {
 	TALLY_RETRIES,         /* pool: attempts after the first */
 	TALLY_NO_SERVER,       /* pool: requests answered 503 (tcp: closed) for want of a server */
 	TALLY_STICKY_HITS,     /* pool: the remembered server was used */
+	TALLY_DATAGRAMS_IN,      /* udp: from clients */
+	TALLY_DATAGRAMS_OUT,     /* udp: to clients */
+	TALLY_DATAGRAMS_DROPPED, /* listener: for want of a server, a flow or room in a socket */
 	TALLY_FIELDS
 };
 

@@ -34,7 +34,8 @@ struct worker {
 	bool draining;               /* no new connections; responses say Connection: close */
 	struct pool *pools;          /* owned; as config->pools */
 	struct accesslog *accesslog; /* owned; NULL: off */
-	struct slab http_clients, tcp_clients, tunnels, exchanges, upstreams;
+	struct slab http_clients, tcp_clients, tunnels, exchanges, upstreams, flows;
+	struct udp *udp;             /* owned; NULL: no UDP listener (front/udp.c) */
 	struct grave *graves;
 	uint64_t request_ids;        /* the next request ID */
 };

@@ -116,12 +116,34 @@ is_http_protocol(enum listener_protocol protocol)
 	return protocol == PROTOCOL_HTTP || protocol == PROTOCOL_HTTPS;
 }
 
+static enum pool_protocol
+needed_protocol(enum listener_protocol protocol)
+{
+	if (is_http_protocol(protocol))
+		return POOL_HTTP;
+	return protocol == PROTOCOL_UDP ? POOL_UDP : POOL_TCP;
+}
+
+static const char *
+pool_protocol_name(enum pool_protocol protocol)
+{
+	switch (protocol) {
+	case POOL_TCP:
+		return "tcp";
+	case POOL_HTTP:
+		return "http";
+	case POOL_UDP:
+		return "udp";
+	}
+	return "?";
+}
+
 static struct pool_config *
 resolve_pool(struct load *l, struct index *pools, const char *name, struct where where,
     const struct listener_config *listener)
 {
 	struct pool_config *pool = index_find(pools, name);
-	bool needs_http = is_http_protocol(listener->protocol);
+	enum pool_protocol needed = needed_protocol(listener->protocol);
 	char *nearest;
 
 	if (pool == NULL) {
@@ -131,11 +153,11 @@ resolve_pool(struct load *l, struct index *pools, const char *name, struct where
 		free(nearest);
 		return NULL;
 	}
-	if (pool->is_http != needs_http && !load_is_broken(l, &pool->is_http) &&
+	if (pool->protocol != needed && !load_is_broken(l, &pool->protocol) &&
 	    !load_is_broken(l, &listener->protocol))
 		diag_error(l->diag, where,
 		    "pool: pool \"%s\" has protocol %s; this listener needs one with protocol %s",
-		    name, pool->is_http ? "http" : "tcp", needs_http ? "http" : "tcp");
+		    name, pool_protocol_name(pool->protocol), pool_protocol_name(needed));
 	return pool;
 }
 
@@ -151,6 +173,8 @@ protocol_name(enum listener_protocol protocol)
 		return "https";
 	case PROTOCOL_TLS:
 		return "tls";
+	case PROTOCOL_UDP:
+		return "udp";
 	}
 	return "?";
 }
@@ -350,13 +374,15 @@ check_pool(struct load *l, struct pool_config *pool)
 		return;
 	if (pool->server_count == 0 && !load_is_broken(l, &pool->servers))
 		diag_warning(l->diag, pool->where, "pool \"%s\" has no servers; %s", pool->name,
-		    pool->is_http ? "requests are answered with 503" : "connections are closed");
-	if (!pool->is_http && !load_is_broken(l, &pool->is_http) &&
+		    pool->protocol == POOL_HTTP  ? "requests are answered with 503"
+		    : pool->protocol == POOL_UDP ? "datagrams are dropped"
+						 : "connections are closed");
+	if (pool->protocol != POOL_HTTP && !load_is_broken(l, &pool->protocol) &&
 	    pool->sticky.by == STICKY_COOKIE_INSERT)
 		diag_error(l->diag, pool->where,
-		    "pool \"%s\" has protocol tcp and is sticky by cookie; allowed: source_ip, or "
+		    "pool \"%s\" has protocol %s and is sticky by cookie; allowed: source_ip, or "
 		    "protocol http",
-		    pool->name);
+		    pool->name, pool_protocol_name(pool->protocol));
 }
 
 static bool
@@ -376,8 +402,10 @@ compare_bounds(const void *left, const void *right)
 {
 	const struct bound *a = left, *b = right;
 	struct in6_addr ip_a = addr_ip6(&a->addr), ip_b = addr_ip6(&b->addr);
-	int order = (int)addr_port(&a->addr) - (int)addr_port(&b->addr);
+	int order = (int)a->is_udp - (int)b->is_udp;
 
+	if (order == 0)
+		order = (int)addr_port(&a->addr) - (int)addr_port(&b->addr);
 	if (order == 0)
 		order = (int)a->addr.sa.sa_family - (int)b->addr.sa.sa_family;
 	if (order == 0)
@@ -430,7 +458,8 @@ check_stats(struct load *l, const struct bound *bound)
 	char text[ADDR_TEXT_SIZE];
 	bool is_same_family = bound->addr.sa.sa_family == stats->sa.sa_family;
 
-	if (!l->config->global.stats_on || addr_port(&bound->addr) != addr_port(stats))
+	if (!l->config->global.stats_on || bound->is_udp ||
+	    addr_port(&bound->addr) != addr_port(stats))
 		return;
 	if (addr_equal(&bound->addr, stats) || is_any_ip6(&bound->addr) || is_any_ip6(stats) ||
 	    (is_same_family && (is_any_ip4(&bound->addr) || is_any_ip4(stats))))
@@ -452,7 +481,7 @@ check_addresses(struct load *l)
 		if (l->bounds[i].owner == NULL)
 			l->bounds[i].owner = "?";
 		check_stats(l, &l->bounds[i]);
-		if (i + 1 < l->bound_count &&
+		if (i + 1 < l->bound_count && l->bounds[i + 1].is_udp == l->bounds[i].is_udp &&
 		    addr_port(&l->bounds[i + 1].addr) == addr_port(&l->bounds[i].addr))
 			continue;
 		check_port(l, l->bounds + first, i + 1 - first);

@@ -103,6 +103,7 @@ struct bound {
 	struct addr addr;
 	struct where where;
 	bool is_star; /* written as "*": IPv4 and IPv6 */
+	bool is_udp;  /* its ports are others than those of TCP */
 	const char *owner;
 };
 

@@ -10,11 +10,9 @@
 const struct unserved conf_unserved[] = {
 	{ "listener", "compression", NULL },
 	{ "listener", "proxy_protocol", NULL },
-	{ "listener", "protocol", "udp" },
 	{ "pool", "proxy_protocol", NULL },
 	{ "pool", "drain", NULL },
 	{ "pool", "protocol", "https" },
-	{ "pool", "protocol", "udp" },
 	{ "sticky", "by", "cookie_prefix" },
 	{ "log", "access", "syslog" },
 	{ NULL, NULL, NULL },
@@ -231,13 +229,15 @@ health_is_http(const void *structure)
 }
 
 #define HEALTH(key, field, of_kind, ...) OPTION(key, health_config, field, of_kind, __VA_ARGS__)
-#define CHECKED .applies = health_is_on, .scope = "with type tcp or http"
+#define CHECKED .applies = health_is_on, .scope = "with type tcp, http or udp"
 #define HTTP_CHECKED .applies = health_is_http, .scope = "with type http"
 static const struct option health_options[] = {
 	HEALTH("type", type, kind_enum, .preset = "off",
-	    WORDS({ "off", HEALTH_OFF }, { "tcp", HEALTH_TCP }, { "http", HEALTH_HTTP }),
-	    .doc = "tcp: a connection is made; http: a request is answered as expected; off: "
-		   "servers are taken as up."),
+	    WORDS({ "off", HEALTH_OFF }, { "tcp", HEALTH_TCP }, { "http", HEALTH_HTTP },
+		{ "udp", HEALTH_UDP }),
+	    .doc = "tcp: a connection is made; http: a request is answered as expected; udp: an "
+		   "empty datagram is answered, or not refused within the timeout; off: servers "
+		   "are taken as up."),
 	HEALTH("interval", interval_ms, kind_duration, .preset = "5s", .min = "100ms",
 	    .max = "300s", CHECKED, .doc = "Time between the starts of two checks."),
 	HEALTH("timeout", timeout_ms, kind_duration, .preset = "10s", .min = "10ms", .max = "300s",
@@ -283,10 +283,10 @@ static const struct block server_block = {
 static const struct option pool_options[] = {
 	OPTION(
 	    "name", pool_config, name, kind_name, .doc = "Unique; what listeners and routes name."),
-	OPTION("protocol", pool_config, is_http, kind_flag, .preset = "http",
-	    WORDS({ "http", true }, { "tcp", false }),
+	OPTION("protocol", pool_config, protocol, kind_enum, .preset = "http",
+	    WORDS({ "http", POOL_HTTP }, { "tcp", POOL_TCP }, { "udp", POOL_UDP }),
 	    .doc = "What the servers speak. Listeners with protocol http or https need http, "
-		   "others tcp."),
+		   "those with udp need udp, others tcp."),
 	OPTION("balance", pool_config, balance, kind_enum, .preset = "weighted_round_robin",
 	    WORDS({ "weighted_round_robin", BALANCE_WRR },
 		{ "weighted_least_connections", BALANCE_WLC },

@@ -94,6 +94,9 @@ static const struct option timeouts_options[] = {
 	TIMEOUT(idle, "900s", "With protocol tcp or tls: how long both directions may be silent."),
 	TIMEOUT(
 	    tunnel, "1h", "After an upgrade (WebSocket): how long both directions may be silent."),
+	TIMEOUT(flow, "60s",
+	    "With protocol udp: how long both directions of a flow may be silent; then it is "
+	    "forgotten."),
 };
 static const struct block timeouts_block = {
 	.name = "timeouts",
@@ -210,7 +213,7 @@ static const struct option listener_options[] = {
 	    .doc = "Addresses that take connections."),
 	OPTION("protocol", listener_config, protocol, kind_enum,
 	    WORDS({ "tcp", PROTOCOL_TCP }, { "http", PROTOCOL_HTTP }, { "https", PROTOCOL_HTTPS },
-		{ "tls", PROTOCOL_TLS }),
+		{ "tls", PROTOCOL_TLS }, { "udp", PROTOCOL_UDP }),
 	    .doc = "What clients speak; tls is TLS from the client and plain TCP to the server."),
 	OPTION("tls", listener_config, tls, kind_block, .preset = "", .block = &tls_block,
 	    .applies = listener_is_tls, .scope = "with protocol https or tls"),
@@ -261,7 +264,8 @@ listener_finish(struct load *load, const struct yaml_node *map, void *structure)
 
 		if (l->listen[i].len > 0)
 			load_add_bound(load, (struct bound){ l->listen[i], node->where,
-						 node->text[0] == '*', l->name });
+						 node->text[0] == '*', l->protocol == PROTOCOL_UDP,
+						 l->name });
 	}
 }
 

@@ -58,6 +58,22 @@ struct front {
 
 /* ---- clients ---- */
 
+void
+client_add(struct client *client, const struct client_kind *kind, struct front *front,
+    const struct listener *listener, const struct addr *address, void (*on_fire)(struct timer *))
+{
+	client->grave = (struct grave){ NULL, NULL };
+	client->kind = kind;
+	client->front = front;
+	client->listener = listener;
+	client->address = *address;
+	timer_init(&client->timer, on_fire);
+	LIST_INSERT_HEAD(&front->clients, client, link);
+	front->client_count++;
+	tally_add(listener->tally, TALLY_CONNECTIONS, 1);
+	tally_add(listener->tally, TALLY_ACTIVE, 1);
+}
+
 int
 client_open(struct client *client, struct slab *slab, const struct client_kind *kind,
     struct front *front, const struct listener *listener, int fd, const struct addr *address,
@@ -141,8 +157,8 @@ on_pause_over(struct timer *timer)
 }
 
 /* Refused clients get a reset at once, before TLS or HTTP cost anything. */
-static bool
-is_refused(const struct listener *listener, const struct addr *address)
+bool
+client_is_refused(const struct listener *listener, const struct addr *address)
 {
 	const struct listener_config *conf = listener->conf;
 
@@ -174,6 +190,8 @@ begin_client(
 	case PROTOCOL_TLS:
 		tcp_accept(front, listener, fd, address);
 		break;
+	case PROTOCOL_UDP: /* has no connections: udp_listen() */
+		break;
 	}
 }
 
@@ -204,7 +222,7 @@ accept_one(struct acceptor *a)
 		/* A client that has gone already says nothing about the next one. */
 		return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
 	}
-	if (is_refused(a->listener, &address))
+	if (client_is_refused(a->listener, &address))
 		refuse(a->listener, fd);
 	else
 		begin_client(front, a->listener, fd, &address);
@@ -227,9 +245,12 @@ on_acceptable(evutil_socket_t fd, short what, void *arg)
 int
 front_listen(struct front *front, const struct listener_config *listener, int fd)
 {
-	struct acceptor *a = xcalloc(1, sizeof(*a));
+	struct acceptor *a;
 	int one = 1;
 
+	if (listener->protocol == PROTOCOL_UDP)
+		return udp_listen(front, &front->listeners[listener->index], fd);
+	a = xcalloc(1, sizeof(*a));
 	a->front = front;
 	a->listener = &front->listeners[listener->index];
 	a->fd = fd;
@@ -316,6 +337,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	slab_init(&worker->tunnels, h1_tunnel_size());
 	slab_init(&worker->exchanges, sizeof(struct exchange));
 	slab_init(&worker->upstreams, sizeof(struct upstream));
+	slab_init(&worker->flows, udp_flow_size());
 	LIST_INIT(&front->clients);
 	front->client_max = client_limit(config);
 	timer_init(&front->pause_timer, on_pause_over);
@@ -350,12 +372,25 @@ front_drain(struct front *front, uint32_t limit_ms)
 	front->worker.draining = true;
 	for (struct acceptor *a = front->acceptors; a != NULL; a = a->next)
 		event_del(a->event);
+	udp_drain(&front->worker);
 	upstream_close_idle(&front->worker);
 	for (client = LIST_FIRST(&front->clients); client != NULL; client = next) {
 		next = LIST_NEXT(client, link);
 		client->kind->drain(client);
 	}
 	timer_set(&front->drain_timer, limit_ms);
+}
+
+bool
+front_is_full(const struct front *front)
+{
+	return front->client_count >= front->client_max;
+}
+
+struct worker *
+front_worker(struct front *front)
+{
+	return &front->worker;
 }
 
 bool
@@ -367,6 +402,7 @@ front_is_empty(const struct front *front)
 void
 front_turn(struct front *front)
 {
+	udp_turn(&front->worker);
 	worker_clear_graves(&front->worker);
 }
 	worker_run_deferred(&front->worker);
@@ -385,6 +421,7 @@ front_free(struct front *front)
 
 	front->worker.draining = true;
 	cut_all(front, END_DRAINED);
+	udp_free(worker);
 	upstream_close_idle(worker);
 	worker_clear_graves(worker);
 	while (front->acceptors != NULL) {
@@ -404,6 +441,7 @@ front_free(struct front *front)
 	slab_fini(&worker->tunnels);
 	slab_fini(&worker->exchanges);
 	slab_fini(&worker->upstreams);
+	slab_fini(&worker->flows);
 	wheel_fini();
 	buf_trim();
 	pipe_trim();

@@ -38,6 +38,15 @@ LIST_HEAD(client_list, client);
 /* Each of them takes the descriptor over. */
 void h1_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address);
 void tcp_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address);
+/* Take datagrams from `fd`, which stays the caller's.  Returns 0 or -1. */
+int udp_listen(struct front *front, const struct listener *listener, int fd);
+/* Answers go on, new datagrams are others' business. */
+void udp_drain(struct worker *worker);
+/* After each turn of the event loop. */
+void udp_turn(struct worker *worker);
+/* After the last flow has gone. */
+void udp_free(struct worker *worker);
+size_t udp_flow_size(void);
 size_t h1_client_size(void);
 size_t h1_tunnel_size(void);
 size_t tcp_client_size(void);
@@ -49,6 +58,14 @@ size_t tcp_client_size(void);
 int client_open(struct client *client, struct slab *slab, const struct client_kind *kind, struct front *front,
     const struct listener *listener, int fd, const struct addr *address, void (*on_ready)(struct transport *),
     void (*on_fire)(struct timer *));
+/* The same for one that opens its transport itself. */
+void client_add(struct client *client, const struct client_kind *kind, struct front *front,
+    const struct listener *listener, const struct addr *address, void (*on_fire)(struct timer *));
+/* May this address not use the listener? */
+bool client_is_refused(const struct listener *listener, const struct addr *address);
+/* Is the limit of clients reached? */
+bool front_is_full(const struct front *front);
+struct worker *front_worker(struct front *front);
 /* The address the client spoke to, for the pools whose balancing wants it; else none, as it costs a system call. */
 void client_local_address(const struct client *client, struct addr *local);
 /* Closes the transport, stops the timer, forgets the client and buries it. */

@@ -17,6 +17,7 @@
 enum probe_state {
 	PROBE_CONNECTING = 0, /* connect() is under way; all that a TCP check wants to know */
 	PROBE_ASKING,         /* connected: probe_http.c sends and reads */
+	PROBE_LISTENING,      /* udp: the datagram is out; silence until the deadline is a pass */
 	PROBE_ENDED,          /* the verdict stands; `alarm` delivers it */
 };
 
@@ -111,6 +112,23 @@ probe_connected(struct probe *probe)
 	return PROBE_PASSED;
 }
 
+/* Anything that comes back is a pass, a refusal (ICMP) is none. */
+static enum probe_step
+probe_listen(struct probe *probe)
+{
+	char byte;
+	ssize_t n = recv(probe->fd, &byte, sizeof(byte), 0);
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return PROBE_WAIT;
+	if (n == -1) {
+		probe_error_text(errno, probe->text);
+		return PROBE_FAILED;
+	}
+	snprintf(probe->text, sizeof(probe->text), "answered");
+	return PROBE_PASSED;
+}
+
 static void
 probe_on_ready(evutil_socket_t fd, short what, void *arg)
 {
@@ -120,6 +138,8 @@ probe_on_ready(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (probe->state == PROBE_CONNECTING)
 		step = probe_connected(probe);
+	else if (probe->state == PROBE_LISTENING)
+		step = probe_listen(probe);
 	else
 		step = probe_http_run(&probe->http, probe->health, fd, probe->text);
 	if (step == PROBE_WAIT)
@@ -136,7 +156,10 @@ probe_on_alarm(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (probe->state != PROBE_ENDED) {
+	if (probe->state == PROBE_LISTENING) {
+		probe->passed = true;
+		snprintf(probe->text, sizeof(probe->text), "not refused");
+	} else if (probe->state != PROBE_ENDED) {
 		probe->passed = false;
 		snprintf(probe->text, sizeof(probe->text), "timeout");
 	}
@@ -166,7 +189,9 @@ probe_start(struct event_base *base, const struct health_config *health,
 		.tv_usec = (suseconds_t)(health->timeout_ms % 1000) * 1000 };
 	struct addr address = server->address;
 	struct probe *probe;
-	int fd = socket(address.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool is_udp = health->type == HEALTH_UDP;
+	int type = (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
+	int fd = socket(address.sa.sa_family, type, 0);
 
 	if (fd == -1 && probe_is_own_fault(errno))
 		return NULL;
@@ -180,10 +205,13 @@ probe_start(struct event_base *base, const struct health_config *health,
 	    probe_on_ready, probe);
 	if (health->port != 0)
 		addr_set_port(&address, health->port);
-	if (fd == -1 || (connect(fd, &address.sa, address.len) == -1 && errno != EINPROGRESS)) {
+	if (fd == -1 || (connect(fd, &address.sa, address.len) == -1 && errno != EINPROGRESS) ||
+	    (is_udp && send(fd, "", 0, 0) == -1 && errno != EAGAIN)) {
 		probe_end_soon(probe, errno); /* also a kernel without IPv6 */
 		return probe;
 	}
+	if (is_udp)
+		probe->state = PROBE_LISTENING;
 	if (health->type == HEALTH_HTTP)
 		probe_http_init(&probe->http, health, &address);
 	if (event_add(&probe->ready, NULL) == -1 || event_add(&probe->alarm, &timeout) == -1) {

@@ -11,6 +11,7 @@
 
 enum {
 	BACKLOG = 65535,       /* net.core.somaxconn cuts it */
+	UDP_RECEIVE_BUFFER = 4 << 20,
 	TCP_FLAGS_OFFSET = 13, /* RFC 9293 section 3.1 */
 	FLAG_SYN = 0x02,
 	FLAG_ACK = 0x10
@@ -34,26 +35,41 @@ set_option(int fd, int level, int name, int value)
 }
 
 static int
-bind_socket(const struct addr *addr, bool v6only, bool reuseport)
+open_socket(const struct addr *addr, bool is_udp, bool v6only, bool reuseport)
 {
-	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int type = (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
+	int fd = socket(addr->sa.sa_family, type, 0);
 
-	if (fd == -1 || set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
+	if (fd == -1)
+		return -1;
+	/* With UDP it would let others take the port. */
+	if (!is_udp && set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
 		return close_failed(fd);
 	if (reuseport && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) == -1)
 		return close_failed(fd);
 	if (addr->sa.sa_family == AF_INET6 &&
 	    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only) == -1)
 		return close_failed(fd);
-	if (bind(fd, &addr->sa, addr->len) == -1)
+	/* Datagrams wait there while a worker is busy.  Less room than this is no fault. */
+	if (is_udp && set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, UDP_RECEIVE_BUFFER) == -1)
+		set_option(fd, SOL_SOCKET, SO_RCVBUF, UDP_RECEIVE_BUFFER);
+	return fd;
+}
+
+static int
+bind_socket(const struct addr *addr, bool is_udp, bool v6only, bool reuseport)
+{
+	int fd = open_socket(addr, is_udp, v6only, reuseport);
+
+	if (fd != -1 && bind(fd, &addr->sa, addr->len) == -1)
 		return close_failed(fd);
 	return fd;
 }
 
 int
-listen_probe(const struct addr *addr, bool v6only)
+listen_probe(const struct addr *addr, bool is_udp, bool v6only)
 {
-	int fd = bind_socket(addr, v6only, false);
+	int fd = bind_socket(addr, is_udp, v6only, false);
 
 	if (fd == -1)
 		return -1;
@@ -64,7 +80,19 @@ listen_probe(const struct addr *addr, bool v6only)
 int
 listen_bind(const struct addr *addr, bool v6only)
 {
-	return bind_socket(addr, v6only, true);
+	return bind_socket(addr, false, v6only, true);
+}
+
+int
+listen_open_udp(const struct addr *addr, bool v6only)
+{
+	return open_socket(addr, true, v6only, true);
+}
+
+int
+listen_start_udp(int fd, const struct addr *addr)
+{
+	return bind(fd, &addr->sa, addr->len);
 }
 
 int

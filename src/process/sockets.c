@@ -18,6 +18,7 @@ enum { NOBODY = -1 };
 struct group {
 	TAILQ_ENTRY(group) entry;
 	struct addr addr;
+	bool is_udp;
 	bool v6only;
 	int listener; /* whose clients come here: index in the configuration in force, or NOBODY */
 	int next_listener; /* likewise in the one that was prepared */
@@ -113,9 +114,15 @@ is_wildcard(const struct addr *addr)
 	return IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
 }
 
+static bool
+is_udp_listener(const struct listener_config *listener)
+{
+	return listener->protocol == PROTOCOL_UDP;
+}
+
 /* [::] serves IPv4 too, unless somebody asked for 0.0.0.0 with the same port. */
 static bool
-needs_v6only(const struct config *config, const struct addr *addr)
+needs_v6only(const struct config *config, bool is_udp, const struct addr *addr)
 {
 	if (addr->sa.sa_family != AF_INET6)
 		return false;
@@ -124,6 +131,8 @@ needs_v6only(const struct config *config, const struct addr *addr)
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct listener_config *listener = &config->listeners[i];
 
+		if (is_udp_listener(listener) != is_udp)
+			continue;
 		for (size_t j = 0; j < listener->listen_count; j++) {
 			const struct addr *other = &listener->listen[j];
 
@@ -138,12 +147,12 @@ needs_v6only(const struct config *config, const struct addr *addr)
 /* One that serves IPv4 too will do for IPv6 alone: 0.0.0.0, being the reason for that, gets IPv4
  * first. */
 static struct group *
-find_group(const struct sockets *sockets, const struct addr *addr, bool v6only)
+find_group(const struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only)
 {
 	struct group *group = TAILQ_FIRST(&sockets->groups), *wider = NULL;
 
 	for (; group != NULL; group = TAILQ_NEXT(group, entry)) {
-		if (group->retired || !addr_equal(&group->addr, addr))
+		if (group->retired || group->is_udp != is_udp || !addr_equal(&group->addr, addr))
 			continue;
 		if (group->v6only == v6only)
 			return group;
@@ -161,7 +170,8 @@ overlaps_own(const struct sockets *sockets, const struct group *new)
 
 	for (group = TAILQ_FIRST(&sockets->groups); group != NULL;
 	     group = TAILQ_NEXT(group, entry)) {
-		if (group->listening == 0 || addr_port(&group->addr) != addr_port(&new->addr))
+		if (group->listening == 0 || group->is_udp != new->is_udp ||
+		    addr_port(&group->addr) != addr_port(&new->addr))
 			continue;
 		if (is_wildcard(&group->addr) || is_wildcard(&new->addr) ||
 		    addr_equal(&group->addr, &new->addr))
@@ -182,11 +192,12 @@ report(struct diag *diag, struct where where, const struct addr *addr, const cha
 }
 
 static struct group *
-group_new(struct sockets *sockets, const struct addr *addr, bool v6only)
+group_new(struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only)
 {
 	struct group *group = xcalloc(1, sizeof(*group));
 
 	group->addr = *addr;
+	group->is_udp = is_udp;
 	group->v6only = v6only;
 	group->listener = group->next_listener = NOBODY;
 	group->is_new = true;
@@ -200,15 +211,28 @@ note_group(struct sockets *sockets, const struct config *config,
     const struct listener_config *listener, size_t i, struct diag *diag)
 {
 	const struct addr *addr = &listener->listen[i];
-	bool v6only = needs_v6only(config, addr);
-	struct group *group = find_group(sockets, addr, v6only);
+	bool is_udp = is_udp_listener(listener), v6only = needs_v6only(config, is_udp, addr);
+	struct group *group = find_group(sockets, addr, is_udp, v6only);
 
 	if (group == NULL) {
-		group = group_new(sockets, addr, v6only);
-		if (!overlaps_own(sockets, group) && listen_probe(addr, v6only) == -1)
+		group = group_new(sockets, addr, is_udp, v6only);
+		if (!overlaps_own(sockets, group) && listen_probe(addr, is_udp, v6only) == -1)
 			report(diag, listener->listen_where[i], addr, "listener ", listener->name);
 	}
 	group->next_listener = (int)listener->index;
+}
+
+static int
+group_open_socket(const struct group *group)
+{
+	return group->is_udp ? listen_open_udp(&group->addr, group->v6only)
+			     : listen_bind(&group->addr, group->v6only);
+}
+
+static int
+group_start_socket(const struct group *group, int fd)
+{
+	return group->is_udp ? listen_start_udp(fd, &group->addr) : listen_start(fd);
 }
 
 static void
@@ -216,17 +240,19 @@ fill_group(struct sockets *sockets, const struct config *config,
     const struct listener_config *listener, size_t i, unsigned workers, struct diag *diag)
 {
 	const struct addr *addr = &listener->listen[i];
-	struct group *group = find_group(sockets, addr, needs_v6only(config, addr));
+	bool is_udp = is_udp_listener(listener);
+	struct group *group =
+	    find_group(sockets, addr, is_udp, needs_v6only(config, is_udp, addr));
 
 	if (group->count >= workers)
 		return;
 	group->fds = xrealloc(group->fds, workers * sizeof(*group->fds));
 	while (group->count < workers) {
-		int fd = listen_bind(addr, group->v6only);
+		int fd = group_open_socket(group);
 
 		if (fd != -1)
 			group->fds[group->count++] = fd;
-		if (fd == -1 || (group->is_new && listen_start(fd) == -1)) {
+		if (fd == -1 || (group->is_new && group_start_socket(group, fd) == -1)) {
 			report(diag, listener->listen_where[i], addr, "listener ", listener->name);
 			return;
 		}
@@ -238,9 +264,9 @@ fill_group(struct sockets *sockets, const struct config *config,
 /* Do clients of `group` belong to the listener at `addr`, when the group's own address is not
  * configured? */
 static bool
-covers(const struct addr *addr, bool v6only, const struct group *group)
+covers(const struct addr *addr, bool is_udp, bool v6only, const struct group *group)
 {
-	if (!is_wildcard(addr) || addr_port(addr) != addr_port(&group->addr))
+	if (!is_wildcard(addr) || group->is_udp != is_udp || addr_port(addr) != addr_port(&group->addr))
 		return false;
 	return addr->sa.sa_family == group->addr.sa.sa_family ||
 	       (addr->sa.sa_family == AF_INET6 && !v6only);
@@ -255,14 +281,14 @@ adopt_groups(struct sockets *sockets, const struct config *config,
     const struct listener_config *listener, size_t i)
 {
 	const struct addr *addr = &listener->listen[i];
-	bool v6only = needs_v6only(config, addr);
+	bool is_udp = is_udp_listener(listener), v6only = needs_v6only(config, is_udp, addr);
 	struct group *group = TAILQ_FIRST(&sockets->groups);
 
 	if (!is_wildcard(addr))
 		return;
 	for (; group != NULL; group = TAILQ_NEXT(group, entry))
 		if (!group->retired && group->next_listener == NOBODY &&
-		    covers(addr, v6only, group))
+		    covers(addr, is_udp, v6only, group))
 			group->next_listener = (int)listener->index;
 }
 
@@ -301,7 +327,7 @@ prepare_stats(struct sockets *sockets, const struct config *config, struct diag 
 		sockets->next_stats = sockets->stats;
 		return;
 	}
-	fd = listen_probe(addr, false) == -1 ? -1 : listen_bind(addr, false);
+	fd = listen_probe(addr, false, false) == -1 ? -1 : listen_bind(addr, false);
 	if (fd == -1 || listen_start(fd) == -1)
 		report(diag, where, addr, "the stats endpoint", "");
 	sockets->next_stats = (struct stats_socket){ .addr = *addr, .fd = fd };
@@ -349,7 +375,7 @@ join_group(struct group *group)
 	char text[ADDR_TEXT_SIZE];
 
 	for (; group->listening < group->count; group->listening++)
-		if (listen_start(group->fds[group->listening]) == -1)
+		if (group_start_socket(group, group->fds[group->listening]) == -1)
 			log_warn("listening socket %s: a further one cannot join its group",
 			    addr_print(&group->addr, text));
 }
@@ -362,6 +388,8 @@ retire_group(struct group *group)
 	if (group->retired)
 		return;
 	group->retired = true;
+	if (group->is_udp)
+		return; /* a datagram makes no connection that could be cut */
 	for (unsigned i = 0; i < group->count; i++)
 		if (listen_stop_new(group->fds[i]) == -1) {
 			/* Workers go on accepting until they close it; what comes in that instant
@@ -445,7 +473,7 @@ sockets_retired_pending(const struct sockets *sockets)
 	struct group *group;
 
 	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
-		for (unsigned i = 0; group->retired && i < group->count; i++)
+		for (unsigned i = 0; group->retired && !group->is_udp && i < group->count; i++)
 			if (listen_queued(group->fds[i]) > 0)
 				return true;
 	return false;

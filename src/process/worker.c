@@ -72,7 +72,7 @@ worker_listen(struct worker *worker)
 		const struct child_socket *s = &worker->job->sockets[i];
 		const struct listener_config *listener = &config->listeners[s->listener];
 
-		if (!is_listening(s->fd))
+		if (listener->protocol != PROTOCOL_UDP && !is_listening(s->fd))
 			continue;
 		if (front_listen(worker->front, listener, s->fd) == -1) {
 			log_error("listener %s: cannot accept clients", listener->name);

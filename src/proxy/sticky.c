@@ -18,11 +18,9 @@ sticky_find_cookie(const struct pool *pool, struct slice value)
 
 /* Seconds, rounded up. */
 static uint32_t
-timeout_s(const struct pool *pool)
+seconds(uint32_t ms)
 {
-	uint32_t timeout_ms = pool->conf->sticky.timeout_ms;
-
-	return timeout_ms / 1000 + (timeout_ms % 1000 != 0);
+	return ms / 1000 + (ms % 1000 != 0);
 }
 
 static uint64_t
@@ -39,7 +37,7 @@ source_key(const struct pool *pool, const struct addr *client)
 struct server *
 sticky_find_source(const struct pool *pool, const struct addr *client)
 {
-	uint32_t id = shm_sticky_find(pool->shm, source_key(pool, client), timeout_s(pool));
+	uint32_t id = shm_sticky_find(pool->shm, source_key(pool, client), seconds(pool->conf->sticky.timeout_ms));
 
 	return id != UINT32_MAX ? if_stickable(pool, pool_find_entity(pool, id)) : NULL;
 }
@@ -47,7 +45,41 @@ sticky_find_source(const struct pool *pool, const struct addr *client)
 void
 sticky_store_source(const struct pool *pool, const struct addr *client, const struct server *server)
 {
-	shm_sticky_store(pool->shm, source_key(pool, client), server->conf->id, timeout_s(pool));
+	shm_sticky_store(pool->shm, source_key(pool, client), server->conf->id, seconds(pool->conf->sticky.timeout_ms));
+}
+
+uint64_t
+sticky_flow_key(const struct pool *pool, const struct addr *client, const struct addr *local)
+{
+	struct {
+		struct in6_addr client, local;
+		uint32_t pool_id;
+		in_port_t client_port, local_port;
+	} key = { addr_ip6(client), addr_ip6(local), pool->conf->id, addr_port(client),
+		addr_port(local) };
+
+	return XXH3_64bits(&key, sizeof(key));
+}
+
+struct server *
+sticky_find_flow(const struct pool *pool, uint64_t key, uint32_t timeout_ms)
+{
+	uint32_t id = shm_sticky_find(pool->shm, key, seconds(timeout_ms));
+
+	return id != UINT32_MAX ? if_stickable(pool, pool_find_entity(pool, id)) : NULL;
+}
+
+void
+sticky_store_flow(
+    const struct pool *pool, uint64_t key, const struct server *server, uint32_t timeout_ms)
+{
+	shm_sticky_store(pool->shm, key, server->conf->id, seconds(timeout_ms));
+}
+
+void
+sticky_forget_flow(const struct pool *pool, uint64_t key)
+{
+	shm_sticky_forget(pool->shm, key);
 }
 
 /* The part of `rest` before the next ';', which is taken off `rest` with it. */

@@ -54,6 +54,13 @@ const struct tally_info tally_table[TALLY_FIELDS] = {
 	[TALLY_STICKY_HITS] = { "sticky_hits",
 	    "Requests and sessions that went to the server remembered for their client.",
 	    POOL, false },
+	[TALLY_DATAGRAMS_IN] = { "datagrams_in",
+	    "UDP datagrams received from clients.", ALL, false },
+	[TALLY_DATAGRAMS_OUT] = { "datagrams_out",
+	    "UDP datagrams sent to clients.", ALL, false },
+	[TALLY_DATAGRAMS_DROPPED] = { "datagrams_dropped",
+	    "UDP datagrams dropped: no server, too many flows, or no room in a socket.",
+	    LISTENER, false },
 };
 /* clang-format on */
 

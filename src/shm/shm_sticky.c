@@ -171,6 +171,20 @@ shm_sticky_each(
 	}
 }
 
+void
+shm_sticky_forget(struct shm *shm, uint64_t key)
+{
+	_Atomic uint64_t *set = set_of(shm, key);
+
+	for (int way = 0; way < SHM_STICKY_WAYS; way++) {
+		uint64_t word = atomic_load_explicit(&set[way], memory_order_relaxed);
+
+		if (same_tag(word, key))
+			atomic_compare_exchange_strong_explicit(
+			    &set[way], &word, 0, memory_order_relaxed, memory_order_relaxed);
+	}
+}
+
 /* Puts a word of another table into a set, over an older one. */
 static void
 set_adopt(_Atomic uint64_t *set, uint64_t word)

@@ -208,7 +208,7 @@ collect_slot_name(enum slot_state state)
 const char *
 collect_listener_protocol(const struct listener_config *listener)
 {
-	static const char *const names[] = { "tcp", "http", "https", "tls" };
+	static const char *const names[] = { "tcp", "http", "https", "tls", "udp" };
 
 	return COLLECT_NAME(names, listener->protocol);
 }
@@ -216,7 +216,9 @@ collect_listener_protocol(const struct listener_config *listener)
 const char *
 collect_pool_protocol(const struct pool_config *pool)
 {
-	return pool->is_http ? "http" : "tcp";
+	static const char *const names[] = { "tcp", "http", "udp" };
+
+	return COLLECT_NAME(names, pool->protocol);
 }
 
 const char *

@@ -216,7 +216,7 @@ values_of_pools(void **state)
 	assert_null(conf_find_pool(config, "ma"));
 	assert_ptr_equal(conf_find_server(p, "b"), &p->servers[1]);
 	assert_null(conf_find_server(p, "c"));
-	assert_true(p->is_http);
+	assert_int_equal(p->protocol, POOL_HTTP);
 	assert_int_equal(p->balance, BALANCE_WLC);
 	assert_int_equal(p->sticky.by, STICKY_COOKIE_INSERT);
 	assert_string_equal(p->sticky.name, "X");
@@ -241,7 +241,7 @@ values_of_pools(void **state)
 	assert_int_equal(p[1].health.type, HEALTH_OFF);
 	assert_int_equal(p[1].sticky.by, STICKY_OFF);
 	assert_int_equal(p[1].servers[0].weight, 1);
-	assert_false(p[2].is_http);
+	assert_int_equal(p[2].protocol, POOL_TCP);
 	assert_int_equal(p[2].sticky.timeout_ms, 1800000);
 	assert_int_equal(p[2].health.interval_ms, 5000);
 	assert_int_equal(p[2].health.timeout_ms, 10000);

@@ -202,21 +202,20 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: udp}\n",
-	    "f:4:5: error: listener \"l\" has no target; a pool is needed\n"
-	    "f:4:43: error: protocol: \"udp\" is not served by this version; allowed: tcp, http, https or tls\n");
+	    "f:4:5: error: listener \"l\" has no target; a pool is needed\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: smtp, routes: []}\n",
 	    "f:4:5: error: listener \"l\" has no target; a pool is needed\n"
-	    "f:4:43: error: protocol: \"smtp\" is not known here; allowed: tcp, http, https or tls\n");
+	    "f:4:43: error: protocol: \"smtp\" is not known here; allowed: tcp, http, https, tls or udp\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, timeouts: {connect: 1ms, idle: 169h, tunel: 5s}}\n",
 	    "f:4:78: error: connect: \"1ms\" is too small; allowed: a whole number with its unit (500ms, 5s, 30m, 1h) from 10ms to 168h\n"
 	    "f:4:89: error: idle: \"169h\" is too big; allowed: a whole number with its unit (500ms, 5s, 30m, 1h) from 10ms to 168h\n"
-	    "f:4:95: error: unknown key \"tunel\" in timeouts, did you mean \"tunnel\"?; allowed: client_head, client_body, client_idle, connect, response, idle, tunnel\n");
+	    "f:4:95: error: unknown key \"tunel\" in timeouts, did you mean \"tunnel\"?; allowed: client_head, client_body, client_idle, connect, response, idle, tunnel, flow\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
@@ -432,11 +431,11 @@ pool_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], protocol: https}\n",
-	    "f:3:71: error: protocol: \"https\" is not served by this version; allowed: http or tcp\n");
+	    "f:3:71: error: protocol: \"https\" is not served by this version; allowed: http, tcp or udp\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], protocol: udp, sticky: {by: cookie_insert}}\n",
-	    "f:3:71: error: protocol: \"udp\" is not served by this version; allowed: http or tcp\n");
+	    "f:3:5: error: pool \"p\" has protocol udp and is sticky by cookie; allowed: source_ip, or protocol http\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], balance: rr}\n",
@@ -475,7 +474,7 @@ pool_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], health: {type: icmp, path: /}}\n",
-	    "f:3:76: error: type: \"icmp\" is not known here; allowed: off, tcp or http\n");
+	    "f:3:76: error: type: \"icmp\" is not known here; allowed: off, tcp, http or udp\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], health: {path: /}}\n",
