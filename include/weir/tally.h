@@ -32,6 +32,11 @@ enum tally_field {
 	TALLY_RETRIES,         /* pool: attempts after the first */
 	TALLY_NO_SERVER,       /* pool: requests answered 503 (tcp: closed) for want of a server */
 	TALLY_STICKY_HITS,     /* pool: the remembered server was used */
+	TALLY_FLOODS,          /* listener: HTTP/2 connections ended because of a flood limit */
+	TALLY_COMPRESSED,      /* listener: responses that were compressed */
+	TALLY_COMPRESS_SKIPPED, /* listener: passed as they came, because too many are compressed already */
+	TALLY_COMPRESS_IN,     /* listener: bytes before ... */
+	TALLY_COMPRESS_OUT,    /* ... and after */
 	TALLY_DATAGRAMS_IN,      /* udp: from clients */
 	TALLY_DATAGRAMS_OUT,     /* udp: to clients */
 	TALLY_DATAGRAMS_DROPPED, /* listener: for want of a server, a flow or room in a socket */

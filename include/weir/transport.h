@@ -46,8 +46,6 @@ int transport_open(struct transport *transport, struct event_base *base, int fd,
 int transport_accept_tls(struct transport *transport, struct ssl_ctx_st *context);
 /* Go on with the handshake.  Returns 0 when it is done, IO_WAIT, IO_CLOSED or IO_ERROR. */
 int transport_handshake(struct transport *transport);
-/* Did the handshake agree on `protocol` by ALPN? */
-bool transport_speaks(const struct transport *transport, const char *protocol);
 /* Did the two agree on HTTP/2?  After the handshake. */
 bool transport_is_h2(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */

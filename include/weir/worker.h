@@ -26,6 +26,12 @@ struct grave {
 	struct slab *slab; /* where it goes back to; NULL while it lives */
 };
 
+/* Something to be done at the end of this turn of the event loop; a member of the object it is about. */
+struct deferred {
+	struct deferred *next, **link; /* link NULL: not in the list */
+	void (*run)(struct deferred *deferred); /* may free the object */
+};
+
 struct worker {
 	struct event_base *base;     /* borrowed */
 	const struct config *config; /* borrowed; lives as long as the process */
@@ -34,9 +40,10 @@ struct worker {
 	bool draining;               /* no new connections; responses say Connection: close */
 	struct pool *pools;          /* owned; as config->pools */
 	struct accesslog *accesslog; /* owned; NULL: off */
-	struct slab http_clients, tcp_clients, tunnels, exchanges, upstreams, flows;
+	struct slab http_clients, tcp_clients, tunnels, h2_streams, exchanges, upstreams, flows;
 	struct udp *udp;             /* owned; NULL: no UDP listener (front/udp.c) */
 	struct grave *graves;
+	struct deferred *deferred;
 	uint64_t request_ids;        /* the next request ID */
 };
 
@@ -54,6 +61,12 @@ worker_bury(struct worker *worker, struct grave *grave, struct slab *slab)
 	grave->next = worker->graves;
 	worker->graves = grave;
 }
+
+/* Once in each turn, however often it is called. */
+void worker_defer(struct worker *worker, struct deferred *deferred);
+void worker_undefer(struct worker *worker, struct deferred *deferred);
+/* Context: between two turns of the event loop. */
+void worker_run_deferred(struct worker *worker);
 
 /* Context: between two turns of the event loop. */
 void worker_clear_graves(struct worker *worker);

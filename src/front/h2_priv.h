@@ -1,0 +1,110 @@
+/*
+ * h2: clients that speak HTTP/2 (RFC 9113), over nghttp2's framing and HPACK.
+ *
+ * Runs in: worker.  One struct h2 per connection, one struct h2_stream per request; each request is an exchange like any
+ * other.  Shared by h2.c (the connection), h2_request.c (requests in) and h2_response.c (responses out).
+ *
+ * A request becomes the text of an HTTP/1.1 head and goes through the same strict parser as those of HTTP/1 clients: what
+ * that would refuse cannot be smuggled in through HTTP/2.
+ */
+#ifndef WEIR_H2_PRIV_H
+#define WEIR_H2_PRIV_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "front_priv.h"
+#include "weir/balance.h"
+#include "weir/exchange.h"
+
+struct buf;
+
+enum { H2_PSEUDO_METHOD = 0, H2_PSEUDO_SCHEME, H2_PSEUDO_AUTHORITY, H2_PSEUDO_PATH, H2_PSEUDOS };
+
+struct h2_stream {
+	TAILQ_ENTRY(h2_stream) link;    /* in h2->streams */
+	TAILQ_ENTRY(h2_stream) waiting; /* in h2->todo while is_waiting */
+	struct h2 *h2;
+	struct exchange *x; /* owned; NULL: not begun, or over */
+	int32_t id;
+	bool is_waiting;    /* h2_advance() is to look at it */
+	bool is_closed;     /* nghttp2 has forgotten it: only the exchange keeps it alive */
+	bool is_begun;      /* h2_begin() was called */
+	bool is_complete;   /* the request head has come as a whole */
+	bool is_ended;      /* the client has ended its side */
+	bool is_refused;    /* answer `refusal` instead of beginning an exchange */
+	bool is_head_begun; /* the request line was written */
+	bool has_host;
+	bool has_length;    /* the client said content-length */
+	enum end refusal;
+
+	/* The request head as text, and what it is made of. */
+	struct buf *head;     /* owned */
+	struct buf *cookies;  /* owned; their values, joined (section 8.2.3) */
+	struct buf *trailers; /* owned; lines */
+	nghttp2_rcbuf *pseudo[H2_PSEUDOS];
+	unsigned field_count;
+
+	/* The request body: a queue; the first buffer may be sealed, that is framed as a chunk. */
+	struct buf *body_first, *body_last; /* owned */
+	uint32_t sealed_data;               /* data bytes in the sealed first buffer */
+	bool is_sealed;
+	bool is_end_framed;                 /* the last chunk was put in the queue */
+
+	/* The response body: the piece that the exchange offers, or weir's own reply. */
+	struct buf *reply; /* owned */
+	const char *piece;
+	size_t piece_len, piece_taken;
+	bool piece_is_last;
+	bool is_deferred;  /* nghttp2 waits for nghttp2_session_resume_data() */
+};
+
+TAILQ_HEAD(h2_streams, h2_stream);
+
+struct h2 {
+	struct deferred deferred; /* flushes at the end of the turn */
+	struct client *client;    /* borrowed: owns us */
+	struct worker *worker;
+	void (*end)(struct client *client, bool reset);
+	nghttp2_session *session; /* owned */
+	struct h2_streams streams, todo;
+	struct buf *out;          /* owned; frames on their way; NULL: nothing */
+	uint32_t stream_count;
+	bool is_broken;           /* the connection is of no more use */
+	bool is_draining;
+	bool is_receiving;        /* inside nghttp2_session_mem_recv(): no frame may be made */
+	/* Flood limits: counted in windows of ten seconds. */
+	uint64_t window_start_ms;
+	uint32_t resets, cheap_frames;
+};
+
+/* h2_request.c */
+int h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user);
+int h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name, nghttp2_rcbuf *value,
+    uint8_t flags, void *user);
+int h2_on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t len,
+    void *user);
+/* The head has come as a whole; the exchange begins in h2_begin(), outside of nghttp2's callbacks. */
+void h2_request_complete(struct h2_stream *s);
+void h2_request_ended(struct h2_stream *s);
+void h2_begin(struct h2_stream *s);
+ssize_t h2_peek_body(struct exchange *x, const char **bytes);
+void h2_consume_body(struct exchange *x, size_t len);
+/* Frees all that the request side owns. */
+void h2_request_free(struct h2_stream *s);
+
+/* h2_response.c */
+int h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken);
+void h2_done(struct exchange *x, enum end end);
+void h2_switched(struct exchange *x);
+/* Answer without an exchange. */
+void h2_refuse(struct h2_stream *s, enum end end);
+
+/* h2.c */
+extern const struct exchange_ops h2_exchange_ops;
+/* Look at `s` once nghttp2 is done. */
+void h2_wait(struct h2_stream *s);
+/* Make frames of what is there, as long as the buffer has room. */
+void h2_make_output(struct h2 *h2);
+void h2_stream_free(struct h2_stream *s);
+
+#endif

@@ -1,0 +1,226 @@
+/*
+ * h2_response: responses of exchanges, and weir's own, as HTTP/2 streams.
+ */
+#include <stdio.h>
+
+#include "h2_priv.h"
+#include "weir/buf.h"
+#include "weir/edits.h"
+#include "weir/h1_parse.h"
+#include "weir/reply.h"
+
+enum { NAMES_SIZE = 8 * 1024 }; /* field names in lower case, of one head */
+
+static ssize_t
+read_piece(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags,
+    nghttp2_data_source *source, void *user)
+{
+	struct h2_stream *s = source->ptr;
+	size_t left = s->piece_len - s->piece_taken;
+	size_t n = left < size ? left : size;
+
+	(void)session;
+	(void)id;
+	(void)user;
+	if (n > 0)
+		memcpy(to, s->piece + s->piece_taken, n);
+	s->piece_taken += n;
+	if (n == left && s->piece_is_last) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		return (ssize_t)n;
+	}
+	if (n > 0)
+		return (ssize_t)n;
+	s->is_deferred = true;
+	if (s->x != NULL && exchange_has_more(s->x))
+		h2_wait(s);
+	return NGHTTP2_ERR_DEFERRED;
+}
+
+/* The fields of one head for nghttp2, which copies them. */
+struct fields {
+	nghttp2_nv v[FIELDS_MAX + EDITS_MAX + 2];
+	size_t count;
+	char names[NAMES_SIZE];
+	size_t names_used;
+};
+
+static void
+add_field(struct fields *f, struct slice name, struct slice value)
+{
+	char *lower = f->names + f->names_used;
+
+	if (name.len > NAMES_SIZE - f->names_used)
+		return;
+	for (size_t i = 0; i < name.len; i++)
+		lower[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20
+									   : name.ptr[i]);
+	f->names_used += name.len;
+	f->v[f->count++] = (nghttp2_nv){
+		.name = (uint8_t *)lower,
+		.namelen = name.len,
+		.value = (uint8_t *)(uintptr_t)value.ptr,
+		.valuelen = value.len,
+	};
+}
+
+/* A field line "Name: value\r\n", as sticky sessions add one. */
+static void
+add_line(struct fields *f, struct slice line)
+{
+	const char *colon = memchr(line.ptr, ':', line.len);
+
+	if (colon != NULL && line.len >= (size_t)(colon - line.ptr) + 4)
+		add_field(f, (struct slice){ line.ptr, (size_t)(colon - line.ptr) },
+		    (struct slice){ colon + 2, line.len - (size_t)(colon - line.ptr) - 4 });
+}
+
+static int
+submit_head(struct h2_stream *s, const struct message *head, const struct field_edits *edits,
+    struct slice added_line, bool has_body)
+{
+	nghttp2_data_provider provider = { .source.ptr = s, .read_callback = read_piece };
+	static struct fields f; /* one worker, one thread */
+	char status[4];
+
+	f.count = f.names_used = 0;
+	snprintf(status, sizeof(status), "%03u", head->status % 1000U);
+	add_field(&f, SLICE(":status"), (struct slice){ status, 3 });
+	for (unsigned i = 0; i < head->field_count; i++) {
+		const struct field *field = &head->fields[i];
+
+		/* Section 8.2.2: what is about the connection does not exist here. */
+		if (field->dropped || field->id == FIELD_TRANSFER_ENCODING)
+			continue;
+		if (field->id == FIELD_CONTENT_LENGTH &&
+		    (head->status < 200 || head->status == 204))
+			continue;
+		if (edits != NULL && edits_hide(edits, message_name(head, field)))
+			continue;
+		add_field(&f, message_name(head, field), message_value(head, field));
+	}
+	for (unsigned i = 0; edits != NULL && i < edits->count; i++)
+		if (edits->v[i].op != EDIT_REMOVE)
+			add_field(&f, edits->v[i].name, edits->v[i].value);
+	if (added_line.len > 0)
+		add_line(&f, added_line);
+	if (head->status < 200)
+		return nghttp2_submit_headers(
+			   s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, f.v, f.count, NULL) < 0
+			   ? -1
+			   : 0;
+	return nghttp2_submit_response(
+		   s->h2->session, s->id, f.v, f.count, has_body ? &provider : NULL) < 0
+		   ? -1
+		   : 0;
+}
+
+int
+h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
+{
+	struct h2_stream *s = x->front;
+	struct h2 *h2 = s->h2;
+
+	*taken = 0;
+	if (s->is_closed || h2->is_broken)
+		return IO_ERROR;
+	worker_defer(h2->worker, &h2->deferred);
+	if (piece->head != NULL) {
+		bool is_final = piece->head->status >= 200;
+		struct slice cookie = { x->set_cookie, is_final ? x->set_cookie_len : 0 };
+
+		if (piece->head->status == 101 || submit_head(s, piece->head, piece->edits, cookie,
+						      !piece->is_last || piece->len > 0) < 0)
+			return IO_ERROR;
+		if (!is_final || (piece->is_last && piece->len == 0))
+			return 0;
+	}
+	s->piece = piece->body;
+	s->piece_len = piece->len;
+	s->piece_taken = 0;
+	s->piece_is_last = piece->is_last;
+	if (s->is_deferred) {
+		s->is_deferred = false;
+		nghttp2_session_resume_data(h2->session, s->id);
+	}
+	h2_make_output(h2);
+	*taken = s->piece_taken;
+	x->bytes_out += s->piece_taken;
+	s->piece = NULL;
+	s->piece_len = s->piece_taken = 0;
+	/* What was not taken waits in the exchange, which offers it again: it is not the last piece
+	 * yet. */
+	if (*taken < piece->len) {
+		s->piece_is_last = false;
+		if (h2->client->timer.deadline_ms == 0)
+			timer_set(&h2->client->timer, x->listener->conf->timeouts.client_body);
+	}
+	return 0;
+}
+
+/* A whole HTTP/1.1 response that weir made, as the response of this stream. */
+static void
+submit_reply(struct h2_stream *s, struct buf *reply)
+{
+	static struct message head;
+	const struct h1_limits limits = { (uint32_t)buf_len(reply), FIELDS_MAX };
+	uint32_t scanned = 0;
+
+	s->reply = reply;
+	if (s->is_closed || h1_parse_response(&head, buf_head(reply), buf_len(reply), &scanned,
+				&limits, false) != H1_DONE)
+		return;
+	s->piece = buf_head(reply) + head.head_len;
+	s->piece_len = buf_len(reply) - head.head_len;
+	s->piece_taken = 0;
+	s->piece_is_last = true;
+	if (submit_head(s, &head, NULL, (struct slice){ NULL, 0 }, s->piece_len > 0) < 0)
+		nghttp2_submit_rst_stream(
+		    s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+	worker_defer(s->h2->worker, &s->h2->deferred);
+}
+
+void
+h2_refuse(struct h2_stream *s, enum end end)
+{
+	struct tally *tally = s->h2->client->listener->tally;
+
+	tally_add(tally, TALLY_BAD_REQUESTS, 1);
+	tally_add(tally, tally_of_status(end_table[end].status), 1);
+	submit_reply(s, reply_error(end, NULL, s->h2->worker->request_ids++, false));
+}
+
+void
+h2_done(struct exchange *x, enum end end)
+{
+	struct h2_stream *s = x->front;
+	nghttp2_session *session = s->h2->session;
+	bool is_answerable = !x->head_sent && !s->is_closed, close = false;
+
+	timer_clear(&s->h2->client->timer);
+	if (end != END_OK && is_answerable && exchange_has_answer(end))
+		submit_reply(s, exchange_answer(x, end, &close));
+	else if (end != END_OK && !s->is_closed)
+		nghttp2_submit_rst_stream(
+		    session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+	exchange_free(x, end);
+	s->x = NULL;
+	worker_defer(s->h2->worker, &s->h2->deferred);
+	if (s->is_closed)
+		h2_stream_free(s);
+}
+
+/* The exchange asks only when the request said Upgrade, which HTTP/2 does not know. */
+void
+h2_switched(struct exchange *x)
+{
+	h2_done(x, END_INTERNAL);
+}
+
+const struct exchange_ops h2_exchange_ops = {
+	.peek_body = h2_peek_body,
+	.consume_body = h2_consume_body,
+	.send = h2_send,
+	.done = h2_done,
+	.switched = h2_switched,
+};
