@@ -24,7 +24,7 @@
 enum {
 	LINGER_MS = 2000, /* how long a client may still send to a connection that we ended */
 	LINGER_BYTES = 256 * 1024, /* and how much */
-	DRAIN_IDLE_MS = 1000,      /* an idle client of a stopping worker */
+	TURNS_MAX = 64,            /* states run in one go, so that a client cannot starve others */
 	HANDSHAKE_MS = 30 * 1000
 };
 
@@ -319,6 +319,8 @@ build_response(struct h1_client *c, const struct response_piece *piece, struct o
 		edits.keep_alive = c->keep_alive && x->request.minor == 0;
 		edits.set_cookie = (struct slice){ x->set_cookie, x->set_cookie_len };
 	}
+	/* HTTP/1.0 does not know the field: neither with a body nor without (HEAD, 304). */
+	edits.drop_coding = x->wants_decoded;
 	outv_init(out, NULL, 0);
 	rewrite_response(out, head, &edits);
 }
@@ -521,6 +523,8 @@ h1_idle(struct h1_client *c)
 		c->in->end = (uint32_t)n;
 		c->scanned = 0;
 		c->state = H1_HEAD;
+		if (!c->is_first)
+			timer_set(&c->client.timer, timeouts(c)->client_head);
 		return STEP_NEXT;
 	}
 	buf_give(c->in);
@@ -628,16 +632,6 @@ h1_head(struct h1_client *c)
 static enum step
 h1_exchange(struct h1_client *c)
 {
-	char byte;
-
-	/* A client that has reset its connection wants no answer; one that only ended its own side
-	 * does. */
-	if (c->client.transport.peer_closed &&
-	    recv(c->client.transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 &&
-	    errno != EAGAIN) {
-		exchange_fail(c->x, END_CLIENT_CLOSED);
-		return STEP_GONE;
-	}
 	exchange_run(c->x);
 	return STEP_NEXT;
 }
@@ -726,6 +720,8 @@ end_tunnel(struct h1_client *c)
 	tally_add(tally, TALLY_BYTES_OUT, t->tunnel.out.bytes);
 	tally_add(t->pool, TALLY_BYTES_IN, t->tunnel.in.bytes);
 	tally_add(t->pool, TALLY_BYTES_OUT, t->tunnel.out.bytes);
+	tally_add(t->server->tally, TALLY_BYTES_IN, t->tunnel.in.bytes);
+	tally_add(t->server->tally, TALLY_BYTES_OUT, t->tunnel.out.bytes);
 	tunnel_fini(&t->tunnel);
 	upstream_close(t->upstream, false);
 	balance_release(t->server);
@@ -778,19 +774,41 @@ h1_run(struct h1_client *c)
 	uint8_t before;
 
 	c->is_running = true;
-	do {
+	for (int turns = TURNS_MAX;; turns--) {
 		before = c->state;
 		step = h1_states[before].run(c);
 		if (is_buried(&c->client.grave))
 			return;
-	} while (step == STEP_NEXT && !(c->state == H1_EXCHANGE && before == H1_EXCHANGE));
+		if (step != STEP_NEXT || (c->state == H1_EXCHANGE && before == H1_EXCHANGE))
+			break;
+		if (turns == 0) {
+			transport_yield(&c->client.transport);
+			break;
+		}
+	}
 	c->is_running = false;
+}
+
+/* A client that has reset its connection wants no answer; one that only ended its own side does. */
+static bool
+has_reset(const struct h1_client *c)
+{
+	char byte;
+
+	return recv(c->client.transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 &&
+	       errno != EAGAIN;
 }
 
 static void
 on_ready(struct transport *transport)
 {
-	h1_run(OF_CLIENT(CLIENT_OF_TRANSPORT(transport)));
+	struct h1_client *c = OF_CLIENT(CLIENT_OF_TRANSPORT(transport));
+
+	/* While a request is served nothing is read, so only a look tells a reset from bytes. */
+	if (c->state == H1_EXCHANGE && transport->readable && c->x->body_done && has_reset(c))
+		exchange_fail(c->x, END_CLIENT_CLOSED);
+	else
+		h1_run(c);
 }
 
 static void
