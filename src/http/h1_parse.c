@@ -190,7 +190,8 @@ second_opinion_agrees(const struct message *m, bool is_request)
 		return false;
 	error = llhttp_execute(&o->parser, m->base + skip, m->head_len - skip);
 	/* It stops behind the head of a message that changes the protocol. */
-	if (error == HPE_PAUSED_UPGRADE && llhttp_get_error_pos(&o->parser) == m->base + m->head_len)
+	if (error == HPE_PAUSED_UPGRADE &&
+	    llhttp_get_error_pos(&o->parser) == m->base + m->head_len)
 		error = HPE_OK;
 	if (error != HPE_OK)
 		return false;
@@ -633,6 +634,9 @@ enum h1_result
 h1_parse_request(struct message *m, const char *data, size_t len, uint32_t *scanned,
     const struct h1_limits *limits)
 {
+	/* Half of an empty line before the request: the caller skips it when it is whole. */
+	if (len == 1 && data[0] == '\r')
+		return H1_MORE;
 	return parse(m, data, len, scanned, limits, true);
 }
 

@@ -199,7 +199,8 @@ rewrite_response(struct outv *out, const struct message *m, const struct respons
 			continue;
 		/* RFC 9110 section 8.6: no Content-Length with 1xx and 204, whatever the server
 		 * says. */
-		if (f->id == FIELD_CONTENT_LENGTH && (m->status < 200 || m->status == 204))
+		if ((f->id == FIELD_CONTENT_LENGTH || f->id == FIELD_TRANSFER_ENCODING) &&
+		    (m->status < 200 || m->status == 204))
 			continue;
 		if (edits->fields != NULL && edits_hide(edits->fields, message_name(m, f)))
 			continue;
