@@ -220,6 +220,8 @@ frame(struct exchange *x)
 		return 0;
 	case FRAMING_CLOSE:
 		x->ready += fresh;
+		/* A reset that came with these bytes has no edge of its own. */
+		x->upstream->transport.readable = true;
 		return 0;
 	case FRAMING_CHUNKED:
 		break;
@@ -311,7 +313,7 @@ interim_response(struct exchange *x)
 	size_t taken;
 
 	if (response.status == 101) {
-		if (!x->request.upgrade)
+		if (!x->request.upgrade || !response.upgrade)
 			return response_failed(x, END_RESPONSE_MALFORMED);
 		x->status = 101;
 		if (x->ops->send(x, &piece, &taken) < 0)

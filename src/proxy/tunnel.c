@@ -7,8 +7,8 @@
 enum {
 	READS_MAX = 16, /* in one go, so that a fast sender cannot starve other connections */
 	/*
-	 * A read of so many bytes makes the next one go through a pipe, a smaller one makes it copy again:
-	 * below, the copy costs less than the handling of pages and one more system call.
+	 * A read of so many bytes makes the next one go through a pipe, a smaller one makes it copy
+	 * again: below, the copy costs less than the handling of pages and one more system call.
 	 */
 	BULK_MIN = 32 * 1024
 };
@@ -106,6 +106,8 @@ read_more(struct tunnel_way *way)
 		n = transport_read(way->from, way->pending->data, way->pending->size);
 		if (n > 0) {
 			way->pending->end = (uint32_t)n;
+			/* A reset that came with these bytes has no edge of its own. */
+			way->from->readable = true;
 		} else {
 			buf_give(way->pending);
 			way->pending = NULL;

@@ -131,7 +131,12 @@ upstream_give(struct upstream *up)
 {
 	struct server *server = up->server;
 
+	/*
+	 * Where the last read filled its buffer more may have come, without an edge to follow:
+	 * bytes that would be taken for the next response.
+	 */
 	if (up->worker->draining || up->transport.peer_closed ||
+	    (up->transport.readable && !transport_is_quiet(&up->transport)) ||
 	    server->idle_count >= up->worker->config->global.limits.idle_upstream) {
 		upstream_close(up, false);
 		return;
