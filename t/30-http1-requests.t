@@ -106,7 +106,7 @@ my %cases = (
     target('odd-method', "M-SEARCH!#\$%&'*+.^_`|~", '/odd-method', '', saw => "M-SEARCH!#\$%&'*+.^_`|~ /odd-method HTTP/1.1\r\n$host$xff\r\n"),
     target('lower-method', 'get', '/lower-method', '', saw => "get /lower-method HTTP/1.1\r\n$host$xff\r\n"),
     target('connect', 'CONNECT', 't:80', '', saw => undef, client => qr{^HTTP/1\.1 501 }, end => 'closed'),
-    target('connect-path', 'CONNECT', '/connect-path', '', saw => undef, client => qr{^HTTP/1\.1 400 }, end => 'closed'),
+    target('connect-path', 'CONNECT', '/connect-path', '', saw => undef, client => qr{^HTTP/1\.1 501 }, end => 'closed'),
     # Leading empty lines.
     'empty-line' => { send => "\r\n" . Weir::Test::Script::default_request('empty-line'), client => $ok,
         saw => "GET /empty-line HTTP/1.1\r\n$host$xff\r\n" },

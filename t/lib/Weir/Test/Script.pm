@@ -16,7 +16,8 @@ package Weir::Test::Script;
 #   close    the server closes after its answer
 #   client   what the client gets: the bytes, or a pattern for one response
 #   method   with a pattern: the request's method (HEAD has no body)
-#   end      open (default: a further request is answered on the same connection), closed, reset, or cut (either)
+#   end      open (default: a further request is answered on the same connection), closed, reset, cut (either),
+#            or more (not looked at)
 #   saw      what the server saw, in bytes; undef: it saw nothing of this case
 #   reuse    1, 0: whether the further request comes on the same connection to the server
 
@@ -62,6 +63,7 @@ sub serve {
                 $answer->($conn, $head);
             } else {
                 $conn->read_body($case->{body});
+                $conn->note; # before the client can ask for it
                 $conn->send($answer);
                 !$case->{close};
             }
@@ -71,6 +73,7 @@ sub serve {
         last if !$go_on;
     }
     # What was neither asked for nor read.
+    $conn->end_sending if !$conn->{gone};
     eval { 1 while !$conn->{gone} && $conn->fill; 1 };
     $conn->{name} = 'left';
     $conn->{saw} = $conn->{in};
@@ -140,7 +143,9 @@ sub run {
     } else {
         Test::More::is(shown($got), shown($case->{client}), "$name: the client gets these bytes");
     }
-    if ($end eq 'open') {
+    if ($end eq 'more') {
+        # What follows is of no interest.
+    } elsif ($end eq 'open') {
         $got = eval {
             $client->send("GET /probe HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
             $client->read_until_close;
