@@ -28,6 +28,8 @@ int front_listen(struct front *front, const struct listener_config *listener, in
  * After `limit_ms` what is left is cut.  front_is_empty() tells when the last connection has gone.
  */
 void front_drain(struct front *front, uint32_t limit_ms);
+/* While draining, with no other worker to come: idle clients are let go within a second. */
+void front_close_idle(struct front *front);
 bool front_is_empty(const struct front *front);
 /* After each turn of the event loop: frees what callbacks ended, writes log batches. */
 void front_turn(struct front *front);

@@ -38,6 +38,7 @@ struct worker {
 	struct shm *shm;             /* borrowed */
 	int slot;                    /* in shared memory */
 	bool draining;               /* no new connections; responses say Connection: close */
+	bool stopping;               /* draining, and no worker follows: idle clients are let go */
 	struct pool *pools;          /* owned; as config->pools */
 	struct accesslog *accesslog; /* owned; NULL: off */
 	struct slab http_clients, tcp_clients, tunnels, h2_streams, exchanges, upstreams, flows;

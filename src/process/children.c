@@ -103,6 +103,12 @@ child_drain(struct child *child)
 }
 
 void
+child_close_idle(struct child *child)
+{
+	child_send(child, MESSAGE_CLOSE_IDLE, NULL, 0, -1);
+}
+
+void
 child_stop(struct child *child)
 {
 	if (child->state == CHILD_STOPPING)

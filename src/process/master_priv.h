@@ -116,6 +116,8 @@ void children_reap(struct master *master);
 void child_send(struct child *child, enum message_type type, const void *payload, size_t len, int pass_fd);
 void child_begin(struct child *child);
 void child_drain(struct child *child);
+/* A draining worker need not wait for clients that ask nothing. */
+void child_close_idle(struct child *child);
 void child_stop(struct child *child);
 void child_kill(struct child *child);
 const char *child_name(const struct child *child, char text[static 64]);

@@ -74,6 +74,7 @@ stop_on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	each_child(master, CHILD_WORKER, child_drain);
+	each_child(master, CHILD_WORKER, child_close_idle);
 	sockets_close_retired(master->sockets);
 	stop_on_reap(master);
 }

@@ -18,7 +18,7 @@ struct worker {
 	struct child_job *job;   /* borrowed */
 	struct event_base *base; /* owned */
 	struct front *front;     /* owned */
-	bool start, drain;       /* asked for, done after this turn of the loop */
+	bool start, drain, close_idle; /* asked for, done after this turn of the loop */
 	bool draining, stop;
 };
 
@@ -35,6 +35,9 @@ worker_on_message(void *arg, struct message *message)
 		return;
 	case MESSAGE_DRAIN:
 		worker->drain = true;
+		return;
+	case MESSAGE_CLOSE_IDLE:
+		worker->close_idle = true;
 		return;
 	case MESSAGE_STOP:
 		worker->stop = true;
@@ -104,6 +107,9 @@ worker_obey(struct worker *worker)
 	worker->start = false;
 	if (worker->drain && !worker->draining)
 		worker_drain(worker);
+	if (worker->close_idle)
+		front_close_idle(worker->front);
+	worker->close_idle = false;
 }
 
 int
