@@ -9,8 +9,8 @@
  * in all processes because they are forked; it holds no pointers, so that a new binary can take it over.
  *
  * Layout: header | entities[capacity] | sticky table | slots[SHM_SLOTS] of tally[capacity] | slots[SHM_SLOTS] of
- * latency[capacity] | slots[SHM_SLOTS] of malformed messages.  It is sparse: pages cost memory only once touched, by
- * reading too.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
+ * latency[capacity] | slots[SHM_SLOTS] of malformed messages | the recent past.  It is sparse: pages cost memory only
+ * once touched, by reading too.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
  * holds what ended workers had counted.
  *
  * Workers keep schedules made from health, admin states and weights.  Whoever changes one of these calls shm_set_*(),
@@ -26,6 +26,7 @@
 
 #include "weir/faults.h"
 #include "weir/histogram.h"
+#include "weir/history.h"
 #include "weir/tally.h"
 
 struct config;
@@ -131,6 +132,13 @@ struct latency *shm_latency(const struct shm *shm, int slot, uint32_t id);
 struct fault_ring *shm_faults(const struct shm *shm, int slot);
 /* As shm_sum_all(): add those of all slots to `sums`, which the caller has made zero. */
 void shm_latency_sum(const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS]);
+
+/* The recent past: of the whole, and of a listener or pool.  Servers have none: it is not to be touched. */
+struct history_head *shm_history_head(const struct shm *shm);
+struct history *shm_history(const struct shm *shm, uint32_t id);
+/* Remember a change of a server.  shm_set_*() do so. */
+void shm_history_event(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum history_event_kind kind,
+    unsigned from, unsigned to);
 
 /*
  * Change what is known of a server and tell the workers.  Nothing is told when nothing changes.

@@ -38,12 +38,16 @@ shm_lay_out(struct shm *shm)
 	size_t entities = round_up(sizeof(struct shm_header), SHM_PAGE);
 	size_t sticky = entities + round_up(shm->capacity * sizeof(struct entity), SHM_PAGE);
 	size_t sticky_size = shm->sticky_sets * SHM_STICKY_WAYS * sizeof(uint64_t);
-	size_t slots = sticky + round_up(sticky_size, SHM_PAGE);
+	size_t slots = sticky + round_up(sticky_size, SHM_PAGE), history;
 
 	shm->slot_stride = round_up(shm->capacity * sizeof(struct tally), SHM_PAGE);
 	shm->latency_stride = round_up(shm->capacity * sizeof(struct latency), SHM_PAGE);
 	shm->size = slots + SHM_SLOTS * (shm->slot_stride + shm->latency_stride) +
 		    round_up(SHM_SLOTS * sizeof(struct fault_ring), SHM_PAGE);
+	history = shm->size;
+	shm->history_head_size = round_up(sizeof(struct history_head), SHM_PAGE);
+	shm->size += shm->history_head_size +
+		     round_up(shm->capacity * sizeof(struct history), SHM_PAGE);
 	if (shm->map == NULL)
 		return;
 	shm->header = (struct shm_header *)(void *)shm->map;
@@ -52,6 +56,7 @@ shm_lay_out(struct shm *shm)
 	shm->slots = shm->map + slots;
 	shm->latencies = shm->slots + SHM_SLOTS * shm->slot_stride;
 	shm->faults = shm->latencies + SHM_SLOTS * shm->latency_stride;
+	shm->history = shm->map + history;
 }
 
 static int
@@ -103,6 +108,7 @@ shm_new(size_t capacity, size_t sticky_entries)
 	shm->header->slots = SHM_SLOTS;
 	shm->header->latency_size = sizeof(struct latency);
 	shm->header->fault_size = sizeof(struct fault_ring);
+	shm->header->history_size = sizeof(struct history_head) + sizeof(struct history);
 	shm->header->capacity = shm->capacity;
 	shm->header->sticky_sets = shm->sticky_sets;
 	shm->header->size = shm->size;
@@ -141,7 +147,9 @@ header_fits(const struct shm_header *h)
 	       h->entity_size == sizeof(struct entity) && h->tally_size == sizeof(struct tally) &&
 	       h->tally_fields == TALLY_FIELDS && h->slots == SHM_SLOTS &&
 	       h->latency_size == sizeof(struct latency) &&
-	       h->fault_size == sizeof(struct fault_ring) && h->capacity > 0 &&
+	       h->fault_size == sizeof(struct fault_ring) &&
+	       h->history_size == sizeof(struct history_head) + sizeof(struct history) &&
+	       h->capacity > 0 &&
 	       h->capacity <= SHM_CAPACITY_MAX && h->sticky_sets > 0 &&
 	       h->sticky_sets <= SHM_STICKY_SETS_MAX &&
 	       (h->sticky_sets & (h->sticky_sets - 1)) == 0;
@@ -405,18 +413,24 @@ void
 shm_set_health(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum health_state state)
 {
 	struct entity *server = shm_entity(shm, server_id);
+	uint32_t before = atomic_exchange_explicit(&server->health, state, memory_order_relaxed);
 
-	if (atomic_exchange_explicit(&server->health, state, memory_order_relaxed) != state)
-		shm_touch_pool(shm, pool_id);
+	if (before == state)
+		return;
+	shm_touch_pool(shm, pool_id);
+	shm_history_event(shm, pool_id, server_id, HISTORY_HEALTH, before, state);
 }
 
 void
 shm_set_admin(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum admin_state state)
 {
 	struct entity *server = shm_entity(shm, server_id);
+	uint32_t before = atomic_exchange_explicit(&server->admin, state, memory_order_relaxed);
 
-	if (atomic_exchange_explicit(&server->admin, state, memory_order_relaxed) != state)
-		shm_touch_pool(shm, pool_id);
+	if (before == state)
+		return;
+	shm_touch_pool(shm, pool_id);
+	shm_history_event(shm, pool_id, server_id, HISTORY_ADMIN, before, state);
 }
 
 void

@@ -288,6 +288,19 @@ copy_faults(struct shm *to, const struct shm *from)
 	}
 }
 
+/* Listeners and pools only: of servers nothing is recorded, and their pages stay untouched. */
+static void
+copy_history(struct shm *to, const struct shm *from)
+{
+	size_t used = shm_used(from);
+
+	memcpy(shm_history_head(to), shm_history_head(from), sizeof(struct history_head));
+	for (uint32_t id = 0; id < used; id++)
+		if (from->entities[id].kind == ENTITY_LISTENER ||
+		    from->entities[id].kind == ENTITY_POOL)
+			memcpy(shm_history(to, id), shm_history(from, id), sizeof(struct history));
+}
+
 void
 shm_copy(struct shm *to, struct shm *from)
 {
@@ -300,4 +313,5 @@ shm_copy(struct shm *to, struct shm *from)
 	copy_global(&to->header->global, &from->header->global);
 	shm_sticky_copy(to, from);
 	copy_faults(to, from);
+	copy_history(to, from);
 }

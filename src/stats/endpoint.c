@@ -2,25 +2,30 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "clients_priv.h"
+#include "dashboard_priv.h"
 #include "export_priv.h"
 #include "query_priv.h"
+#include "sampler_priv.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
 
 /* Answers that wait to be read, all connections together; past it new requests get 503. */
-enum { PENDING_MAX = 64 << 20 };
+enum { PENDING_MAX = 64 << 20, NAME_SIZE = 1024 };
 
 struct endpoint {
 	const struct config *config; /* borrowed from the generation */
 	const struct shm *shm;
 	struct clients *clients; /* owned */
+	struct sampler *sampler; /* owned */
+	char *policy;            /* owned; Content-Security-Policy of the page */
 };
 
 /* Writes the body; returns the status. */
-typedef unsigned page_fn(const struct endpoint *endpoint, struct text *body);
+typedef unsigned page_fn(const struct endpoint *endpoint, const struct query *query, struct text *body);
 
 struct page {
 	const char *path;
@@ -29,30 +34,33 @@ struct page {
 };
 
 static unsigned
-page_json(const struct endpoint *endpoint, struct text *body)
+page_json(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
 	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
 
+	(void)query;
 	export_json(body, stats);
 	collect_free(stats);
 	return 200;
 }
 
 static unsigned
-page_metrics(const struct endpoint *endpoint, struct text *body)
+page_metrics(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
 	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
 
+	(void)query;
 	export_prometheus(body, stats);
 	collect_free(stats);
 	return 200;
 }
 
 static unsigned
-page_csv(const struct endpoint *endpoint, struct text *body)
+page_csv(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
 	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
 
+	(void)query;
 	export_csv(body, stats);
 	collect_free(stats);
 	return 200;
@@ -60,19 +68,21 @@ page_csv(const struct endpoint *endpoint, struct text *body)
 
 /* That somebody answers is the answer. */
 static unsigned
-page_healthz(const struct endpoint *endpoint, struct text *body)
+page_healthz(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
+	(void)query;
 	(void)endpoint;
 	text_puts(body, "ok\n");
 	return 200;
 }
 
 static unsigned
-page_readyz(const struct endpoint *endpoint, struct text *body)
+page_readyz(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
 	struct process_stats process;
 	bool is_ready;
 
+	(void)query;
 	collect_process(&process, endpoint->config, endpoint->shm);
 	is_ready = process.workers_current >= process.workers_wanted;
 	text_printf(body, "%s: %zu of %zu workers run configuration %u\n",
@@ -82,17 +92,57 @@ page_readyz(const struct endpoint *endpoint, struct text *body)
 }
 
 static unsigned
-page_index(const struct endpoint *endpoint, struct text *body)
+page_dashboard_data(
+    const struct endpoint *endpoint, const struct query *query, struct text *body)
+{
+	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
+
+	(void)query;
+	export_dashboard(body, stats);
+	collect_free(stats);
+	return 200;
+}
+
+static const struct listener_config *
+find_listener(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (strcmp(config->listeners[i].name, name) == 0)
+			return &config->listeners[i];
+	return NULL;
+}
+
+/* /history.json, ?listener=NAME or ?pool=NAME */
+static unsigned
+page_history(const struct endpoint *endpoint, const struct query *query, struct text *body)
+{
+	const struct config *config = endpoint->config;
+	const struct listener_config *listener = NULL;
+	const struct pool_config *pool = NULL;
+	char name[NAME_SIZE];
+	int by_listener = query_get(query, "listener", name, sizeof(name)), by_pool = 0;
+
+	if (by_listener == 1)
+		listener = find_listener(config, name);
+	else if (by_listener == 0)
+		by_pool = query_get(query, "pool", name, sizeof(name));
+	if (by_pool == 1)
+		pool = conf_find_pool(config, name);
+	if (by_listener == -1 || by_pool == -1 || (by_listener == 1 && listener == NULL) ||
+	    (by_pool == 1 && pool == NULL)) {
+		text_puts(body, "{\"error\": \"no such listener or pool\"}\n");
+		return 404;
+	}
+	sampler_export(body, config, endpoint->shm, listener, pool);
+	return 200;
+}
+
+static unsigned
+page_index(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
 	(void)endpoint;
-	text_puts(body,
-	    "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>weir</title>\n"
-	    "<h1>weir " WEIR_VERSION "</h1>\n<ul>\n"
-	    "<li><a href=\"/stats.json\">/stats.json</a>: everything, as JSON\n"
-	    "<li><a href=\"/metrics\">/metrics</a>: the same for Prometheus\n"
-	    "<li><a href=\"/healthz\">/healthz</a>: 200 while weir runs\n"
-	    "<li><a href=\"/readyz\">/readyz</a>: 200 when all workers serve\n"
-	    "</ul>\n</html>\n");
+	(void)query;
+	text_add(body, dashboard_page, dashboard_page_len);
 	return 200;
 }
 
@@ -102,6 +152,8 @@ static const struct page pages[] = {
 	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics },
 	{ "/stats.csv", "text/csv; charset=utf-8", page_csv },
 	{ "/;csv", "text/csv; charset=utf-8", page_csv }, /* where tools look for it */
+	{ "/dashboard.json", "application/json", page_dashboard_data },
+	{ "/history.json", "application/json", page_history },
 	{ "/healthz", "text/plain; charset=utf-8", page_healthz },
 	{ "/readyz", "text/plain; charset=utf-8", page_readyz },
 };
@@ -133,6 +185,7 @@ static void
 endpoint_send(
     struct client *client, unsigned status, const char *type, const struct text *body, bool is_head)
 {
+	const struct endpoint *endpoint = clients_arg(client->clients);
 	char date[40];
 	struct tm tm;
 
@@ -142,8 +195,11 @@ endpoint_send(
 	    "HTTP/1.1 %u %s\r\nServer: weir\r\nDate: %s\r\nContent-Type: %s\r\n", status,
 	    endpoint_reason(status), date, type);
 	text_printf(&client->out, "Content-Length: %zu\r\nCache-Control: no-store\r\n", body->len);
-	text_puts(&client->out,
-	    "X-Content-Type-Options: nosniff\r\nContent-Security-Policy: default-src 'none'\r\n");
+	text_printf(&client->out,
+	    "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
+	    "Content-Security-Policy: %s\r\n",
+	    strncmp(type, "text/html", 9) == 0 ? endpoint->policy
+						: "default-src 'none'; frame-ancestors 'none'");
 	if (status == 405)
 		text_puts(&client->out, "Allow: GET, HEAD\r\n");
 	if (client->closes)
@@ -193,7 +249,7 @@ endpoint_answer(struct client *client)
 		endpoint_refuse(client, 503, query.is_head);
 		return query.len;
 	}
-	status = page->write(endpoint, &body);
+	status = page->write(endpoint, &query, &body);
 	endpoint_send(client, status, page->type, &body, query.is_head);
 	text_fini(&body);
 	return query.len;
@@ -220,6 +276,8 @@ endpoint_start(struct event_base *base, const struct config *config, struct shm 
 	endpoint = xcalloc(1, sizeof(*endpoint));
 	endpoint->config = config;
 	endpoint->shm = shm;
+	endpoint->policy = dashboard_policy();
+	endpoint->sampler = sampler_start(base, config, shm);
 	endpoint->clients = clients_start(base, fd, &ops, &limits, endpoint);
 	return endpoint;
 }
@@ -227,8 +285,11 @@ endpoint_start(struct event_base *base, const struct config *config, struct shm 
 void
 endpoint_drain(struct endpoint *endpoint)
 {
-	if (endpoint != NULL)
-		clients_drain(endpoint->clients);
+	if (endpoint == NULL)
+		return;
+	clients_drain(endpoint->clients);
+	sampler_stop(endpoint->sampler);
+	endpoint->sampler = NULL;
 }
 
 bool
@@ -243,5 +304,7 @@ endpoint_stop(struct endpoint *endpoint)
 	if (endpoint == NULL)
 		return;
 	clients_stop(endpoint->clients);
+	sampler_stop(endpoint->sampler);
+	free(endpoint->policy);
 	free(endpoint);
 }

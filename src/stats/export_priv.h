@@ -29,6 +29,9 @@ void export_json_server(struct json *json, const struct server_stats *server, bo
 /* Histograms of listeners and pools, and sums of servers; part of export_prometheus(). */
 void export_prometheus_latency(struct text *text, const struct stats *stats);
 
+/* /dashboard.json: what the page at / shows in its tables. */
+void export_dashboard(struct text *text, const struct stats *stats);
+
 /* /stats.csv: HAProxy's columns. */
 void export_csv(struct text *text, const struct stats *stats);
 

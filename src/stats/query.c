@@ -36,7 +36,7 @@ slice_cut(struct slice *rest, char separator, struct slice *part)
 /* "/path?query" or "http://host/path?query": the path alone; an empty slice if it is neither (RFC
  * 9112 §3.2). */
 static struct slice
-query_path(struct slice target)
+query_path(struct slice target, struct slice *args)
 {
 	static const struct slice none = { NULL, 0 };
 	struct slice scheme = SLICE("http://"), path;
@@ -54,7 +54,10 @@ query_path(struct slice target)
 	}
 	if (target.len == 0 || target.ptr[0] != '/')
 		return none;
-	return slice_cut(&target, '?', &path) ? path : target;
+	if (!slice_cut(&target, '?', &path))
+		return target;
+	*args = target;
+	return path;
 }
 
 /* Returns 0 or the status to refuse with. */
@@ -74,7 +77,7 @@ query_read_start(struct query *query, struct slice line)
 	query->is_head = slice_equal(method, SLICE("HEAD"));
 	if (!query->is_head && !slice_equal(method, SLICE("GET")))
 		return 405;
-	query->path = query_path(target);
+	query->path = query_path(target, &query->args);
 	return query->path.len > 0 ? 0 : 400;
 }
 
@@ -129,6 +132,59 @@ query_take_line(struct slice *rest, struct slice *line)
 	if (line->len > 0 && memchr(line->ptr, '\0', line->len) != NULL)
 		return -1;
 	return slice_cut(&(struct slice){ line->ptr, line->len }, '\r', &stray) ? -1 : 1;
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "a%20b" to "a b", cut at `size`.  Returns false for what is no such text, or holds a NUL. */
+static bool
+query_decode(struct slice value, char *text, size_t size)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < value.len; i++) {
+		char c = value.ptr[i];
+
+		if (c == '+') {
+			c = ' ';
+		} else if (c == '%') {
+			int high = i + 2 < value.len ? hex_digit(value.ptr[i + 1]) : -1;
+			int low = high >= 0 ? hex_digit(value.ptr[i + 2]) : -1;
+
+			if (low < 0)
+				return false;
+			c = (char)(high * 16 + low);
+			i += 2;
+		}
+		if (c == '\0' || len + 1 >= size)
+			return false;
+		text[len++] = c;
+	}
+	text[len] = '\0';
+	return true;
+}
+
+int
+query_get(const struct query *query, const char *name, char *text, size_t size)
+{
+	struct slice rest = query->args, item, key;
+
+	while (rest.len > 0) {
+		if (!slice_cut(&rest, '&', &item)) {
+			item = rest;
+			rest.len = 0;
+		}
+		if (slice_cut(&item, '=', &key) && slice_equal(key, slice_of(name)))
+			return query_decode(item, text, size) ? 1 : -1;
+	}
+	return 0;
 }
 
 static bool

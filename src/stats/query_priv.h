@@ -18,6 +18,7 @@ struct query {
 	bool is_head;      /* HEAD, not GET */
 	bool closes;       /* the client wants or gets no further request on this connection */
 	struct slice path; /* points into the text; without the query string */
+	struct slice args; /* what stands behind the question mark */
 };
 
 /*
@@ -25,5 +26,10 @@ struct query {
  * Returns  false while the head is incomplete and faultless so far.
  */
 bool query_parse(struct query *query, const char *text, size_t len);
+/*
+ * The value of "name=" behind the question mark, decoded.
+ * Returns 1; 0: it is not there; -1: it is malformed or does not fit.
+ */
+int query_get(const struct query *query, const char *name, char *text, size_t size);
 
 #endif
