@@ -19,11 +19,12 @@
 struct arena;
 struct acl;         /* acl.h: the compiled networks */
 struct tls_context; /* tls_context.h: loaded certificate and policy */
+struct tls_servers; /* tls_servers.h: the same towards servers */
 
 enum { CONF_AUTO = 0 }; /* "auto" for counts */
 
 enum listener_protocol { PROTOCOL_TCP = 0, PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOCOL_TLS, PROTOCOL_UDP };
-enum pool_protocol { POOL_TCP = 0, POOL_HTTP, POOL_UDP };
+enum pool_protocol { POOL_TCP = 0, POOL_HTTP, POOL_UDP, POOL_HTTPS };
 enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH };
 enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP };
 enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
@@ -272,6 +273,17 @@ struct health_config {
 	uint16_t port;      /* 0: the server's own */
 };
 
+struct server_tls_config { /* pools[].tls: TLS towards the servers */
+	bool verify;             /* whether their certificate must be good for the name */
+	const char *ca;          /* ID in the certificate directory, or a path; NULL: the system's */
+	struct where ca_where;
+	const char *server_name; /* NULL: the host of the request */
+	const char *certificate; /* ID of what weir shows them; NULL: nothing */
+	struct where certificate_where;
+	const char *policy;
+	struct where policy_where;
+};
+
 struct server_config {
 	struct where where;
 	uint32_t id;      /* entity in shared memory */
@@ -292,6 +304,8 @@ struct pool_config {
 	unsigned index; /* position in config.pools */
 	const char *name;
 	enum pool_protocol protocol;
+	struct server_tls_config tls;         /* protocol: https */
+	struct tls_servers *tls_servers;      /* made by tls_load() at load; NULL without TLS */
 	enum balance_method balance;
 	struct sticky_config sticky;
 	struct health_config health;
@@ -300,6 +314,13 @@ struct pool_config {
 	struct meta_config *meta; /* carried to stats */
 	size_t meta_count;
 };
+
+/* Do its servers get requests, with or without TLS? */
+static inline bool
+pool_is_http(const struct pool_config *pool)
+{
+	return pool->protocol == POOL_HTTP || pool->protocol == POOL_HTTPS;
+}
 
 struct config {
 	struct arena *arena; /* owns all below */

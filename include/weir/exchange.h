@@ -92,6 +92,7 @@ struct exchange {
 	struct balance_request balance;
 	struct addr local;             /* the address the client spoke to */
 	unsigned attempts;
+	uint8_t connect_end;           /* enum end: why the last servers could not be used */
 
 	/* Towards the server. */
 	struct buf *head_rest;         /* owned; what the server did not take of the head yet */

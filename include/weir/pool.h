@@ -14,6 +14,7 @@
 
 #include "weir/conf.h"
 #include "weir/shm.h"
+#include "weir/tls_servers.h"
 
 struct upstream;
 struct wlc;
@@ -28,6 +29,7 @@ struct server {
 	struct latency *latency;          /* likewise */
 	struct upstream_list idle;        /* kept connections, most recently used first; upstream.c */
 	unsigned idle_count;
+	struct tls_session tls_session;   /* for the next connection, where the pool has TLS */
 };
 
 struct pool {

@@ -17,6 +17,8 @@
 
 struct buf;
 struct tls;        /* net/tls_priv.h */
+struct tls_session; /* tls_servers.h */
+struct ssl_st;     /* SSL */
 struct ssl_ctx_st; /* SSL_CTX */
 
 /* Results below zero of the functions that move bytes. */
@@ -44,6 +46,15 @@ struct transport {
 int transport_open(struct transport *transport, struct event_base *base, int fd, void (*on_ready)(struct transport *));
 /* Speak TLS as a server from now on.  Returns 0, or -1 when memory is short. */
 int transport_accept_tls(struct transport *transport, struct ssl_ctx_st *context);
+/*
+ * Speak TLS as a client, once connected; takes `ssl` of tls_servers_new_ssl() over.  Returns 0, or -1: memory is short.
+ * session  borrowed for the life of the transport: resumed if it fits, and replaced by newer ones
+ */
+int transport_connect_tls(struct transport *transport, struct ssl_st *ssl, struct tls_session *session);
+/* The name that a server was asked for; NULL: none. */
+const char *transport_tls_name(const struct transport *transport);
+/* What was wrong with the server's certificate when the handshake failed; NULL: something else. */
+const char *transport_tls_fault(const struct transport *transport);
 /* Go on with the handshake.  Returns 0 when it is done, IO_WAIT, IO_CLOSED or IO_ERROR. */
 int transport_handshake(struct transport *transport);
 /* Did the two agree on HTTP/2?  After the handshake. */

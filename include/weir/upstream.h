@@ -9,12 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "weir/ends.h"
 #include "weir/pool.h"
 #include "weir/transport.h"
 #include "weir/wheel.h"
 #include "weir/worker.h"
 
 struct buf;
+struct slice;
 struct upstream;
 
 /* Who uses the connection. */
@@ -36,18 +38,28 @@ struct upstream {
 	uint64_t opened_us;         /* when connect() was called */
 	bool is_idle;
 	bool is_connected;
+	bool is_secured;            /* the TLS handshake is over, where the pool has TLS */
 	bool is_reused;             /* it has served before: it may turn out dead */
 };
 
-/* The most recently used kept connection to `server`, in use by `user` from now on; NULL if there is none. */
-struct upstream *upstream_take_idle(struct server *server, const struct upstream_user *ops, void *user);
 /*
- * Start a new connection; on_ready is called when it is there or has failed (see upstream_check()).
+ * The most recently used kept connection to `server`, in use by `user` from now on; NULL if there is none.
+ * host     of the request: a TLS connection serves only requests that would ask the server for the same name
+ */
+struct upstream *upstream_take_idle(
+    struct server *server, const struct slice *host, const struct upstream_user *ops, void *user);
+/*
+ * Start a new connection, with TLS if the pool has it; on_ready is called when it is there or has failed (see
+ * upstream_check()).
+ * host     of the request, for the server name of TLS; NULL: none
  * Returns NULL with errno when it fails at once.
  */
-struct upstream *upstream_connect(struct worker *worker, struct server *server, const struct upstream_user *ops, void *user);
-/* Is the connection made?  Returns 0, IO_WAIT, or IO_ERROR with errno. */
+struct upstream *upstream_connect(struct worker *worker, struct server *server, const struct slice *host,
+    const struct upstream_user *ops, void *user);
+/* Is the connection made, with TLS if the pool has it?  Returns 0, IO_WAIT, or IO_ERROR with errno. */
 int upstream_check(struct upstream *upstream);
+/* Why upstream_check() failed. */
+enum end upstream_fault(const struct upstream *upstream);
 /* The user needs it no more and nothing is under way: keep it for the next one (or close it if there are enough). */
 void upstream_give(struct upstream *upstream);
 /* Close it whatever its state.  NULL is allowed and does nothing. */

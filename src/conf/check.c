@@ -134,6 +134,8 @@ pool_protocol_name(enum pool_protocol protocol)
 		return "http";
 	case POOL_UDP:
 		return "udp";
+	case POOL_HTTPS:
+		return "https";
 	}
 	return "?";
 }
@@ -153,7 +155,8 @@ resolve_pool(struct load *l, struct index *pools, const char *name, struct where
 		free(nearest);
 		return NULL;
 	}
-	if (pool->protocol != needed && !load_is_broken(l, &pool->protocol) &&
+	if (pool->protocol != needed && !(needed == POOL_HTTP && pool_is_http(pool)) &&
+	    !load_is_broken(l, &pool->protocol) &&
 	    !load_is_broken(l, &listener->protocol))
 		diag_error(l->diag, where,
 		    "pool: pool \"%s\" has protocol %s; this listener needs one with protocol %s",
@@ -374,10 +377,10 @@ check_pool(struct load *l, struct pool_config *pool)
 		return;
 	if (pool->server_count == 0 && !load_is_broken(l, &pool->servers))
 		diag_warning(l->diag, pool->where, "pool \"%s\" has no servers; %s", pool->name,
-		    pool->protocol == POOL_HTTP  ? "requests are answered with 503"
+		    pool_is_http(pool)		 ? "requests are answered with 503"
 		    : pool->protocol == POOL_UDP ? "datagrams are dropped"
 						 : "connections are closed");
-	if (pool->protocol != POOL_HTTP && !load_is_broken(l, &pool->protocol) &&
+	if (!pool_is_http(pool) && !load_is_broken(l, &pool->protocol) &&
 	    pool->sticky.by == STICKY_COOKIE_INSERT)
 		diag_error(l->diag, pool->where,
 		    "pool \"%s\" has protocol %s and is sticky by cookie; allowed: source_ip, or "

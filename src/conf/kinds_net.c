@@ -265,6 +265,16 @@ certificate_parse(struct arena *arena, const struct option *option, const char *
 }
 
 static const char *
+certificate_or_path_parse(
+    struct arena *arena, const struct option *option, const char *text, void *at)
+{
+	if (text[0] != '/')
+		return certificate_parse(arena, option, text, at);
+	*(const char **)at = arena_strdup(arena, text);
+	return NULL;
+}
+
+static const char *
 policy_parse(struct arena *arena, const struct option *option, const char *text, void *at)
 {
 	const struct tls_policy *policy = tls_policy_find(text);
@@ -367,6 +377,13 @@ const struct kind kind_certificate = {
 	.name = "a certificate ID",
 	.form = "1 to 128 letters, digits and _.-, not starting with a dot",
 	.parse = certificate_parse,
+	.print = text_print,
+	.schema = "\"type\": [\"string\", \"number\"]",
+};
+const struct kind kind_certificate_or_path = {
+	.name = "a certificate ID or a path",
+	.form = "1 to 128 letters, digits and _.-, not starting with a dot, or a path that starts with /",
+	.parse = certificate_or_path_parse,
 	.print = text_print,
 	.schema = "\"type\": [\"string\", \"number\"]",
 };

@@ -12,7 +12,6 @@ const struct unserved conf_unserved[] = {
 	{ "listener", "proxy_protocol", NULL },
 	{ "pool", "proxy_protocol", NULL },
 	{ "pool", "drain", NULL },
-	{ "pool", "protocol", "https" },
 	{ "sticky", "by", "cookie_prefix" },
 	{ "log", "access", "syslog" },
 	{ NULL, NULL, NULL },
@@ -280,13 +279,50 @@ static const struct block server_block = {
 	.doc = "One server.",
 };
 
+static bool
+pool_is_https(const void *structure)
+{
+	return ((const struct pool_config *)structure)->protocol == POOL_HTTPS;
+}
+
+static const struct option server_tls_options[] = {
+	OPTION("verify", server_tls_config, verify, kind_bool, .preset = "on",
+	    .doc = "Whether a server's certificate must come from the authority and be for the name "
+		   "that it was asked for. off: anybody between weir and the server can read and "
+		   "change everything."),
+	OPTION("ca", server_tls_config, ca, kind_certificate_or_path, .preset = "",
+	    .where_offset = offsetof(struct server_tls_config, ca_where),
+	    .doc = "Certificates of the authorities: an ID (ID.pem or ID/ca.crt in the directory of "
+		   "certificates) or a file's path; without it those that the system trusts."),
+	OPTION("server_name", server_tls_config, server_name, kind_host_name, .preset = "",
+	    .doc = "The name that servers are asked for (SNI) and that their certificate must be "
+		   "for; without it the host of the request, or the server's address where that "
+		   "host is no name."),
+	OPTION("certificate", server_tls_config, certificate, kind_certificate, .preset = "",
+	    .where_offset = offsetof(struct server_tls_config, certificate_where),
+	    .doc = "ID of the certificate that servers get which ask for one."),
+	OPTION("policy", server_tls_config, policy, kind_policy, .preset = "intermediate",
+	    .where_offset = offsetof(struct server_tls_config, policy_where),
+	    .doc = "Protocol versions and cipher suites."),
+};
+static const struct block server_tls_block = {
+	.name = "server_tls",
+	TABLE(server_tls_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.doc = "TLS towards the servers.",
+};
+
 static const struct option pool_options[] = {
 	OPTION(
 	    "name", pool_config, name, kind_name, .doc = "Unique; what listeners and routes name."),
 	OPTION("protocol", pool_config, protocol, kind_enum, .preset = "http",
-	    WORDS({ "http", POOL_HTTP }, { "tcp", POOL_TCP }, { "udp", POOL_UDP }),
-	    .doc = "What the servers speak. Listeners with protocol http or https need http, "
-		   "those with udp need udp, others tcp."),
+	    WORDS({ "http", POOL_HTTP }, { "https", POOL_HTTPS }, { "tcp", POOL_TCP },
+		{ "udp", POOL_UDP }),
+	    .doc = "What the servers speak; https: HTTP over TLS. Listeners with protocol http or "
+		   "https need http or https, those with udp need udp, others tcp."),
+	OPTION("tls", pool_config, tls, kind_block, .preset = "{}", .block = &server_tls_block,
+	    .applies = pool_is_https, .scope = "with protocol https"),
 	OPTION("balance", pool_config, balance, kind_enum, .preset = "weighted_round_robin",
 	    WORDS({ "weighted_round_robin", BALANCE_WRR },
 		{ "weighted_least_connections", BALANCE_WLC },

@@ -183,7 +183,7 @@ tcp_pick(struct tcp_client *c)
 	tally_add(c->server->tally, TALLY_REQUESTS, 1);
 	if (c->attempts++ > 0)
 		tally_add(c->pool->tally, TALLY_RETRIES, 1);
-	c->upstream = upstream_connect(c->client.listener->worker, c->server, &ops, c);
+	c->upstream = upstream_connect(c->client.listener->worker, c->server, NULL, &ops, c);
 	if (c->upstream == NULL)
 		return connect_failed(c, END_CONNECT_FAILED);
 	timer_set(&c->upstream->timer, timeouts(c)->connect);

@@ -16,6 +16,7 @@
 
 enum probe_state {
 	PROBE_CONNECTING = 0, /* connect() is under way; all that a TCP check wants to know */
+	PROBE_SECURING,       /* TLS handshake */
 	PROBE_ASKING,         /* connected: probe_http.c sends and reads */
 	PROBE_LISTENING,      /* udp: the datagram is out; silence until the deadline is a pass */
 	PROBE_ENDED,          /* the verdict stands; `alarm` delivers it */
@@ -25,7 +26,10 @@ struct probe {
 	enum probe_state state;
 	bool passed; /* PROBE_ENDED */
 	char text[PROBE_TEXT_SIZE];
-	int fd;             /* owned */
+	int fd;                        /* owned */
+	struct ssl_st *ssl;            /* owned; NULL: none (yet) */
+	const struct tls_servers *tls; /* NULL: in the clear */
+	struct addr address;
 	struct event ready; /* the socket, both ways, edge-triggered */
 	struct event alarm; /* the deadline of the whole probe */
 	const struct health_config *health;
@@ -65,6 +69,7 @@ probe_free(struct probe *probe)
 {
 	event_del(&probe->ready);
 	event_del(&probe->alarm);
+	probe_tls_free(probe->ssl);
 	if (probe->fd != -1)
 		close(probe->fd);
 	probe_http_fini(&probe->http);
@@ -93,6 +98,21 @@ probe_deliver(struct probe *probe)
 }
 
 static enum probe_step
+probe_ask(struct probe *probe)
+{
+	probe->state = PROBE_ASKING;
+	return probe_http_run(&probe->http, probe->health, probe->fd, probe->ssl, probe->text);
+}
+
+static enum probe_step
+probe_secure(struct probe *probe)
+{
+	enum probe_step step = probe_tls_handshake(probe->ssl, probe->text);
+
+	return step == PROBE_PASSED ? probe_ask(probe) : step;
+}
+
+static enum probe_step
 probe_connected(struct probe *probe)
 {
 	int error = 0;
@@ -104,12 +124,19 @@ probe_connected(struct probe *probe)
 		probe_error_text(error, probe->text);
 		return PROBE_FAILED;
 	}
-	if (probe->health->type == HEALTH_HTTP) {
-		probe->state = PROBE_ASKING;
-		return probe_http_run(&probe->http, probe->health, probe->fd, probe->text);
+	if (probe->health->type != HEALTH_HTTP) {
+		snprintf(probe->text, sizeof(probe->text), "connected");
+		return PROBE_PASSED;
 	}
-	snprintf(probe->text, sizeof(probe->text), "connected");
-	return PROBE_PASSED;
+	if (probe->tls == NULL)
+		return probe_ask(probe);
+	probe->ssl = probe_tls_new(probe->tls, probe->health, &probe->address, probe->fd);
+	if (probe->ssl == NULL) {
+		probe_error_text(ENOMEM, probe->text);
+		return PROBE_FAILED;
+	}
+	probe->state = PROBE_SECURING;
+	return probe_secure(probe);
 }
 
 /* Anything that comes back is a pass, a refusal (ICMP) is none. */
@@ -133,15 +160,26 @@ static void
 probe_on_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct probe *probe = arg;
-	enum probe_step step;
+	enum probe_step step = PROBE_WAIT;
 
+	(void)fd;
 	(void)what;
-	if (probe->state == PROBE_CONNECTING)
+	switch (probe->state) {
+	case PROBE_CONNECTING:
 		step = probe_connected(probe);
-	else if (probe->state == PROBE_LISTENING)
+		break;
+	case PROBE_SECURING:
+		step = probe_secure(probe);
+		break;
+	case PROBE_ASKING:
+		step = probe_ask(probe);
+		break;
+	case PROBE_LISTENING:
 		step = probe_listen(probe);
-	else
-		step = probe_http_run(&probe->http, probe->health, fd, probe->text);
+		break;
+	case PROBE_ENDED:
+		break;
+	}
 	if (step == PROBE_WAIT)
 		return;
 	probe->passed = step == PROBE_PASSED;
@@ -183,7 +221,8 @@ probe_is_own_fault(int error)
 
 struct probe *
 probe_start(struct event_base *base, const struct health_config *health,
-    const struct server_config *server, probe_done_fn *done, void *arg)
+    const struct server_config *server, const struct tls_servers *tls, probe_done_fn *done,
+    void *arg)
 {
 	struct timeval timeout = { .tv_sec = health->timeout_ms / 1000,
 		.tv_usec = (suseconds_t)(health->timeout_ms % 1000) * 1000 };
@@ -198,6 +237,7 @@ probe_start(struct event_base *base, const struct health_config *health,
 	probe = xcalloc(1, sizeof(*probe));
 	probe->fd = fd;
 	probe->health = health;
+	probe->tls = tls;
 	probe->done = done;
 	probe->arg = arg;
 	event_assign(&probe->alarm, base, -1, 0, probe_on_alarm, probe);
@@ -205,6 +245,7 @@ probe_start(struct event_base *base, const struct health_config *health,
 	    probe_on_ready, probe);
 	if (health->port != 0)
 		addr_set_port(&address, health->port);
+	probe->address = address;
 	if (fd == -1 || (connect(fd, &address.sa, address.len) == -1 && errno != EINPROGRESS) ||
 	    (is_udp && send(fd, "", 0, 0) == -1 && errno != EAGAIN)) {
 		probe_end_soon(probe, errno); /* also a kernel without IPv6 */

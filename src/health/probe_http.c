@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "weir/arena.h"
 
@@ -151,11 +150,11 @@ probe_http_lost(int error, char text[static PROBE_TEXT_SIZE])
 
 static enum probe_step
 probe_http_read(struct probe_http *http, const struct health_config *health, int fd,
-    char text[static PROBE_TEXT_SIZE])
+    struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE])
 {
 	for (;;) {
-		ssize_t n =
-		    recv(fd, http->response + http->filled, PROBE_RESPONSE_SIZE - http->filled, 0);
+		ssize_t n = probe_receive(
+		    fd, ssl, http->response + http->filled, PROBE_RESPONSE_SIZE - http->filled);
 		int status;
 
 		if (n == -1 && errno == EINTR)
@@ -178,11 +177,11 @@ probe_http_read(struct probe_http *http, const struct health_config *health, int
 
 enum probe_step
 probe_http_run(struct probe_http *http, const struct health_config *health, int fd,
-    char text[static PROBE_TEXT_SIZE])
+    struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE])
 {
 	while (http->sent < http->request_len) {
-		ssize_t n = send(
-		    fd, http->request + http->sent, http->request_len - http->sent, MSG_NOSIGNAL);
+		ssize_t n =
+		    probe_send(fd, ssl, http->request + http->sent, http->request_len - http->sent);
 
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -190,5 +189,5 @@ probe_http_run(struct probe_http *http, const struct health_config *health, int 
 			return probe_http_lost(errno, text);
 		http->sent += (size_t)n;
 	}
-	return probe_http_read(http, health, fd, text);
+	return probe_http_read(http, health, fd, ssl, text);
 }

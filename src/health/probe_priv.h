@@ -16,17 +16,19 @@ enum { PROBE_TEXT_SIZE = 48 }; /* as entity.last_check */
 
 struct event_base;
 struct probe;
+struct ssl_st; /* SSL */
+struct tls_servers;
 
 /* What a probe found: passed or not, and the reason for people ("200", "connection refused"). */
 typedef void probe_done_fn(void *arg, bool passed, const char *text);
 
 /*
  * Start one probe; `done` is called once, never from within this call, after which the probe is gone.
- * health, server  borrowed until then.
+ * health, server, tls  borrowed until then; tls: an HTTP check is made over TLS; NULL: it is not.
  * Returns  NULL with errno set when this process lacks the means (descriptors, memory): that says nothing of the server.
  */
 struct probe *probe_start(struct event_base *base, const struct health_config *health,
-    const struct server_config *server, probe_done_fn *done, void *arg);
+    const struct server_config *server, const struct tls_servers *tls, probe_done_fn *done, void *arg);
 /* End it without a verdict; `done` is not called.  NULL is allowed. */
 void probe_cancel(struct probe *probe);
 
@@ -50,10 +52,21 @@ void probe_http_init(struct probe_http *http, const struct health_config *health
 void probe_http_fini(struct probe_http *http);
 /*
  * Send what is left of the request, then read until the status is known.
+ * ssl   NULL: in the clear
  * text  set unless PROBE_WAIT is returned.
  */
 enum probe_step probe_http_run(struct probe_http *http, const struct health_config *health, int fd,
-    char text[static PROBE_TEXT_SIZE]);
+    struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE]);
+
+/* probe_tls.c: the same as recv(), send() and connect() in the clear, with errno; NULL ssl: these. */
+ssize_t probe_receive(int fd, struct ssl_st *ssl, void *data, size_t size);
+ssize_t probe_send(int fd, struct ssl_st *ssl, const void *data, size_t len);
+/* Starts a handshake on the connected `fd`.  Returns NULL when memory is short. */
+struct ssl_st *probe_tls_new(const struct tls_servers *tls, const struct health_config *health,
+    const struct addr *address, int fd);
+/* PROBE_PASSED: it is done. */
+enum probe_step probe_tls_handshake(struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE]);
+void probe_tls_free(struct ssl_st *ssl);
 
 /* "connection refused" and friends, in one style for all probes; others as strerror() says. */
 void probe_error_text(int error, char text[static PROBE_TEXT_SIZE]);

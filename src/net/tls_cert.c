@@ -377,8 +377,8 @@ load_cert(struct tls_certs *certs, const char *id)
 }
 
 const struct tls_cert *
-tls_certs_find(struct tls_certs *certs, const char *id, struct where where, const char *listener,
-    struct diag *diag)
+tls_certs_find(
+    struct tls_certs *certs, const char *id, struct where where, const char *who, struct diag *diag)
 {
 	struct tls_cert *cert = namemap_find(&certs->by_id, id, strlen(id));
 	bool failed = false;
@@ -389,12 +389,10 @@ tls_certs_find(struct tls_certs *certs, const char *id, struct where where, cons
 	}
 	for (const struct tls_finding *f = cert->findings; f; f = f->next) {
 		if (f->level == DIAG_ERROR) {
-			diag_error(diag, where, "listener %s: certificate \"%s\": %s", listener, id,
-			    f->text);
+			diag_error(diag, where, "%s: certificate \"%s\": %s", who, id, f->text);
 			failed = true;
 		} else {
-			diag_warning(diag, where, "listener %s: certificate \"%s\": %s", listener,
-			    id, f->text);
+			diag_warning(diag, where, "%s: certificate \"%s\": %s", who, id, f->text);
 		}
 	}
 	return failed ? NULL : cert;

@@ -40,11 +40,11 @@ void tls_certs_free(struct tls_certs *certs);
 
 /*
  * What `id` names, read at the first call.
- * where, listener  who names it: each finding is told as "listener X: certificate "ID": ..." at this place.
+ * where, who  who names it ("listener a"): each finding is told as "listener a: certificate "ID": ..." at this place.
  * Returns  a certificate borrowed from `certs` with at least one pair; NULL with errors in `diag`.
  */
 const struct tls_cert *tls_certs_find(struct tls_certs *certs, const char *id, struct where where,
-    const char *listener, struct diag *diag);
+    const char *who, struct diag *diag);
 
 /* "RSA (2048 bits)", "EC (prime256v1)".  Returns `text`. */
 const char *tls_key_describe(const EVP_PKEY *key, char *text, size_t size);

@@ -21,6 +21,7 @@
 #include "tls_hello_priv.h"
 #include "tls_pem_priv.h"
 #include "tls_priv.h"
+#include "tls_servers_priv.h"
 
 enum { TICKET_KEY_SIZE = 80, WIRE_SIZE = 1024 };
 
@@ -38,6 +39,8 @@ struct load {
 	struct namemap policies; /* name -> struct tls_policy: seen so far */
 	struct namemap alpns;    /* protocols -> struct tls_alpn in the configuration's arena */
 	struct namemap contexts; /* certificate, policy, ALPN, owner -> SSL_CTX of `made` */
+	struct namemap store_paths;
+	struct tls_stores stores;
 	struct made *made;
 	bool kernel_tls;
 };
@@ -51,6 +54,7 @@ struct made {
 /* A listener while its contexts are made. */
 struct job {
 	const struct listener_config *listener;
+	const char *who; /* "listener NAME" */
 	const struct tls_policy *policy;
 	const struct tls_alpn *alpn;
 };
@@ -113,9 +117,8 @@ note_missing_suites(struct load *load, const struct tls_policy *policy)
 }
 
 static const struct tls_policy *
-find_policy(struct load *load, const struct listener_config *listener)
+find_policy(struct load *load, const char *name, struct where where, const char *who)
 {
-	const char *name = listener->tls.policy ? listener->tls.policy : "intermediate";
 	struct tls_policy *seen = namemap_find(&load->policies, name, strlen(name));
 	const struct tls_policy *policy;
 
@@ -123,8 +126,7 @@ find_policy(struct load *load, const struct listener_config *listener)
 		return seen;
 	policy = tls_policy_find(name);
 	if (!policy) {
-		diag_error(load->diag, listener->tls.policy_where,
-		    "listener %s: no TLS policy \"%s\"", listener->name, name);
+		diag_error(load->diag, where, "%s: no TLS policy \"%s\"", who, name);
 		return NULL;
 	}
 	note_missing_suites(load, policy);
@@ -177,8 +179,8 @@ find_alpn(struct load *load, const struct listener_config *listener, const struc
 	return 0;
 }
 
-static int
-set_policy(SSL_CTX *ssl, const struct tls_policy *policy)
+int
+tls_set_policy(SSL_CTX *ssl, const struct tls_policy *policy)
 {
 	int groups[] = { NID_X25519, NID_X9_62_prime256v1, NID_secp384r1 };
 
@@ -257,7 +259,7 @@ make_ssl(const struct load *load, const struct job *job, const struct tls_cert *
 	SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
 
 	/* The policy first: its security level decides which keys are strong enough. */
-	if (!ssl || set_policy(ssl, job->policy) == -1 || set_sessions(ssl, job, cert) == -1 ||
+	if (!ssl || tls_set_policy(ssl, job->policy) == -1 || set_sessions(ssl, job, cert) == -1 ||
 	    set_certificates(ssl, cert) == -1) {
 		SSL_CTX_free(ssl);
 		return NULL;
@@ -297,8 +299,7 @@ static SSL_CTX *
 find_ssl(struct load *load, const struct job *job, const char *id, struct where where,
     const struct listener_config *owner)
 {
-	const struct tls_cert *cert =
-	    tls_certs_find(load->certs, id, where, job->listener->name, load->diag);
+	const struct tls_cert *cert = tls_certs_find(load->certs, id, where, job->who, load->diag);
 	struct made *made;
 	const char *name;
 	SSL_CTX *ssl;
@@ -355,7 +356,9 @@ load_listener(struct load *load, const struct listener_config *listener)
 	struct tls_context *context;
 	SSL_CTX *ssl;
 
-	job.policy = find_policy(load, listener);
+	job.who = arena_printf(load->arena, "listener %s", listener->name);
+	job.policy = find_policy(
+	    load, tls->policy ? tls->policy : "intermediate", tls->policy_where, job.who);
 	if (!job.policy || find_alpn(load, listener, &job.alpn) == -1)
 		return NULL;
 	if (!tls->certificate) {
@@ -379,6 +382,18 @@ load_listener(struct load *load, const struct listener_config *listener)
 	return context;
 }
 
+static void
+load_pool(struct load *load, struct pool_config *pool)
+{
+	const char *who = arena_printf(load->arena, "pool %s", pool->name);
+	const struct tls_policy *policy =
+	    find_policy(load, pool->tls.policy, pool->tls.policy_where, who);
+
+	if (policy)
+		pool->tls_servers = tls_servers_load(
+		    load->config, pool, policy, load->certs, &load->stores, load->diag);
+}
+
 int
 tls_load(struct config *config, struct diag *diag)
 {
@@ -393,12 +408,18 @@ tls_load(struct config *config, struct diag *diag)
 	namemap_init(&load.policies, load.arena);
 	namemap_init(&load.alpns, load.arena);
 	namemap_init(&load.contexts, load.arena);
+	namemap_init(&load.store_paths, load.arena);
+	load.stores = (struct tls_stores){ .arena = load.arena, .by_path = &load.store_paths };
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct listener_config *listener = &config->listeners[i];
 
 		if (listener->protocol == PROTOCOL_HTTPS || listener->protocol == PROTOCOL_TLS)
 			listener->tls_context = load_listener(&load, listener);
 	}
+	for (size_t i = 0; i < config->pool_count; i++)
+		if (config->pools[i].protocol == POOL_HTTPS)
+			load_pool(&load, &config->pools[i]);
+	tls_stores_fini(&load.stores);
 	for (struct made *made = load.made; made; made = made->next)
 		SSL_CTX_free(made->ssl);
 	tls_certs_free(load.certs);
@@ -421,6 +442,10 @@ tls_unload(struct config *config)
 			continue;
 		tls_hello_fini(context->hello);
 		SSL_CTX_free(context->ssl);
+	}
+	for (size_t i = 0; i < config->pool_count; i++) {
+		tls_servers_unload(config->pools[i].tls_servers);
+		config->pools[i].tls_servers = NULL;
 	}
 }
 

@@ -21,6 +21,7 @@
 
 #include "weir/buf.h"
 #include "weir/slab.h"
+#include "weir/tls_servers.h"
 
 enum { RECORD_SIZE = 16 * 1024 - 64 }; /* one TLS record, and one small buffer */
 
@@ -188,8 +189,9 @@ tls_free(struct tls *tls)
 	slab_give(&all, tls);
 }
 
-int
-transport_accept_tls(struct transport *t, SSL_CTX *context)
+/* Takes `ssl` over (NULL: memory was short).  Returns 0 or -1. */
+static int
+attach(struct transport *t, SSL *ssl)
 {
 	BIO *in = BIO_new(reading_method()), *out = BIO_new_socket(t->fd, BIO_NOCLOSE);
 	struct tls *tls;
@@ -197,7 +199,7 @@ transport_accept_tls(struct transport *t, SSL_CTX *context)
 	if (all.object_size == 0)
 		slab_init(&all, sizeof(*tls));
 	tls = slab_take(&all);
-	*tls = (struct tls){ .ssl = SSL_new(context) };
+	*tls = (struct tls){ .ssl = ssl };
 	if (tls->ssl == NULL || in == NULL || out == NULL) {
 		BIO_free(in);
 		BIO_free(out);
@@ -214,8 +216,47 @@ transport_accept_tls(struct transport *t, SSL_CTX *context)
 	SSL_set_msg_callback(tls->ssl, on_message);
 	SSL_set_msg_callback_arg(tls->ssl, tls);
 	SSL_set_read_ahead(tls->ssl, 0);
-	SSL_set_accept_state(tls->ssl);
 	return 0;
+}
+
+int
+transport_accept_tls(struct transport *t, SSL_CTX *context)
+{
+	if (attach(t, SSL_new(context)) == -1)
+		return -1;
+	SSL_set_accept_state(t->ssl->ssl);
+	return 0;
+}
+
+static bool
+is_same_name(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+int
+transport_connect_tls(struct transport *t, SSL *ssl, struct tls_session *session)
+{
+	if (attach(t, ssl) == -1)
+		return -1;
+	t->ssl->session = session;
+	/* A session stands for a certificate that was verified, but for one name. */
+	if (session->session != NULL && is_same_name(session->name, transport_tls_name(t)) &&
+	    SSL_SESSION_is_resumable(session->session))
+		SSL_set_session(ssl, session->session);
+	return 0;
+}
+
+const char *
+transport_tls_name(const struct transport *t)
+{
+	return SSL_get_servername(t->ssl->ssl, TLSEXT_NAMETYPE_host_name);
+}
+
+const char *
+transport_tls_fault(const struct transport *t)
+{
+	return t->ssl != NULL && t->ssl->ssl != NULL ? tls_servers_fault(t->ssl->ssl) : NULL;
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "weir/transport.h"
 
 struct buf;
+struct tls_session;
 
 struct tls {
 	SSL *ssl;         /* owned; NULL: keys below */
@@ -20,6 +21,7 @@ struct tls {
 	struct buf *plain;       /* owned; opened, and more than the reader had room for; NULL while empty */
 	struct buf *unsent_more; /* owned; follows transport.unsent; NULL while empty */
 	struct tls_traffic_key open, seal;
+	struct tls_session *session; /* borrowed; towards servers: where the newest one is kept; else NULL */
 	uint32_t burst;          /* bytes written since the connection was silent: decides the size of records */
 	uint64_t written_ms;     /* the last write */
 	uint8_t secrets;         /* how many of the two are known */

@@ -219,7 +219,7 @@ exchange_pick(struct exchange *x)
 	if (x->server == NULL) {
 		tally_add(x->pool->tally, TALLY_NO_SERVER, 1);
 		return exchange_end(
-		    x, x->balance.tried_count > 0 ? END_CONNECT_FAILED : END_NO_SERVER);
+		    x, x->balance.tried_count > 0 ? (enum end)x->connect_end : END_NO_SERVER);
 	}
 	tally_add(x->server->tally, TALLY_REQUESTS, 1);
 	if (x->attempts++ > 0)
@@ -232,7 +232,7 @@ enum step
 exchange_connect_to(struct exchange *x)
 {
 	for (;;) {
-		x->upstream = upstream_take_idle(x->server, &user_ops, x);
+		x->upstream = upstream_take_idle(x->server, &x->request.host, &user_ops, x);
 		if (x->upstream == NULL)
 			break;
 		/*
@@ -255,7 +255,7 @@ exchange_connect_to(struct exchange *x)
 enum step
 exchange_connect_anew(struct exchange *x)
 {
-	x->upstream = upstream_connect(x->worker, x->server, &user_ops, x);
+	x->upstream = upstream_connect(x->worker, x->server, &x->request.host, &user_ops, x);
 	if (x->upstream == NULL)
 		return exchange_connect_failed(x, END_CONNECT_FAILED);
 	timer_set(&x->upstream->timer, x->listener->conf->timeouts.connect);
@@ -268,6 +268,9 @@ enum step
 exchange_connect_failed(struct exchange *x, enum end end)
 {
 	tally_add(x->server->tally, TALLY_CONNECT_ERRORS, 1);
+	/* Which of several reasons counts?  That another server could not be reached says less. */
+	if (x->connect_end == END_OK || end != END_CONNECT_FAILED)
+		x->connect_end = (uint8_t)end;
 	drop_server(x);
 	if (x->attempts >= ATTEMPTS_MAX)
 		return exchange_end(x, end);
@@ -287,7 +290,7 @@ exchange_connect(struct exchange *x)
 	case IO_WAIT:
 		return STEP_WAIT;
 	default:
-		return exchange_connect_failed(x, END_CONNECT_FAILED);
+		return exchange_connect_failed(x, upstream_fault(x->upstream));
 	}
 }
 

@@ -100,6 +100,8 @@ pools_free(struct pool *pools, const struct config *config)
 		balance_stop(&pools[i]);
 		free(pools[i].by_cookie);
 		free(pools[i].by_entity);
+		for (size_t j = 0; j < pools[i].conf->server_count; j++)
+			tls_session_fini(&pools[i].servers[j].tls_session);
 		free(pools[i].servers);
 	}
 	free(pools);

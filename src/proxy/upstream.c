@@ -6,10 +6,15 @@
 #include <unistd.h>
 
 #include "weir/buf.h"
+#include "weir/log.h"
+#include "weir/slice.h"
 #include "weir/clock.h"
 #include "weir/tally.h"
 
-enum { IDLE_MS = 60 * 1000 }; /* a kept connection that nobody needed for so long is closed */
+enum {
+	IDLE_MS = 60 * 1000, /* a kept connection that nobody needed for so long is closed */
+	LOOKS_MAX = 16       /* among those kept, for one of the right TLS name */
+};
 
 #define OF_TRANSPORT(t) ((struct upstream *)((char *)(t)-offsetof(struct upstream, transport)))
 #define OF_TIMER(t) ((struct upstream *)((char *)(t)-offsetof(struct upstream, timer)))
@@ -41,10 +46,39 @@ on_fire(struct timer *timer)
 		up->user_ops->on_timeout(up->user, up);
 }
 
-struct upstream *
-upstream_take_idle(struct server *server, const struct upstream_user *ops, void *user)
+/* The name that `server` is asked for with a request for `host`; NULL: none. */
+static const char *
+tls_name(const struct server *server, const struct slice *host, char name[static TLS_NAME_SIZE])
+{
+	return tls_servers_name(server->pool->conf->tls_servers, host != NULL ? host->ptr : NULL,
+	    host != NULL ? host->len : 0, name);
+}
+
+/* The first of the kept connections that was opened for the same name. */
+static struct upstream *
+find_idle(struct server *server, const struct slice *host)
 {
 	struct upstream *up = TAILQ_FIRST(&server->idle);
+	char buffer[TLS_NAME_SIZE];
+	const char *name;
+
+	if (up == NULL || server->pool->conf->tls_servers == NULL)
+		return up;
+	name = tls_name(server, host, buffer);
+	for (int looks = 0; up != NULL && looks < LOOKS_MAX; looks++, up = TAILQ_NEXT(up, link)) {
+		const char *its = transport_tls_name(&up->transport);
+
+		if (name == NULL || its == NULL ? name == its : strcmp(name, its) == 0)
+			return up;
+	}
+	return NULL;
+}
+
+struct upstream *
+upstream_take_idle(
+    struct server *server, const struct slice *host, const struct upstream_user *ops, void *user)
+{
+	struct upstream *up = find_idle(server, host);
 
 	if (up == NULL)
 		return NULL;
@@ -67,9 +101,22 @@ count_connect(const struct upstream *up)
 	histogram_add(&up->server->pool->latency->of[LATENCY_CONNECT], index, us);
 }
 
+/* Returns 0; -1 when memory is short. */
+static int
+prepare_tls(struct upstream *up, const struct slice *host)
+{
+	struct server *server = up->server;
+	const struct tls_servers *tls = server->pool->conf->tls_servers;
+	char buffer[TLS_NAME_SIZE];
+
+	return transport_connect_tls(&up->transport,
+	    tls_servers_new_ssl(tls, tls_name(server, host, buffer), &server->conf->address),
+	    &server->tls_session);
+}
+
 struct upstream *
-upstream_connect(
-    struct worker *worker, struct server *server, const struct upstream_user *ops, void *user)
+upstream_connect(struct worker *worker, struct server *server, const struct slice *host,
+    const struct upstream_user *ops, void *user)
 {
 	const struct addr *address = &server->conf->address;
 	struct upstream *up;
@@ -97,6 +144,13 @@ upstream_connect(
 		return NULL;
 	}
 	up->opened_us = opened_us;
+	if (server->pool->conf->tls_servers != NULL && prepare_tls(up, host) == -1) {
+		transport_close(&up->transport, true);
+		slab_give(&worker->upstreams, up);
+		errno = ENOMEM;
+		return NULL;
+	}
+	up->is_secured = up->transport.ssl == NULL;
 	up->is_connected = result == 0;
 	up->transport.writable = result == 0;
 	tally_add(server->tally, TALLY_CONNECTIONS, 1);
@@ -105,8 +159,8 @@ upstream_connect(
 	return up;
 }
 
-int
-upstream_check(struct upstream *up)
+static int
+check_connected(struct upstream *up)
 {
 	socklen_t len = sizeof(int);
 	int error = 0;
@@ -124,6 +178,43 @@ upstream_check(struct upstream *up)
 	up->is_connected = true;
 	count_connect(up);
 	return 0;
+}
+
+static int
+check_secured(struct upstream *up)
+{
+	static struct log_limit limit;
+	const char *fault;
+	int result = transport_handshake(&up->transport);
+
+	if (result == 0)
+		up->is_secured = true;
+	if (result == 0 || result == IO_WAIT)
+		return result;
+	fault = transport_tls_fault(&up->transport);
+	if (log_allowed(&limit, 10, 10000))
+		log_warnx("pool %s server %s: TLS handshake: %s%s%s", up->server->pool->conf->name,
+		    up->server->conf->name, transport_tls_error(), fault != NULL ? ": " : "",
+		    fault != NULL ? fault : "");
+	errno = EPROTO;
+	return IO_ERROR;
+}
+
+int
+upstream_check(struct upstream *up)
+{
+	int result = check_connected(up);
+
+	return result != 0 || up->is_secured ? result : check_secured(up);
+}
+
+enum end
+upstream_fault(const struct upstream *up)
+{
+	if (!up->is_connected || up->is_secured)
+		return END_CONNECT_FAILED;
+	return transport_tls_fault(&up->transport) != NULL ? END_SERVER_CERTIFICATE
+							   : END_SERVER_TLS_FAILED;
 }
 
 void

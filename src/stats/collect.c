@@ -216,7 +216,7 @@ collect_listener_protocol(const struct listener_config *listener)
 const char *
 collect_pool_protocol(const struct pool_config *pool)
 {
-	static const char *const names[] = { "tcp", "http", "udp" };
+	static const char *const names[] = { "tcp", "http", "udp", "https" };
 
 	return COLLECT_NAME(names, pool->protocol);
 }

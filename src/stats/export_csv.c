@@ -211,7 +211,7 @@ csv_server(struct csv *csv, const struct server_stats *server, unsigned iid, uns
 		    health->type == HEALTH_HTTP ? (is_up ? "L7OK" : "L7STS")
 						: (is_up ? "L4OK" : "L4CON"));
 	}
-	if (pool->protocol == POOL_HTTP) {
+	if (pool_is_http(pool)) {
 		csv_responses(csv, sums);
 		csv_uint(csv, CSV_REQ_TOT, sums[TALLY_REQUESTS]);
 	}
@@ -226,7 +226,7 @@ csv_server(struct csv *csv, const struct server_stats *server, unsigned iid, uns
 	csv_text(csv, CSV_ADDR, addr_print(&server->conf->address, addr));
 	if (pool->sticky.by == STICKY_COOKIE_INSERT)
 		csv_text(csv, CSV_COOKIE, server->conf->cookie);
-	csv_text(csv, CSV_MODE, pool->protocol == POOL_HTTP ? "http" : "tcp");
+	csv_text(csv, CSV_MODE, pool_is_http(pool) ? "http" : "tcp");
 	csv_uint(csv, CSV_CONNECT, sums[TALLY_CONNECTIONS]);
 	csv_end(csv);
 }
@@ -264,7 +264,7 @@ csv_pool(struct csv *csv, const struct pool_stats *pool, unsigned iid)
 	csv_uint(csv, CSV_SID, 0);
 	csv_uint(csv, CSV_LBTOT, sums[TALLY_REQUESTS]);
 	csv_uint(csv, CSV_TYPE, CSV_BACKEND);
-	if (conf->protocol == POOL_HTTP) {
+	if (pool_is_http(conf)) {
 		csv_responses(csv, sums);
 		csv_uint(csv, CSV_REQ_TOT, sums[TALLY_REQUESTS]);
 	}
@@ -273,7 +273,7 @@ csv_pool(struct csv *csv, const struct pool_stats *pool, unsigned iid)
 	csv_time(csv, CSV_TTIME, &pool->latency[LATENCY_TOTAL].all);
 	if (conf->sticky.by == STICKY_COOKIE_INSERT)
 		csv_text(csv, CSV_COOKIE, conf->sticky.name);
-	csv_text(csv, CSV_MODE, conf->protocol == POOL_HTTP ? "http" : "tcp");
+	csv_text(csv, CSV_MODE, pool_is_http(conf) ? "http" : "tcp");
 	csv_text(csv, CSV_ALGO, collect_balance_name(conf->balance));
 	csv_uint(csv, CSV_CONNECT, connections);
 	csv_end(csv);

@@ -430,8 +430,8 @@ pool_values(void **state)
 	    "f:2:57: error: name: a list is given; allowed: a text without spaces, 512 bytes at most\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
-	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], protocol: https}\n",
-	    "f:3:71: error: protocol: \"https\" is not served by this version; allowed: http, tcp or udp\n");
+	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], tls: {verify: no}}\n",
+	    "f:3:61: error: tls has no meaning here; it is allowed with protocol https\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], protocol: udp, sticky: {by: cookie_insert}}\n",
