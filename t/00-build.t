@@ -48,9 +48,10 @@ $may{process} = [ @line, qw(front health stats) ];
 $may{gen} = $may{ctl} = [qw(base conf)];
 
 # The room of a public header: where a file of its name includes it, where a file includes it first as its own, or where
-# this table says.  tally and message are plain data: shared memory is laid out in tallies, though record names them, and
-# the access log prints messages, though http makes them.
-my %room = (tally => 'shm', message => 'record', slice => 'base', conf => 'conf', listener => 'proxy');
+# this table says.  tally, histogram, faults, history and message are plain data: shared memory is laid out in the first
+# four, though record works with them, and the access log prints messages, though http makes them.
+my %room = (tally => 'shm', histogram => 'shm', faults => 'shm', history => 'shm',
+    message => 'record', slice => 'base', conf => 'conf', listener => 'proxy');
 my %first;
 for my $file (files(qr/\.c$/, 'src')) {
     my ($dir, $name) = $file =~ m{/src/([^/]+)/([^/]+)\.c$} or next;
