@@ -369,7 +369,7 @@ read_fields(struct message *m, bool is_request)
 
 	m->has_length = m->upgrade = m->expect_continue = false;
 	m->content_length = 0;
-	m->host = (struct slice){ NULL, 0 };
+	m->host = (struct slice){ m->base, 0 }; /* empty, not NULL, for those that search it */
 	for (unsigned i = 0; i < m->field_count; i++) {
 		struct field *f = &m->fields[i];
 
