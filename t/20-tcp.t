@@ -1,98 +1,150 @@
 #!/usr/bin/perl
-# TCP listeners: every byte arrives, in both directions, whether it is copied or passes through pipes in the kernel.
+# TCP listeners: bytes both ways, half-close, timeouts, servers that refuse, access lists.
+
 use strict;
 use warnings;
-use Digest::MD5 qw(md5_hex);
 use Test::More;
 use Weir::Test;
 
 my $t = Weir::Test->new;
-my $size = 6 * 1024 * 1024;
-my $data = join '', map { pack 'N', $_ * 2654435761 % 4294967296 } 0 .. $size / 4 - 1;
-
-# "digest": answers the MD5 of all it got; "source": sends the data first; "both": sends it back after the end.
-my $digest = $t->tcp_server('digest', sub {
-    my ($c) = @_;
-    $c->send(md5_hex($c->read_until_close));
-});
-my $source = $t->tcp_server('source', sub {
-    my ($c) = @_;
-    $c->send($data);
-    $c->end_sending;
-    my $got = $c->read_until_close;
-});
+my ($port, $fast, $dead, $some, $deny, $allow, $last, $dead_port) = $t->ports(8);
 my $echo = $t->tcp_echo('echo');
-
-for my $splice (qw(auto off)) {
-    my ($p_digest, $p_source, $p_echo, $p_none) = $t->ports(4);
-    my $weir = $t->start_weir(config => $t->config(<<"CONFIG", workers => 1));
-listeners:
-  - {name: digest, listen: ["127.0.0.1:$p_digest"], protocol: tcp, splice: $splice, pool: digest}
-  - {name: source, listen: ["127.0.0.1:$p_source"], protocol: tcp, splice: $splice, pool: source}
-  - {name: echo, listen: ["127.0.0.1:$p_echo"], protocol: tcp, splice: $splice, pool: echo}
-pools:
-  - {name: digest, protocol: tcp, servers: [{name: a, address: "@{[ $digest->address ]}"}]}
-  - {name: source, protocol: tcp, servers: [{name: a, address: "@{[ $source->address ]}"}]}
-  - {name: echo, protocol: tcp, servers: [{name: a, address: "@{[ $echo->address ]}"}]}
-CONFIG
-    subtest "splice: $splice" => sub {
-        my $c = $t->client($p_digest);
-        $c->send($data);
+my $scripted = $t->tcp_server('scripted', sub {
+    my ($c) = @_;
+    my $order = $c->read_match(qr/\n/);
+    if ($order eq "bye\n") {
+        $c->read_until_close;
+        $c->send("goodbye\n");
+    } elsif ($order eq "first\n") {
+        $c->send("over\n");
         $c->end_sending;
-        is($c->read_until_close, md5_hex($data), 'a long upload arrives whole, and is answered after its end');
-
-        $c = $t->client($p_source);
-        my $got = $c->read_bytes($size);
-        ok($got eq $data, 'a long download arrives whole');
-        is($c->read_until_close, '', 'with its end');
-        $c->send('one more word');
-        $c->close;
-
-        $c = $t->client($p_echo);
-        for my $n (1, 100, 200_000, 3, 65_536, 17) {
-            my $piece = substr $data, 1000, $n;
-            $c->send($piece);
-            ok($c->read_bytes($n) eq $piece, "$n bytes come back on a connection of long and short messages");
-        }
-        $c->end_sending;
-        is($c->read_until_close, '', 'an end of the client is passed on, and the server\'s comes back');
-
-        # More streams at a time than there are pipes, and nobody reads: memory stays bounded, all is there later.
-        my @slow = map { $t->client($p_source) } 1 .. 80;
-        $t->wait_until(sub { $weir->stats_listener('source')->{active} >= 80 }, 'all slow clients are there');
-        my $whole = grep { $_->read_bytes($size) eq $data } @slow[ 0 .. 2, 77 .. 79 ];
-        is($whole, 6, 'streams that stood still go on without a loss');
-        my ($worker) = $weir->workers;
-        my ($rss) = $t->read("/proc/$worker/status") =~ /VmRSS:\s+(\d+)/;
-        cmp_ok($rss, '<', 60 * 1024 * (Weir::Test::patience() > 1 ? 20 : 1), 'standing streams hold one buffer each at most');
-        $_->reset for @slow;
-        $t->wait_until(sub { $weir->stats_listener('source')->{active} == 0 }, 'all have gone');
-        my $pipes = grep { (readlink($_) // '') =~ /^pipe:/ } glob "/proc/$worker/fd/*";
-        cmp_ok($pipes, '<=', 130, 'pipes are few');
-
-        $c = $t->client($p_digest);
-        $c->send(substr $data, 0, 1_000_000);
+        $t->write('heard', $c->read_until_close);
+    } elsif ($order eq "reset\n") {
+        $c->send("last words\n");
         $c->reset;
-        $t->wait_until(sub { $weir->stats_listener('digest')->{active} == 0 }, 'a reset client is gone');
-        my $bytes = $weir->stats_listener('digest')->{bytes_in};
-        cmp_ok($bytes, '>=', $size, 'bytes are counted');
-        is($weir->stop, 0, 'weir ends');
-    };
-}
-
-subtest 'splice is an option of plain TCP alone' => sub {
-    my ($p) = $t->ports(1);
-    my ($exit, undef, $err) = $t->weir('-t', '-c', $t->write('bad.yaml', $t->config(<<"CONFIG")));
+    } elsif ($order eq "flood\n") {
+        my $sent = 0;
+        eval {
+            while ($sent < 32 << 20) {
+                $c->send('x' x 65536);
+                $t->write('flooded', $sent += 65536);
+            }
+        };
+    } elsif ($order eq "hold\n") {
+        $t->wait_until(sub { -e $t->path('read-on') }, 'the server may read');
+        my $n = 0;
+        $n += length $c->{in}, $c->{in} = '' while $c->fill;
+        $c->send("$n\n");
+    }
+});
+my $greeter = $t->tcp_server('greeter', sub { my ($c) = @_; $c->send("220 hello\r\n"); $c->read_until_close });
+my $weir = $t->start_weir(config => $t->config(<<"CONFIG", workers => 1));
+acls:
+  here: {networks: [127.0.0.0/8]}
+  elsewhere: {networks: [192.0.2.0/24, "::/0"]}
 listeners:
-  - {name: web, listen: ["127.0.0.1:$p"], protocol: http, splice: auto, pool: web}
-  - {name: raw, listen: ["127.0.0.1:@{[ $p + 1 ]}"], protocol: tcp, splice: always, pool: raw}
+  - {name: echo, listen: ["127.0.0.1:$port"], protocol: tcp, pool: echo}
+  - {name: fast, listen: ["127.0.0.1:$fast"], protocol: tcp, pool: echo, timeouts: {idle: 300ms}}
+  - {name: dead, listen: ["127.0.0.1:$dead"], protocol: tcp, pool: dead}
+  - {name: some, listen: ["127.0.0.1:$some"], protocol: tcp, pool: some}
+  - {name: deny, listen: ["127.0.0.1:$deny"], protocol: tcp, pool: echo, access: {acl: here, mode: deny}}
+  - {name: allow, listen: ["127.0.0.1:$allow"], protocol: tcp, pool: echo, access: {acl: elsewhere}}
+  - {name: last, listen: ["127.0.0.1:$last"], protocol: tcp, pool: scripted}
 pools:
-  - {name: web}
-  - {name: raw, protocol: tcp}
+  - {name: echo, protocol: tcp, servers: [{name: a, address: "@{[ $echo->address ]}"}]}
+  - {name: dead, protocol: tcp, servers: [{name: a, address: "127.0.0.1:$dead_port"}]}
+  - name: some
+    protocol: tcp
+    servers: [{name: gone, address: "127.0.0.1:$dead_port"}, {name: a, address: "@{[ $greeter->address ]}"}]
+  - {name: scripted, protocol: tcp, servers: [{name: a, address: "@{[ $scripted->address ]}"}]}
 CONFIG
-    is($exit, 1, 'refused');
-    like($err, qr/splice has no meaning here; it is allowed with protocol tcp/, 'not with http');
-    like($err, qr{splice.*always.*auto.*off}, 'no other words');
-};
 
+my $c = $t->client($port);
+$c->send("a\0\xff\r\n");
+is($c->read_bytes(5), "a\0\xff\r\n", 'bytes pass both ways as they are');
+is($weir->stats_listener('echo')->{active}, 1, 'the connection is counted');
+my $big = join '', map { chr $_ % 251 } 1 .. 4_000_000;
+my $writer = fork // die;
+if (!$writer) {
+    eval { $c->send($big) };
+    POSIX::_exit(0);
+}
+ok($c->read_bytes(length $big) eq $big, 'megabytes at a time');
+waitpid $writer, 0;
+$c->end_sending;
+is($c->read_until_close, '', 'the end of one side comes back as the end of the other');
+$t->wait_until(sub { $weir->stats_listener('echo')->{active} == 0 }, 'the connection is gone');
+$c->close;
+
+$c = $t->client($last);
+$c->send("bye\nand more");
+$c->end_sending;
+is($c->read_until_close, "goodbye\n", 'a client that ended its side still hears the server');
+$c = $t->client($last);
+$c->send("first\n");
+is($c->read_until_close, "over\n", 'a server that ended its side');
+$c->send('still here');
+$c->end_sending;
+$t->wait_until(sub { $t->read('heard') eq 'still here' }, 'the server hears the client');
+pass('still hears the client');
+$c = $t->client($last);
+$c->send("reset\n");
+my $how = eval { $c->read_until_close; 1 } ? 'closed' : $@ =~ /timeout/ ? 'timeout' : 'reset';
+is($how, 'reset', 'a reset from the server is passed on at once, also with the last bytes');
+$c = $t->client($last);
+$c->send("hold\n");
+$c->reset;
+$t->wait_until(sub { $weir->stats_listener('last')->{active} == 0 }, 'a reset from the client ends the session');
+pass('a reset from the client ends the session');
+
+# Backpressure both ways.
+$c = $t->client($last);
+$c->send("flood\n");
+my $sent = 0;
+$t->wait_until(sub { my $now = $t->read('flooded') || 0; my $still = $now == $sent && $now > 0; $sent = $now; select undef, undef, undef, 0.2; $still },
+    'the server does not get on');
+cmp_ok($sent, '<', 32 << 20, "a client that does not read stops the server (at $sent)");
+my $n = 0;
+$n += length $c->{in}, $c->{in} = '' while $c->fill;
+is($n, 32 << 20, 'and gets every byte when it does');
+$c = $t->client($last);
+$c->send("hold\n");
+my $up = 0;
+while (IO::Select->new($c->socket)->can_write(0.5)) {
+    $up += syswrite($c->socket, 'x' x 65536) // 0;
+    last if $up > 32 << 20;
+}
+cmp_ok($up, '<', 32 << 20, "a server that does not read stops the client (at $up)");
+$t->write('read-on', '');
+$c->end_sending;
+is($c->read_until_close, "$up\n", 'and gets every byte when it does');
+
+# Timeouts and refusals.
+$c = $t->client($fast);
+$c->send('ping');
+is($c->read_bytes(4), 'ping', 'a session');
+$how = eval { $c->read_until_close; 1 } ? 'closed' : $@ =~ /timeout/ ? 'timeout' : 'reset';
+isnt($how, 'timeout', 'is ended when it is silent for too long');
+for (1 .. 4) {
+    $c = $t->client($some);
+    is($c->read_bytes(11), "220 hello\r\n", "refused by one server: the other speaks ($_)");
+    $c->close;
+}
+my ($got, $end) = $t->raw_exchange($dead, '', timeout => 10);
+is("$got$end", 'closed', 'all servers refuse: closed');
+for ([ $deny, 'deny' ], [ $allow, 'allow' ]) {
+    my ($to, $name) = @$_;
+    $how = eval { my $x = $t->client($to); $x->read_until_close; 1 } ? 'closed' : $@ =~ /timeout/ ? 'timeout' : 'reset';
+    is($how, 'reset', "access list ($name): reset");
+    is($weir->stats_listener($name)->{refused}, 1, 'and counted');
+}
+$c = $t->client($port);
+$c->send('held over the stop');
+$c->read_bytes(18);
+$weir->signal('QUIT');
+$weir->wait_log(qr/stopping/);
+$c->send('x');
+is($c->read_bytes(1), 'x', 'a graceful stop lets the session go on');
+$c->close;
+is($weir->wait_exit, 0, 'and weir ends with status 0 when it is over');
 done_testing;

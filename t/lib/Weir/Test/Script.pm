@@ -200,8 +200,7 @@ sub read_bytes { my ($self, $n) = @_; my $got = $self->SUPER::read_bytes($n); $s
 
 sub read_until_close {
     my ($self) = @_;
-    eval { $self->SUPER::read_until_close; 1 } or $self->{saw} .= "($@)" =~ s/\n//r;
-    my $got = $self->{in};
+    my $got = eval { $self->SUPER::read_until_close } // $self->{in};
     $self->{in} = '';
     $self->{saw} .= $got;
     return $got;
