@@ -153,6 +153,7 @@ read_tls(struct service *service)
 
 	service->policy_is_implicit = !value_is_written(&service->set, ACK_TLS_CIPHER_POLICY);
 	service->policy = policy != NULL ? policy : "tls_cipher_policy_1_2";
+	service->http2 = !value_is(&service->set, ACK_HTTP2_ENABLED, "off");
 	ports_check_certificates(service, ACK_PROTOCOL_PORT, ACK_CERT_ID);
 	read_domains(service);
 }
@@ -363,7 +364,9 @@ read_connections(struct service *service)
 	struct annotation_set *set = &service->set;
 	struct value *drain = value_get(set, ACK_CONNECTION_DRAIN);
 
-	service->forwarded_proto = value_is(set, ACK_XFF_PROTO, "on");
+	service->forwarded.proto = value_is(set, ACK_XFF_PROTO, "on");
+	service->forwarded.slb_port = value_is(set, ACK_XFF_SLBPORT, "on");
+	service->forwarded.client_src_port = value_is(set, ACK_XFF_CLIENTSRCPORT, "on");
 	service->timeouts_l7.client_idle = value_number(set, ACK_IDLE_TIMEOUT, 15);
 	service->timeouts_l7.response = value_number(set, ACK_REQUEST_TIMEOUT, 60);
 	service->timeouts_l4.idle = value_number(set, ACK_ESTABLISHED_TIMEOUT, 900);

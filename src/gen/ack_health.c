@@ -73,8 +73,9 @@ read_port(struct service *service, struct service_port *port, const struct gen_h
 		if (value_is(set, ACK_HEALTH_SWITCH, "off"))
 			health->type = HEALTH_OFF;
 		else
-			health->type =
-			    value_is(set, ACK_HEALTH_TYPE, "http") ? HEALTH_HTTP : HEALTH_TCP;
+			health->type = port->is_udp                             ? HEALTH_UDP
+				       : value_is(set, ACK_HEALTH_TYPE, "http") ? HEALTH_HTTP
+										: HEALTH_TCP;
 		timeout = value_number(set, ACK_HEALTH_CONNECT_TIMEOUT, 5);
 	}
 	/* a timeout below the interval: the interval counts */

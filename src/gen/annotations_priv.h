@@ -233,6 +233,7 @@ bool check_path(const char *text);
 bool check_health_uri(const char *text);
 bool check_health_domain(const char *text);
 bool check_url(const char *text);
+bool check_rewrite(const char *text);
 bool check_probe_port(const char *text);
 
 /* --list-annotations: as text (tabs between columns), or as mdoc for weir-annotations(7). */

@@ -239,6 +239,19 @@ read_access(struct service *service)
 }
 
 static void
+read_forwarded(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+
+	service->forwarded = (struct gen_forwarded){
+		.port = value_is(set, CCE_X_FORWARDED_PORT, "true"),
+		.client_port = value_is(set, CCE_X_FORWARDED_FOR_PORT, "true"),
+		.host = value_is(set, CCE_X_FORWARDED_HOST, "true"),
+		.real_ip = value_is(set, CCE_X_REAL_IP, "true"),
+	};
+}
+
+static void
 read_timeouts(struct service *service)
 {
 	struct annotation_set *set = &service->set;
@@ -261,7 +274,7 @@ read_timeouts(struct service *service)
 			       : both != NULL && both->number > 0 ? both->number
 								  : 60,
 		.response = value_number(set, CCE_MEMBER_TIMEOUT, 60) };
-	service->timeouts_l4.idle = value_number(
+	service->flow_s = service->timeouts_l4.idle = value_number(
 	    set, CCE_L4_KEEPALIVE_TIMEOUT, both != NULL && both->number >= 10 ? both->number : 300);
 }
 
@@ -290,6 +303,7 @@ cce_read_listener(struct service *service)
 	ports_read_pairs(service, CCE_TAGS, &tags, false);
 	read_access(service);
 	read_timeouts(service);
+	read_forwarded(service);
 	if (ranges->text != NULL)
 		value_error(&service->set, ranges,
 		    "port ranges are not supported; allowed: one port per listener");
@@ -314,6 +328,7 @@ cce_read_policy(struct service *service)
 
 	service->policy_is_implicit = !value_is_written(&service->set, CCE_TLS_POLICY);
 	service->policy = policy != NULL ? policy : "tls-1-2";
+	service->http2 = value_is(&service->set, CCE_HTTP2_ENABLE, "true");
 }
 
 void

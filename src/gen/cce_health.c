@@ -17,7 +17,7 @@ read_option(struct service *service, struct service_port *port, const struct val
 	const struct yaml_node *path = yaml_get(option, "path");
 	bool is_udp_check;
 
-	*health = (struct gen_health){ .type = HEALTH_TCP,
+	*health = (struct gen_health){ .type = port->is_udp ? HEALTH_UDP : HEALTH_TCP,
 		.interval_s = json_number(option, "delay", 5),
 		.timeout_s = json_number(option, "timeout", 10),
 		.rise = json_number(option, "max_retries", 3),

@@ -189,8 +189,17 @@ check_url(const char *text)
 			: strncmp(text, "https://", 8) == 0 ? 8
 							    : 0;
 
-	return scheme != 0 && text[scheme] != '\0' && text[scheme] != '/' &&
+	return scheme != 0 && strlen(text) <= 512 && text[scheme] != '\0' && text[scheme] != '/' &&
 	       check_path(text + scheme - 1);
+}
+
+bool
+check_rewrite(const char *text)
+{
+	for (const char *p = strchr(text, '$'); p != NULL; p = strchr(p + 1, '$'))
+		if (p[1] < '1' || p[1] > '9')
+			return false;
+	return strlen(text) <= 1024 && check_path(text);
 }
 
 bool

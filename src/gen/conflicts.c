@@ -123,7 +123,11 @@ conflicts_resolve(struct gen *gen)
 		ingress_drop_twins(gen, listener);
 		if (listener->pool != NULL)
 			listener->pool->is_used = true;
-		for (size_t k = 0; k < listener->routes.count; k++)
-			((struct gen_route *)listener->routes.items[k])->pool->is_used = true;
+		for (size_t k = 0; k < listener->routes.count; k++) {
+			const struct gen_route *route = listener->routes.items[k];
+
+			if (route->pool != NULL)
+				route->pool->is_used = true;
+		}
 	}
 }

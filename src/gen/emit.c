@@ -144,8 +144,8 @@ emit_acls(FILE *out, const struct model *model)
 	for (size_t i = 0; i < model->listeners.count; i++) {
 		struct gen_listener *listener = model->listeners.items[i];
 
-		if (listener->is_dropped || listener->protocol == GEN_UDP ||
-		    listener->acl == NULL || index_add(seen, listener->acl->name, listener) != NULL)
+		if (listener->is_dropped || listener->acl == NULL ||
+		    index_add(seen, listener->acl->name, listener) != NULL)
 			continue;
 		fputs(has_any ? "" : "acls:\n", out);
 		has_any = true;
@@ -187,6 +187,8 @@ emit_tls(FILE *out, const struct gen_listener *listener)
 	fputs("      policy: ", out);
 	emit_text(out, listener->policy);
 	fputc('\n', out);
+	if (listener->http2)
+		fputs("      alpn: [h2, http/1.1]\n", out);
 }
 
 static void
@@ -201,6 +203,7 @@ emit_timeouts(FILE *out, const struct gen_timeouts *timeouts)
 		{ "client_idle", timeouts->client_idle },
 		{ "response", timeouts->response },
 		{ "idle", timeouts->idle },
+		{ "flow", timeouts->flow },
 	};
 	const char *before = "    timeouts: {";
 
@@ -212,6 +215,43 @@ emit_timeouts(FILE *out, const struct gen_timeouts *timeouts)
 	}
 	if (before[0] == ',')
 		fputs("}\n", out);
+}
+
+static void
+emit_forwarded(FILE *out, const struct gen_forwarded *forwarded)
+{
+	const struct {
+		const char *name;
+		bool on;
+	} all[] = {
+		{ "proto", forwarded->proto },
+		{ "port", forwarded->port },
+		{ "client_port", forwarded->client_port },
+		{ "host", forwarded->host },
+		{ "real_ip", forwarded->real_ip },
+		{ "slb_port", forwarded->slb_port },
+		{ "client_src_port", forwarded->client_src_port },
+	};
+	const char *before = "    forwarded: {";
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (!all[i].on)
+			continue;
+		fprintf(out, "%s%s: on", before, all[i].name);
+		before = ", ";
+	}
+	if (before[0] == ',')
+		fputs("}\n", out);
+}
+
+/* A dollar sign begins a variable in the configuration. */
+static void
+emit_literal(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text != '\0'; text++)
+		fputs(*text == '$' ? "$$" : (const char[]){ *text, '\0' }, out);
+	fputc('"', out);
 }
 
 static void
@@ -232,7 +272,18 @@ emit_route(FILE *out, const struct gen_route *route)
 	}
 	fprintf(out, "path: {%s: ", matches[route->match]);
 	emit_text(out, route->path);
-	fputs("}, pool: ", out);
+	fputc('}', out);
+	if (route->redirect != NULL) {
+		fputs(", redirect: {url: ", out);
+		emit_literal(out, route->redirect);
+		fprintf(out, ", status: %s}}\n", route->status);
+		return;
+	}
+	if (route->rewrite != NULL) {
+		fputs(", rewrite: ", out);
+		emit_text(out, route->rewrite);
+	}
+	fputs(", pool: ", out);
 	emit_text(out, route->pool->name);
 	fputs("}\n", out);
 }
@@ -260,8 +311,7 @@ emit_listener(FILE *out, const struct gen_listener *listener)
 		emit_text(out, listener->acl->name);
 		fprintf(out, ", mode: %s}\n", listener->acl_is_deny ? "deny" : "allow");
 	}
-	if (listener->forwarded_proto)
-		fputs("    forwarded: {proto: on}\n", out);
+	emit_forwarded(out, &listener->forwarded);
 	if (listener->redirect_port != 0)
 		fprintf(out, "    redirect: {scheme: https, port: %u, status: 301}\n",
 		    listener->redirect_port);
@@ -279,11 +329,16 @@ emit_listener(FILE *out, const struct gen_listener *listener)
 static void
 emit_health(FILE *out, const struct gen_health *health)
 {
+	static const char *const types[] = {
+		[HEALTH_TCP] = "tcp",
+		[HEALTH_HTTP] = "http",
+		[HEALTH_UDP] = "udp",
+	};
+
 	if (health->type == HEALTH_OFF)
 		return;
 	fprintf(out, "    health: {type: %s, interval: %us, timeout: %us, rise: %u, fall: %u",
-	    health->type == HEALTH_HTTP ? "http" : "tcp", health->interval_s, health->timeout_s,
-	    health->rise, health->fall);
+	    types[health->type], health->interval_s, health->timeout_s, health->rise, health->fall);
 	if (health->port != 0)
 		fprintf(out, ", port: %u", health->port);
 	if (health->type == HEALTH_HTTP) {
@@ -336,6 +391,11 @@ emit_sticky(FILE *out, const struct gen_pool *pool)
 void
 emit_pool_settings(FILE *out, const struct gen_pool *pool)
 {
+	static const char *const protocols[] = {
+		[POOL_TCP] = "tcp",
+		[POOL_UDP] = "udp",
+		[POOL_HTTP] = "http",
+	};
 	static const char *const methods[] = {
 		[BALANCE_WRR] = "weighted_round_robin",
 		[BALANCE_WLC] = "weighted_least_connections",
@@ -343,7 +403,7 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 		[BALANCE_TUPLE_HASH] = "tuple_hash",
 	};
 
-	fprintf(out, "    protocol: %s\n    balance: %s\n", pool->is_http ? "http" : "tcp",
+	fprintf(out, "    protocol: %s\n    balance: %s\n", protocols[pool->protocol],
 	    methods[pool->balance]);
 	emit_sticky(out, pool);
 	emit_health(out, &pool->health);
@@ -369,7 +429,7 @@ emit_listeners(FILE *out, const struct model *model)
 	for (size_t i = 0; i < model->listeners.count; i++) {
 		const struct gen_listener *listener = model->listeners.items[i];
 
-		if (listener->is_dropped || listener->protocol == GEN_UDP)
+		if (listener->is_dropped)
 			continue;
 		fputs(has_any ? "" : "listeners:\n", out);
 		has_any = true;

@@ -87,6 +87,16 @@ explain_route(FILE *out, const struct gen_route *route)
 	print_text(out, route->host != NULL ? route->host : "*");
 	fprintf(out, ", %s ", matches[route->match]);
 	print_text(out, route->path);
+	if (route->redirect != NULL) {
+		fprintf(out, ": %s to ", route->status);
+		print_text(out, route->redirect);
+		fputc('\n', out);
+		return;
+	}
+	if (route->rewrite != NULL) {
+		fputs(", as ", out);
+		print_text(out, route->rewrite);
+	}
 	fprintf(out, ": pool %s with %zu servers\n", route->pool->name, route->pool->servers.count);
 }
 
@@ -105,9 +115,7 @@ explain_listener(const struct service *service, const struct service_port *port)
 		fprintf(out, "%s %s%s%s:%u", i > 0 ? "," : "", is_v6 ? "[" : "",
 		    listener->addresses[i], is_v6 ? "]" : "", listener->listen_port);
 	}
-	if (listener->protocol == GEN_UDP)
-		fprintf(out, ": not served by this version\n");
-	else if (listener->redirect_port != 0)
+	if (listener->redirect_port != 0)
 		fprintf(out, ", redirects to https port %u\n", listener->redirect_port);
 	else if (listener->pool != NULL)
 		fprintf(out, ", pool %s with %zu servers\n", listener->pool->name,

@@ -154,6 +154,27 @@ check_pool_protocol(struct service *ingress)
 }
 
 static void
+check_redirect_url(struct service *ingress)
+{
+	struct annotation_set *set = &ingress->set;
+	struct value *url = value_get(set, CCE_REDIRECT_URL);
+	struct value *code = value_get(set, CCE_REDIRECT_URL_CODE);
+	struct value *rewrite = value_get(set, CCE_REWRITE_TARGET);
+
+	if (url != NULL && find_port_of(ingress, GEN_HTTPS) != NULL &&
+	    strncmp(url->text, "https://", 8) != 0)
+		value_error(set, url, "%s from an HTTPS Ingress; allowed: an https:// URL",
+		    quote_value(set->arena, url->text));
+	if (url == NULL && code != NULL) {
+		value_warning(set, code, "no effect without %s", annotation_key(CCE_REDIRECT_URL));
+		value_idle(set, code, "no effect without redirect-url");
+	}
+	if (url != NULL && rewrite != NULL)
+		value_error(
+		    set, rewrite, "cannot be set with %s", annotation_key(CCE_REDIRECT_URL));
+}
+
+static void
 build(struct service *ingress)
 {
 	struct gen *gen = ingress->gen;
@@ -190,6 +211,7 @@ generate(struct gen *gen, const struct object *object)
 	read_ports(&ingress);
 	read_redirect(&ingress);
 	check_pool_protocol(&ingress);
+	check_redirect_url(&ingress);
 	cce_read_policy(&ingress);
 	ingress_read_tls(&ingress);
 	cce_read_listener(&ingress);

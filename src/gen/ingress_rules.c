@@ -95,6 +95,32 @@ read_match(struct reader *r, const struct yaml_node *item)
 	return PATH_PREFIX;
 }
 
+/* The highest group that a rewrite names. */
+static unsigned
+count_groups(const char *rewrite)
+{
+	unsigned highest = 0;
+
+	for (const char *p = strchr(rewrite, '$'); p != NULL; p = strchr(p + 1, '$'))
+		if ((unsigned)(p[1] - '0') > highest)
+			highest = (unsigned)(p[1] - '0');
+	return highest;
+}
+
+static void
+check_groups(struct reader *r, const struct yaml_node *node, unsigned have)
+{
+	struct annotation_set *set = &r->ingress->set;
+	struct value *rewrite = value_get(set, CCE_REWRITE_TARGET);
+
+	if (rewrite != NULL && count_groups(rewrite->text) > have)
+		value_error(set, rewrite,
+		    "%s names group %u, and path %s (%s:%u) has %u; allowed: groups in parentheses "
+		    "of every path",
+		    quote_value(set->arena, rewrite->text), count_groups(rewrite->text),
+		    quote_value(set->arena, node->text), node->where.file, node->where.line, have);
+}
+
 static bool
 check_expression(struct reader *r, const struct yaml_node *node)
 {
@@ -105,6 +131,8 @@ check_expression(struct reader *r, const struct yaml_node *node)
 		diag_error(r->ingress->gen->diag, node->where,
 		    "path %s: not a valid regular expression (%s)",
 		    quote_value(r->ingress->gen->arena, node->text), fault);
+	else
+		check_groups(r, node, regex_groups(regex));
 	regex_free(regex);
 	return regex != NULL;
 }
@@ -149,6 +177,31 @@ read_text(struct reader *r, const struct yaml_node *node, enum path_match match)
 	return arena_strndup(r->ingress->gen->arena, node->text, len);
 }
 
+/* Where the requests of the path go; false after an error. */
+static bool
+read_target(struct reader *r, const struct yaml_node *item, struct gen_route *route)
+{
+	struct annotation_set *set = &r->ingress->set;
+	struct arena *arena = r->ingress->gen->arena;
+	const char *status = value_text(set, CCE_REDIRECT_URL_CODE);
+	struct value *rewrite = value_get(set, CCE_REWRITE_TARGET);
+
+	route->redirect = value_text(set, CCE_REDIRECT_URL);
+	if (route->redirect != NULL) {
+		route->status = status != NULL ? status : "301";
+		return true;
+	}
+	if (rewrite != NULL && route->match == PATH_REGEX)
+		route->rewrite = rewrite->text;
+	else if (rewrite != NULL)
+		value_warning(set, rewrite,
+		    "no effect on path %s (%s:%u): it belongs to url-match-mode REGEX",
+		    quote_value(arena, route->path), route->where.file, route->where.line);
+	route->pool = ingress_find_pool(r->ingress, yaml_get(item, "backend"),
+	    arena_printf(arena, "spec.rules[%zu].http.paths[%zu].backend", r->rule, r->path));
+	return route->pool != NULL;
+}
+
 static void
 read_path(struct reader *r, const struct yaml_node *item)
 {
@@ -163,9 +216,7 @@ read_path(struct reader *r, const struct yaml_node *item)
 		.match = read_match(r, item),
 	};
 	route->path = read_text(r, path, route->match);
-	route->pool = ingress_find_pool(r->ingress, yaml_get(item, "backend"),
-	    arena_printf(arena, "spec.rules[%zu].http.paths[%zu].backend", r->rule, r->path));
-	if (route->path != NULL && route->pool != NULL)
+	if (route->path != NULL && read_target(r, item, route))
 		list_add(&r->rules->routes, route);
 }
 

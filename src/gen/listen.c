@@ -115,16 +115,19 @@ set_protocol(const struct service *service, struct gen_listener *listener)
 {
 	switch (listener->protocol) {
 	case GEN_TCP:
-	case GEN_UDP:
 		listener->timeouts = service->timeouts_l4;
+		break;
+	case GEN_UDP:
+		listener->timeouts.flow = service->flow_s;
 		break;
 	case GEN_HTTP:
 		listener->timeouts = service->timeouts_l7;
-		listener->forwarded_proto = service->forwarded_proto;
+		listener->forwarded = service->forwarded;
 		break;
 	case GEN_HTTPS:
+		listener->http2 = service->http2;
 		listener->timeouts = service->timeouts_l7;
-		listener->forwarded_proto = service->forwarded_proto;
+		listener->forwarded = service->forwarded;
 		listener->certificate = service->certificate;
 		listener->policy = service->policy;
 		listener->server_names = service->server_names;
@@ -167,10 +170,6 @@ listen_build(struct service *service, struct service_port *port)
 		listener->redirect_port = offset_port(service, port->redirect_to, port->where);
 		listener->timeouts.response = 0; /* no server to wait for */
 	}
-	if (port->protocol == GEN_UDP)
-		diag_warning(gen->diag, port->where,
-		    "port %u UDP of %s: UDP listeners are not served by this version", port->port,
-		    service->what);
 	list_add(&gen->model.listeners, listener);
 	return listener;
 }

@@ -43,7 +43,7 @@ struct gen_health {
 
 struct gen_pool {
 	const char *name;
-	bool is_http;
+	enum pool_protocol protocol;
 	enum balance_method balance;
 	enum sticky_by sticky;
 	const char *sticky_name; /* NULL: the daemon's default */
@@ -66,13 +66,21 @@ struct gen_route {
 	const char *host;      /* lower case; NULL: any */
 	enum path_match match;
 	const char *path;
-	struct gen_pool *pool; /* NULL after an error */
+	struct gen_pool *pool;   /* NULL after an error, or with a redirect */
+	const char *redirect;    /* URL; NULL: none */
+	const char *status;      /* of the redirect */
+	const char *rewrite;     /* new path; NULL: none */
+};
+
+/* What servers are told about the client. */
+struct gen_forwarded {
+	bool proto, port, client_port, host, real_ip, slb_port, client_src_port;
 };
 
 enum gen_protocol { GEN_TCP = 0, GEN_UDP, GEN_HTTP, GEN_HTTPS, GEN_TLS };
 
 struct gen_timeouts { /* seconds; 0: not written */
-	unsigned client_head, client_body, client_idle, response, idle;
+	unsigned client_head, client_body, client_idle, response, idle, flow;
 };
 
 struct gen_listener {
@@ -88,12 +96,13 @@ struct gen_listener {
 	bool is_forced;           /* force-override-listeners: "true" */
 	bool is_dropped;          /* lost a conflict */
 	const char *certificate, *policy;
+	bool http2;               /* offered with ALPN */
 	struct gen_server_name *server_names;
 	size_t server_name_count;
 	struct gen_timeouts timeouts;
 	const struct site_acl *acl; /* NULL: everybody */
 	bool acl_is_deny;
-	bool forwarded_proto;
+	struct gen_forwarded forwarded;
 	uint16_t redirect_port;   /* 0: no redirect; with --port-offset */
 	struct gen_pool *pool;    /* NULL with a redirect, or without a default back end */
 	bool is_ingress;

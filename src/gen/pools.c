@@ -119,7 +119,9 @@ warn_no_servers(
 		    endpoints->source == NULL && service->place != PLACE_NODES
 			? " (no EndpointSlice, Endpoints or Pod of it is in the input)"
 			: "",
-		    is_l7 ? "it answers 503" : "it closes connections");
+		    is_l7          ? "it answers 503"
+		    : port->is_udp ? "it drops datagrams"
+				   : "it closes connections");
 }
 
 void
@@ -154,7 +156,7 @@ pools_set(const struct service *service, const struct service_port *port, struct
 {
 	bool is_l7 = port->protocol == GEN_HTTP || port->protocol == GEN_HTTPS;
 
-	pool->is_http = is_l7;
+	pool->protocol = is_l7 ? POOL_HTTP : port->is_udp ? POOL_UDP : POOL_TCP;
 	pool->balance = service->balance;
 	pool->sticky = is_l7 ? service->sticky_l7.by : service->sticky_l4.by;
 	pool->sticky_name = is_l7 ? service->sticky_l7.name : NULL;

@@ -75,11 +75,12 @@ find_pool(struct service *service, const struct service_port *port, bool *is_new
 	struct gen *gen = service->gen;
 	struct gen_listener *listener = port->listener;
 	struct gen_pool *pool;
-	const char *group = NULL;
+	const char *group = NULL, *name = NULL;
 
 	*is_new = false;
 	if (port->group != NULL) {
-		group = arena_printf(gen->arena, "%s/%s", listener->instance, port->group);
+		name = arena_printf(gen->arena, "%s%s", port->group, port->is_udp ? "/udp" : "");
+		group = arena_printf(gen->arena, "%s/%s", listener->instance, name);
 		pool = index_find(gen->model.groups, group);
 		if (pool != NULL)
 			return pool;
@@ -93,8 +94,7 @@ find_pool(struct service *service, const struct service_port *port, bool *is_new
 		index_add(gen->model.pool_names, pool->name, pool);
 	if (group != NULL) {
 		/* the group's ID, unless another load balancer has a group of that name */
-		pool->name =
-		    index_add(gen->model.groups, port->group, pool) == NULL ? port->group : group;
+		pool->name = index_add(gen->model.groups, name, pool) == NULL ? name : group;
 		index_add(gen->model.groups, group, pool);
 	}
 	return pool;
@@ -112,7 +112,7 @@ build(struct service *service)
 		if (port->is_hidden)
 			continue;
 		port->listener = listen_build(service, port);
-		if (port->protocol == GEN_UDP || port->redirect_to != 0)
+		if (port->redirect_to != 0)
 			continue;
 		pool = find_pool(service, port, &is_new);
 		port->listener->pool = pool;

@@ -75,11 +75,12 @@ struct service {
 	struct backend_rules rules; /* place and family are filled in by service.c */
 	const char *certificate, *policy;
 	bool policy_is_implicit;
+	bool http2; /* https listeners offer it */
 	struct gen_server_name *server_names;
 	size_t server_name_count;
 	const struct site_acl *acl;
 	bool acl_is_deny;
-	bool forwarded_proto;
+	struct gen_forwarded forwarded;
 	enum balance_method balance;
 	struct {
 		enum sticky_by by;
@@ -87,6 +88,7 @@ struct service {
 		unsigned timeout_s;
 	} sticky_l4, sticky_l7; /* tcp and tls; http and https */
 	struct gen_timeouts timeouts_l4, timeouts_l7;
+	unsigned flow_s; /* udp: idle time; 0: the daemon's default */
 	uint16_t probe_port; /* health checks go there; 0: to the server's port */
 };
 

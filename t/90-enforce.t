@@ -1,0 +1,141 @@
+#!/usr/bin/perl
+# Annotations that clients and servers feel, each on a listener of its own: one manifest, one daemon.
+
+use strict;
+use warnings;
+use IO::Select;
+use IO::Socket::IP;
+use Socket qw(SOCK_DGRAM);
+use Test::More;
+use Weir::Test;
+
+my $t = Weir::Test->new;
+my $ack = 'service.beta.kubernetes.io/alibaba-cloud-loadbalancer-';
+my $elb = 'kubernetes.io/elb.';
+my %pem = map { $_ => $t->make_cert($t->path('certs'), $_, [ "$_.example", "www.$_.example" ], type => 'rsa') } qw(cert-1 cert-2);
+my ($global) = $t->config('', workers => 1) =~ /^global:\n(.*)/ms;
+$global =~ s/^  certificates: .*\n//m;
+my $site = $t->write('site.yaml', "certificates: {dir: certs}\nload_balancers: {default: {addresses: [127.0.0.1]}}\nglobal:\n$global");
+
+my $origin = $t->origin('pod', host => '127.0.1.11');
+my (%port, $manifest);
+
+# A Service with one port, whose pod is at `address`; $port{NAME} is where it listens.
+sub service {
+    my ($name, $annotations, %o) = @_;
+    my $port = $port{$name} = $t->port;
+    my $udp = $o{udp} ? ', protocol: UDP' : '';
+    my ($ip, $target) = split /:/, $o{address} // $origin->address;
+    my $type = $o{type} // 'LoadBalancer';
+    my $number = $o{port} // $port;
+    $manifest .= "apiVersion: v1\nkind: Service\nmetadata:\n  name: $name\n";
+    $manifest .= "  annotations:\n" . join '', map { "    $_\n" } map { s/PORT/$port/gr } @$annotations if @$annotations;
+    $manifest .= <<"YAML";
+spec: {type: $type, selector: {app: $name}, ports: [{name: p, port: $number, targetPort: $target$udp}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: $name-1, labels: {kubernetes.io/service-name: $name}}
+ports: [{name: p, port: $target$udp}]
+endpoints: [{addresses: [$ip], targetRef: {kind: Pod, name: $name-pod}}]
+---
+YAML
+    return;
+}
+
+# An Ingress whose paths all lead to the Service "web".
+sub ingress {
+    my ($name, $annotations, @paths) = @_;
+    my $port = $port{$name} = $t->port;
+    my $backend = 'backend: {service: {name: web, port: {number: 80}}}';
+    $manifest .= "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: $name\n  annotations:\n    ${elb}id: default\n    ${elb}port: '$port'\n"
+        . (join '', map { "    $_\n" } @$annotations) . "spec:\n  ingressClassName: cce\n  rules:\n    - http:\n        paths:\n"
+        . (join '', map { "          - {path: '$_', pathType: ImplementationSpecific, property: {ingress.beta.kubernetes.io/url-match-mode: REGEX}, $backend}\n" } @paths) . "---\n";
+    return;
+}
+
+sub udp_server {
+    my ($name) = @_;
+    my $socket = IO::Socket::IP->new(LocalHost => '127.0.1.11', LocalPort => 0, Proto => 'udp', Type => SOCK_DGRAM) or die "udp: $!";
+    $t->spawn(sub {
+        while (defined(my $from = recv $socket, my $data, 65536, 0)) {
+            send $socket, "$name:$data", 0, $from if $data ne '';
+        }
+    });
+    return '127.0.1.11:' . $socket->sockport;
+}
+
+sub ask_udp {
+    my ($port, $text) = @_;
+    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port, Proto => 'udp', Type => SOCK_DGRAM) or die "udp: $!";
+    send $socket, $text, 0;
+    my $answer = '';
+    recv $socket, $answer, 65536, 0 if IO::Select->new($socket)->can_read(10);
+    return $answer;
+}
+
+sub https {
+    my ($name, $id, $host, @args) = @_;
+    my $ca = $t->write("ca-$id.pem", $pem{$id}{crt});
+    my ($exit, $out, $err) = $t->curl('--cacert', $ca, '--resolve', "$host:$port{$name}:127.0.0.1", @args, "https://$host:$port{$name}/");
+    is($exit, 0, "https://$host with $id") or diag $err;
+    return $out;
+}
+
+# What the server saw of a request.
+sub seen {
+    my ($name, $path, @headers) = @_;
+    $origin->forget;
+    $t->http_get($port{$name}, $path, host => 'shop.example', headers => \@headers);
+    return $origin->last_request->{head};
+}
+
+service('web', [], type => 'ClusterIP', port => 80);
+service('dns', [], udp => 1, address => udp_server('ack'));
+service('cce-dns', [ "${elb}id: default", "${elb}keepalive_timeout: '20'", "${elb}health-check-flag: 'on'" ], udp => 1, address => udp_server('cce'));
+service('slb', [ "${ack}protocol-port: http:PORT", "${ack}xforwardedfor-slbport: 'on'", "${ack}xforwardedfor-clientsrcport: 'on'", "${ack}xforwardedfor-proto: 'on'" ]);
+service('slb-off', ["${ack}protocol-port: http:PORT"]);
+service('cce-fwd', [ "${elb}id: default", "${elb}protocol-port: http:PORT", map { "${elb}$_: 'true'" } qw(x-forwarded-port x-forwarded-for-port x-forwarded-host x-real-ip) ]);
+service('h2', [ "${ack}protocol-port: https:PORT", "${ack}cert-id: cert-1" ]);
+service('h1', [ "${ack}protocol-port: https:PORT", "${ack}cert-id: cert-1", "${ack}http2-enabled: 'off'" ]);
+service('cce-h2', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1", "${elb}http2-enable: 'true'", "${elb}tls-certificate-ids: cert-2" ]);
+service('cce-h1', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1" ]);
+ingress('rewrite', ["${elb}rewrite-target: /new/\$2/\$1"], '/a/([^/]*)/(.*)');
+ingress('redirect', [ "${elb}redirect-url: 'https://other.example/x?cost=1\$'", "${elb}redirect-url-code: '308'" ], '/old');
+
+my $in = $t->write('in.yaml', $manifest);
+my ($exit, undef, $err) = $t->weirgen('-s', $site, '--backends=pod', '-o', $t->path('weir.out'), $in);
+is($exit, 0, 'weirgen accepts the manifest') or diag $err;
+is($err, '', 'without a word');
+my $weir = $t->start_weir(config => $t->read('weir.out'));
+
+$weir->wait_server("default/dns:$port{dns}/udp", 'dns-pod', 'up');
+is(ask_udp($port{dns}, 'hello'), 'ack:hello', 'UDP, with the health check that ACK has on by default');
+$weir->wait_server("default/cce-dns:$port{'cce-dns'}/udp", 'cce-dns-pod', 'up');
+is(ask_udp($port{'cce-dns'}, 'hello'), 'cce:hello', 'and for CCE');
+
+my $head = seen('slb', '/', 'X-Forwarded-Proto' => 'gopher', 'XForwardedFor_SLBPORT' => '1');
+like($head, qr/^XForwardedFor_SLBPORT: $port{slb}\r$/m, 'xforwardedfor-slbport');
+unlike($head, qr/SLBPORT: 1\r$/m, 'replaces what the client says');
+like($head, qr/^XForwardedFor_ClientSrcPort: \d+\r$/m, 'xforwardedfor-clientsrcport');
+like($head, qr/^X-Forwarded-Proto: http\r$/m, 'xforwardedfor-proto');
+unlike(seen('slb-off', '/'), qr/SLBPORT|SrcPort|Forwarded-Proto/i, 'all off by default');
+$head = seen('cce-fwd', '/');
+like($head, qr/^X-Forwarded-Port: $port{'cce-fwd'}\r$/m, 'x-forwarded-port');
+like($head, qr/^X-Forwarded-For-Port: \d+\r$/m, 'x-forwarded-for-port');
+like($head, qr/^X-Forwarded-Host: shop\.example\r$/m, 'x-forwarded-host');
+like($head, qr/^X-Real-IP: 127\.0\.0\.1\r$/m, 'x-real-ip');
+
+my @version = ('-o', '/dev/null', '--http2', '-w', '%{http_version}');
+is(https('h2', 'cert-1', 'cert-1.example', @version), 2, 'ACK offers HTTP/2');
+is(https('h1', 'cert-1', 'cert-1.example', @version), '1.1', 'unless http2-enabled is off');
+is(https('cce-h2', 'cert-1', 'cert-1.example', @version), 2, 'CCE offers it with http2-enable');
+is(https('cce-h1', 'cert-1', 'cert-1.example', @version), '1.1', 'but not by default');
+is(https('cce-h2', 'cert-2', 'www.cert-2.example'), "pod\n", 'tls-certificate-ids: by the names in the certificate');
+
+like(seen('rewrite', '/a/b/c/d?q=1'), qr{^GET /new/c/d/b\?q=1 HTTP}, 'rewrite-target');
+my $r = $t->http_get($port{redirect}, '/older', host => 'shop.example');
+is("$r->{status} $r->{headers}{location}", '308 https://other.example/x?cost=1$', 'redirect-url and its code');
+
+is($weir->quit, 0, 'weir ends');
+done_testing;
