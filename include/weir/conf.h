@@ -47,6 +47,7 @@ struct limits_config {         /* global.limits */
 	uint32_t headers;      /* fields in one head */
 	uint32_t drain_ms;     /* "drain": how long an old worker may finish what it has */
 	uint32_t sticky_entries; /* shared table of source-address stickiness */
+	uint32_t compressions;   /* responses that one worker compresses at a time */
 	uint32_t idle_upstream;  /* idle connections kept per worker and server */
 };
 
@@ -213,6 +214,14 @@ struct route_config { /* listeners[].routes[] */
 	const struct field_rules *request_rules, *response_rules;
 };
 
+struct compression_config { /* listeners[].compression */
+	bool gzip;
+	const char **types; /* media types; "text/" and a star: all of text */
+	size_t type_count;
+	uint32_t min_size;  /* bytes; responses whose length is known */
+	unsigned level;     /* 1 to 9 */
+};
+
 struct http2_config { /* listeners[].http2 */
 	bool cleartext;          /* on http listeners: clients with prior knowledge */
 	uint32_t streams;        /* at once on one connection */
@@ -241,6 +250,7 @@ struct listener_config {
 	struct forwarded_config forwarded;
 	struct request_id_config request_id;
 	struct http2_config http2;
+	struct compression_config compression;
 	struct redirect_config redirect;
 	struct headers_config request_headers, response_headers;
 	const struct field_rules *request_rules, *response_rules; /* as in struct route_config */

@@ -36,6 +36,8 @@ edits_init(struct field_edits *edits)
 }
 
 void edits_put(struct field_edits *edits, enum edit_op op, struct slice name, struct slice value);
+/* Fields of this name that are set so far are only left out. */
+void edits_forget(struct field_edits *edits, struct slice name);
 /* Copy bytes behind those that were copied last; the value under way is text from `edits->used` before to after. */
 void edits_write(struct field_edits *edits, struct slice bytes);
 /* Is a field of this name left out?  NULL is allowed: no. */

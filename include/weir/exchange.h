@@ -23,6 +23,7 @@
 struct buf;
 struct exchange;
 struct field_edits;
+struct gzip;
 struct route;
 struct upstream;
 
@@ -33,6 +34,7 @@ struct response_piece {
 	const char *body;           /* bytes as the exchange was asked for them: verbatim, or without chunked coding */
 	size_t len;
 	bool is_last;               /* nothing follows */
+	bool is_coded;              /* the body was compressed, and chunked anew unless wants_decoded: the head has no such field */
 };
 
 struct exchange_ops {
@@ -112,6 +114,11 @@ struct exchange {
 	uint8_t framing;               /* enum framing of the response */
 	uint16_t status;
 	uint64_t body_left;            /* FRAMING_LENGTH: bytes to be read */
+	uint8_t compress;              /* enum compress */
+	bool coding_holds;             /* the compressor holds bytes back, ... */
+	bool coding_ended;             /* ... or has made its last one */
+	struct gzip *gzip;             /* owned; NULL: the body is passed as it comes */
+	struct buf *coded;             /* owned; compressed bytes for the client; NULL: none */
 	struct chunked chunked;
 	size_t ready;                  /* bytes at the start of upstream->in that may go to the client */
 	uint32_t scanned;              /* of the response head */
@@ -128,6 +135,13 @@ struct exchange {
 
 	struct message request;        /* points into the front's buffer; last, as it is large and mostly unused */
 };
+
+/* Are there bytes of the response that the client did not take yet? */
+static inline bool
+exchange_has_more(const struct exchange *x)
+{
+	return x->ready > 0 || x->coded != NULL;
+}
 
 /*
  * A new exchange for a request that the front parsed into x->request (slab memory: all but .request is initialised).

@@ -30,6 +30,7 @@ struct response_edits {
 	bool close;            /* say Connection: close */
 	bool keep_alive;       /* say Connection: keep-alive (to HTTP/1.0 clients that asked) */
 	bool upgrade;          /* 101: pass Upgrade on */
+	bool add_coding;       /* the body is chunked, the head does not say so yet */
 	bool drop_coding;      /* the body is sent without its chunked coding */
 	const struct field_edits *fields; /* NULL: none; copied */
 	struct slice set_cookie; /* a whole field line with CR LF; len 0: none */

@@ -341,6 +341,22 @@ check_targets(struct load *l, const struct listener_config *listener)
 							 : "a pool");
 }
 
+/* Those that Huawei Cloud compresses, and what else browsers load as text. */
+static void
+fill_types(struct load *l, struct compression_config *c)
+{
+	static const char *const common[] = { "text/html", "text/plain", "text/css", "text/xml",
+		"text/javascript", "application/javascript", "application/x-javascript",
+		"application/json", "application/xml", "application/rss+xml",
+		"application/atom+xml", "image/svg+xml" };
+
+	if (c->type_count > 0 || load_is_broken(l, &c->types))
+		return;
+	c->types = arena_array(l->arena, COUNT(common), sizeof(*c->types));
+	memcpy(c->types, common, sizeof(common));
+	c->type_count = COUNT(common);
+}
+
 static void
 check_listener(
     struct load *l, struct listener_config *listener, struct index *pools, struct index *acls)
@@ -362,6 +378,8 @@ check_listener(
 	check_routes(l, listener, pools);
 	check_redirect(l, NULL, &listener->redirect);
 	check_headers(l, listener);
+	if (listener->compression.gzip)
+		fill_types(l, &listener->compression);
 }
 
 static void

@@ -8,7 +8,6 @@
 
 /* This version does not serve these; work that adds one deletes its row. */
 const struct unserved conf_unserved[] = {
-	{ "listener", "compression", NULL },
 	{ "listener", "proxy_protocol", NULL },
 	{ "pool", "proxy_protocol", NULL },
 	{ "pool", "drain", NULL },
@@ -43,6 +42,10 @@ static const struct option limits_options[] = {
 	    .min = "16", .max = "4000000",
 	    .doc = "Source addresses remembered for sticky pools; the one unused longest makes "
 		   "room for a new one."),
+	OPTION("compressions", limits_config, compressions, kind_count, .preset = "256",
+	    .min = "1", .max = "65536",
+	    .doc = "Responses that one worker compresses at a time, each with about 136 KiB of "
+		   "memory; more are passed as they come."),
 	OPTION("idle_upstream", limits_config, idle_upstream, kind_count, .preset = "512",
 	    .min = "0", .max = "65536",
 	    .doc = "Idle connections to one server that one worker keeps for reuse."),

@@ -188,6 +188,26 @@ static const struct block http2_block = {
 	.doc = "HTTP/2 towards the clients.",
 };
 
+static const struct option compression_options[] = {
+	OPTION("gzip", compression_config, gzip, kind_bool, .preset = "off",
+	    .doc = "Compress responses for clients that accept it."),
+	LIST("types", compression_config, types, type_count, kind_media_types, .preset = "",
+	    .doc = "Media types that are compressed; text/* is all of text. Without it those of "
+		   "text, scripts, JSON, XML, feeds and SVG that are common."),
+	OPTION("min_size", compression_config, min_size, kind_size, .preset = "1k", .min = "0",
+	    .max = "1g", .doc = "Shorter responses are passed as they come, if their length is known."),
+	OPTION("level", compression_config, level, kind_count, .preset = "4", .min = "1",
+	    .max = "9", .doc = "1 is fast, 9 small."),
+};
+static const struct block compression_block = {
+	.name = "compression",
+	TABLE(compression_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.doc = "Compression of responses. Not compressed are those that are compressed already, "
+	       "that say no-transform, have a digest or trailers, or are a part (206).",
+};
+
 static const struct option request_id_options[] = {
 	OPTION("pass", request_id_config, pass, kind_bool, .preset = "off",
 	    .doc = "Servers get the ID in this field; what a client sent is replaced."),
@@ -228,6 +248,9 @@ static const struct option listener_options[] = {
 	    WORDS({ "auto", true }, { "off", false }),
 	    .doc = "auto: long streams pass through the kernel without being copied, short "
 		   "messages are copied; off: all is copied."),
+	OPTION("compression", listener_config, compression, kind_block, .preset = "{}",
+	    .block = &compression_block, .applies = listener_is_http,
+	    .scope = "with protocol http or https"),
 	OPTION("forwarded", listener_config, forwarded, kind_block, .preset = "{}",
 	    .block = &forwarded_block, .applies = listener_is_http,
 	    .scope = "with protocol http or https"),

@@ -15,11 +15,13 @@
 #include "weir/buf.h"
 #include "weir/clock.h"
 #include "weir/exchange.h"
+#include "weir/h2.h"
+#include "weir/gzip.h"
 #include "weir/log.h"
 #include "weir/pipe.h"
 #include "weir/pool.h"
-#include "weir/route.h"
 #include "weir/reply.h"
+#include "weir/route.h"
 #include "weir/tls_context.h"
 #include "weir/upstream.h"
 
@@ -335,6 +337,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	slab_init(&worker->http_clients, h1_client_size());
 	slab_init(&worker->tcp_clients, tcp_client_size());
 	slab_init(&worker->tunnels, h1_tunnel_size());
+	slab_init(&worker->h2_streams, h2_stream_size());
 	slab_init(&worker->exchanges, sizeof(struct exchange));
 	slab_init(&worker->upstreams, sizeof(struct upstream));
 	slab_init(&worker->flows, udp_flow_size());
@@ -357,12 +360,12 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	for (size_t i = 0; i < config->pool_count; i++)
 		if (config->pools[i].balance == BALANCE_TUPLE_HASH)
 			front->wants_local_address = true;
-	return front;
-}
 	for (size_t i = 0; i < config->listener_count; i++)
 		if (config->listeners[i].wants_port)
 			front->wants_local_address = true;
 	reply_use_pages(config->global.error_pages);
+	return front;
+}
 
 void
 front_drain(struct front *front, uint32_t limit_ms)
@@ -393,6 +396,18 @@ front_worker(struct front *front)
 	return &front->worker;
 }
 
+void
+front_close_idle(struct front *front)
+{
+	struct client *client, *next;
+
+	front->worker.stopping = true;
+	for (client = LIST_FIRST(&front->clients); client != NULL; client = next) {
+		next = LIST_NEXT(client, link);
+		client->kind->drain(client);
+	}
+}
+
 bool
 front_is_empty(const struct front *front)
 {
@@ -402,10 +417,10 @@ front_is_empty(const struct front *front)
 void
 front_turn(struct front *front)
 {
+	worker_run_deferred(&front->worker);
 	udp_turn(&front->worker);
 	worker_clear_graves(&front->worker);
 }
-	worker_run_deferred(&front->worker);
 
 void
 front_set_access_log(struct front *front, int fd)
@@ -439,10 +454,12 @@ front_free(struct front *front)
 	slab_fini(&worker->http_clients);
 	slab_fini(&worker->tcp_clients);
 	slab_fini(&worker->tunnels);
+	slab_fini(&worker->h2_streams);
 	slab_fini(&worker->exchanges);
 	slab_fini(&worker->upstreams);
 	slab_fini(&worker->flows);
 	wheel_fini();
+	gzip_trim();
 	buf_trim();
 	pipe_trim();
 	free(front);

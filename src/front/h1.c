@@ -1,5 +1,5 @@
 /*
- * h1: clients that speak HTTP/1.
+ * h1: clients that speak HTTP/1, and those that turn to HTTP/2 (see h2.c).
  *
  * The connection goes round: idle (owns no buffer) - head - exchange - flush - idle.  Bytes that
  * belong to the head stay in `in` until the exchange is over, since the exchange refers to them; a
@@ -14,6 +14,7 @@
 #include "weir/chunked.h"
 #include "weir/exchange.h"
 #include "weir/h1_parse.h"
+#include "weir/h2.h"
 #include "weir/log.h"
 #include "weir/outv.h"
 #include "weir/reply.h"
@@ -23,6 +24,7 @@
 
 enum {
 	LINGER_MS = 2000, /* how long a client may still send to a connection that we ended */
+	DRAIN_IDLE_MS = 1000,      /* an idle client of a worker that stops for good */
 	LINGER_BYTES = 256 * 1024, /* and how much */
 	TURNS_MAX = 64,            /* states run in one go, so that a client cannot starve others */
 	HANDSHAKE_MS = 30 * 1000
@@ -36,6 +38,7 @@ enum h1_state {
 	H1_FLUSH,         /* the exchange is over; the client has not read everything yet */
 	H1_LINGER,        /* we said that we close; what still comes is thrown away */
 	H1_TUNNEL,        /* after Upgrade */
+	H1_HTTP2,         /* it speaks HTTP/2: h2.c has the say */
 	H1_STATES
 };
 
@@ -46,6 +49,7 @@ struct h1_client {
 	struct buf *body;     /* owned; body bytes that came after the head; NULL while empty */
 	struct exchange *x;   /* owned; NULL: none */
 	struct h1_tunnel *tunnel; /* owned; H1_TUNNEL only */
+	struct h2 *h2;            /* owned; H1_HTTP2 only */
 	uint64_t body_left;       /* FRAMING_LENGTH: bytes not yet handed on */
 	struct chunked chunked;
 	uint32_t body_at;    /* position in c->in of the body bytes not yet handed on */
@@ -305,14 +309,15 @@ static void
 build_response(struct h1_client *c, const struct response_piece *piece, struct outv *out)
 {
 	struct exchange *x = c->x;
+	const struct message *head = piece->head;
 	bool is_interim = head->status < 200;
 	bool drop_coding = head->framing == FRAMING_CHUNKED && x->wants_decoded;
 	struct response_edits edits = { .drop_coding = drop_coding,
-	const struct message *head = piece->head;
+		.add_coding = piece->is_coded && !x->wants_decoded,
+		.fields = piece->edits,
 		.upgrade = head->status == 101 };
 
 	if (!is_interim) {
-		.fields = piece->edits,
 		c->keep_alive = x->request.keep_alive && !worker_of(c)->draining && x->body_done &&
 				head->framing != FRAMING_CLOSE && !drop_coding;
 		edits.close = !c->keep_alive;
@@ -487,6 +492,51 @@ static const struct exchange_ops h1_exchange_ops = {
 	.switched = h1_switched,
 };
 
+/* ---- HTTP/2 ---- */
+
+/* h2.c has said everything, or cannot go on. */
+static void
+h2_ended(struct client *client, bool reset)
+{
+	struct h1_client *c = OF_CLIENT(client);
+
+	h2_free(c->h2);
+	c->h2 = NULL;
+	h1_close(c, reset);
+}
+
+/* The bytes in c->in, if there are any, are the first of it. */
+static enum step
+turn_to_h2(struct h1_client *c)
+{
+	timer_set(&c->client.timer, timeouts(c)->client_head);
+	c->h2 = h2_new(&c->client, c->in, h2_ended);
+	c->in = NULL;
+	if (c->h2 == NULL)
+		return h1_close(c, true);
+	c->state = H1_HTTP2;
+	return STEP_NEXT;
+}
+
+static enum step
+h1_http2(struct h1_client *c)
+{
+	enum h2_result result = h2_run(c->h2);
+
+	if (result == H2_WAIT)
+		return STEP_WAIT;
+	h2_ended(&c->client, result == H2_RESET);
+	return STEP_GONE;
+}
+
+/* Prior knowledge (RFC 9113 section 3.3), where the listener allows it: H2_PREFACE_LEN bytes decide. */
+static bool
+is_preface(const struct h1_client *c)
+{
+	return c->is_first && c->client.listener->conf->http2.cleartext && c->client.transport.ssl == NULL &&
+	       buf_len(c->in) > 0 && h2_is_preface(buf_head(c->in), buf_len(c->in));
+}
+
 /* ---- the states ---- */
 
 static enum step
@@ -497,6 +547,8 @@ h1_handshake(struct h1_client *c)
 	switch (transport_handshake(&c->client.transport)) {
 	case 0:
 		tally_add(tally, TALLY_TLS_HANDSHAKES, 1);
+		if (transport_is_h2(&c->client.transport))
+			return turn_to_h2(c);
 		c->state = H1_IDLE;
 		timer_set(&c->client.timer, timeouts(c)->client_head);
 		return STEP_NEXT;
@@ -594,7 +646,10 @@ h1_head(struct h1_client *c)
 		while (c->scanned == 0 && buf_len(c->in) >= 2 &&
 		       memcmp(buf_head(c->in), "\r\n", 2) == 0)
 			c->in->start += 2;
-		if (buf_len(c->in) > c->scanned) {
+		if (is_preface(c)) {
+			if (buf_len(c->in) >= H2_PREFACE_LEN)
+				return turn_to_h2(c);
+		} else if (buf_len(c->in) > c->scanned) {
 			x = exchange_new(worker_of(c), &h1_exchange_ops, c);
 			result = h1_parse_request(
 			    &x->request, buf_head(c->in), buf_len(c->in), &c->scanned, &h1_limits);
@@ -761,6 +816,7 @@ static const struct {
 	[H1_FLUSH] = { "flush", h1_flush },
 	[H1_LINGER] = { "linger", h1_linger },
 	[H1_TUNNEL] = { "tunnel", h1_tunnel },
+	[H1_HTTP2] = { "http2", h1_http2 },
 };
 
 /*
@@ -823,6 +879,9 @@ h1_cut(struct client *client, enum end end)
 		return;
 	if (c->tunnel != NULL)
 		end_tunnel(c);
+	if (c->h2 != NULL)
+		h2_free(c->h2);
+	c->h2 = NULL;
 	h1_close(c, true);
 }
 
@@ -843,6 +902,18 @@ on_fire(struct timer *timer)
 	case H1_LINGER:
 		h1_close(c, false);
 		break;
+	case H1_HTTP2:
+		switch (h2_timeout(c->h2)) {
+		case H2_WAIT:
+			break;
+		case H2_CLOSE:
+			h2_ended(&c->client, false);
+			break;
+		case H2_RESET:
+			h2_ended(&c->client, true);
+			break;
+		}
+		break;
 	case H1_HANDSHAKE:
 	case H1_FLUSH:
 	case H1_TUNNEL:
@@ -855,13 +926,18 @@ on_fire(struct timer *timer)
 /*
  * A worker that ends answers each next request with Connection: close; clients that have nothing to
  * ask keep their connection until its idle time is over, so that no request meets a closed door.
+ * When weir stops for good there is no point in waiting so long.
  */
 static void
 h1_drain(struct client *client)
 {
 	struct h1_client *c = OF_CLIENT(client);
 
-	if (c->state == H1_IDLE && c->is_first)
+	if (c->state == H1_HTTP2)
+		h2_drain(c->h2);
+	else if (c->state == H1_IDLE && worker_of(c)->stopping)
+		timer_set(&client->timer, DRAIN_IDLE_MS);
+	else if (c->state == H1_IDLE && c->is_first)
 		timer_set(&client->timer, timeouts(c)->client_idle);
 }
 

@@ -11,6 +11,14 @@ edits_put(struct field_edits *edits, enum edit_op op, struct slice name, struct 
 }
 
 void
+edits_forget(struct field_edits *edits, struct slice name)
+{
+	for (unsigned i = 0; i < edits->count; i++)
+		if (edits->v[i].op == EDIT_SET && slice_equal_nocase(edits->v[i].name, name))
+			edits->v[i].op = EDIT_REMOVE;
+}
+
+void
 edits_write(struct field_edits *edits, struct slice bytes)
 {
 	if (bytes.len > EDITS_TEXT_SIZE - edits->used) {

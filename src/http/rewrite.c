@@ -209,6 +209,8 @@ rewrite_response(struct outv *out, const struct message *m, const struct respons
 	if (edits->fields != NULL)
 		add_fields(out, edits->fields);
 	outv_text(out, edits->set_cookie);
+	if (edits->add_coding)
+		outv_text(out, SLICE("Transfer-Encoding: chunked\r\n"));
 	if (edits->close)
 		outv_text(out, SLICE("Connection: close\r\n"));
 	if (edits->keep_alive)

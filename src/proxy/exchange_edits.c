@@ -6,6 +6,7 @@
 
 #include "exchange_priv.h"
 #include "weir/buf.h"
+#include "weir/compress.h"
 #include "weir/edits.h"
 #include "weir/reply.h"
 #include "weir/route.h"
@@ -175,6 +176,8 @@ apply_rules(const struct exchange *x, const struct field_rules *rules)
 	for (size_t i = 0; rules != NULL && i < rules->count; i++) {
 		const struct field_rule *rule = &rules->rules[i];
 
+		if (rule->op != EDIT_ADD)
+			edits_forget(&edits, slice_of(rule->name));
 		edits_put(&edits, rule->op, slice_of(rule->name), resolve(x, &rule->value, NULL));
 	}
 }
@@ -195,14 +198,16 @@ exchange_edit_request(const struct exchange *x)
 }
 
 struct field_edits *
-exchange_edit_response(const struct exchange *x)
+exchange_edit_response(const struct exchange *x, struct message *response)
 {
 	const struct field_rules *rules =
 	    x->route != NULL ? x->route->conf->response_rules : x->listener->conf->response_rules;
 
-	if (rules == NULL)
+	if (rules == NULL && x->compress == COMPRESS_NO)
 		return NULL;
 	edits_init(&edits);
+	if (x->compress != COMPRESS_NO)
+		compress_edit(response, (enum compress)x->compress, &edits);
 	apply_rules(x, rules);
 	return &edits;
 }

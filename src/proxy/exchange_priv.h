@@ -24,11 +24,21 @@ enum step exchange_connect_failed(struct exchange *x, enum end end);
 
 /* exchange_edits.c: changes of the head that is about to be built, until the next one; NULL: none. */
 struct field_edits *exchange_edit_request(const struct exchange *x);
-struct field_edits *exchange_edit_response(const struct exchange *x);
+struct field_edits *exchange_edit_response(const struct exchange *x, struct message *response);
 /* The path and query of a route with `rewrite`, in `text`; ptr NULL: too long. */
 struct slice exchange_target(const struct exchange *x, char *text, size_t size);
 /* Take the request ID that a client brought, if it is one. */
 void exchange_find_id(struct exchange *x);
+
+/* exchange_gzip.c: is the response of this head compressed?  Sets x->compress and x->gzip. */
+void exchange_choose_coding(struct exchange *x, struct message *response);
+void exchange_drop_coding(struct exchange *x);
+/* As deliver() in exchange_relay.c.  flush: the client is to have all that came. */
+enum step exchange_deliver_coded(
+    struct exchange *x, const struct message *head, const struct field_edits *edits, bool flush);
+/* exchange_relay.c: more of what was read becomes x->ready.  Returns 0, or -1 when the framing is broken. */
+int exchange_frame(struct exchange *x);
+enum step exchange_response_failed(struct exchange *x, enum end end);
 
 enum step exchange_send(struct exchange *x);
 enum step exchange_await(struct exchange *x);

@@ -15,6 +15,7 @@
 #include "weir/upstream.h"
 
 enum {
+	GZIP_READS = 4,  /* what a read counts when its bytes are compressed */
 	READS_MAX = 16,  /* in one go, so that a fast server cannot starve other connections */
 	INTERIM_MAX = 16, /* 1xx responses to one request */
 	TARGET_SIZE = 48 * 1024
@@ -205,6 +206,7 @@ frame(struct exchange *x)
 {
 	struct buf *in = x->upstream->in;
 	size_t fresh = in != NULL ? buf_len(in) - x->ready : 0, at, len;
+	bool decode = x->wants_decoded || x->gzip != NULL;
 	ptrdiff_t n;
 
 	switch ((enum framing)x->framing) {
@@ -228,14 +230,13 @@ frame(struct exchange *x)
 	}
 	if (fresh == 0)
 		return 0;
-	if (!x->wants_decoded) {
+	if (!decode) {
 		n = chunked_skim(&x->chunked, buf_head(in) + x->ready, fresh);
 		if (n < 0)
 			return -1;
 		x->ready += (size_t)n;
 	}
-	while (
-	    x->wants_decoded && x->ready == 0 && buf_len(in) > 0 && !chunked_is_end(&x->chunked)) {
+	while (decode && x->ready == 0 && buf_len(in) > 0 && !chunked_is_end(&x->chunked)) {
 		n = chunked_next(&x->chunked, buf_head(in), buf_len(in), &at, &len);
 		if (n < 0)
 			return -1;
@@ -246,14 +247,26 @@ frame(struct exchange *x)
 	return 0;
 }
 
+int
+exchange_frame(struct exchange *x)
+{
+	return frame(x);
+}
+
+enum step
+exchange_response_failed(struct exchange *x, enum end end)
+{
+	return response_failed(x, end);
+}
+
 /* Offer the client what is ready.  STEP_NEXT: it took everything. */
 static enum step
-deliver(struct exchange *x, const struct message *head)
+deliver(struct exchange *x, struct message *head)
 {
 	struct buf *in = x->upstream->in;
 	const struct response_piece piece = {
 		.head = head,
-		.edits = head != NULL ? exchange_edit_response(x) : NULL,
+		.edits = head != NULL ? exchange_edit_response(x, head) : NULL,
 		.body = in != NULL ? buf_head(in) : NULL,
 		.len = x->ready,
 		.is_last = x->response_complete,
@@ -262,6 +275,8 @@ deliver(struct exchange *x, const struct message *head)
 
 	if (piece.edits != NULL && piece.edits->failed)
 		return response_failed(x, END_RESPONSE_TOO_LARGE);
+	if (x->gzip != NULL)
+		return exchange_deliver_coded(x, head, piece.edits, false);
 	if (x->ops->send(x, &piece, &taken) < 0)
 		return exchange_end(x, END_CLIENT_CLOSED);
 	assert(taken <= x->ready);
@@ -296,6 +311,8 @@ begin_relay(struct exchange *x)
 	 * position, but it resets an empty buffer, which does no harm before the next read.
 	 */
 	buf_consume(up->in, response.head_len);
+	if (x->listener->conf->compression.gzip)
+		exchange_choose_coding(x, &response);
 	if (frame(x) < 0)
 		return response_failed(x, END_RESPONSE_MALFORMED);
 	x->state = EXCHANGE_RELAY;
@@ -442,7 +459,7 @@ exchange_relay(struct exchange *x)
 		struct buf *in;
 		ssize_t n;
 
-		if (x->ready > 0 || (x->response_complete && !x->last_sent)) {
+		if (exchange_has_more(x) || (x->response_complete && !x->last_sent)) {
 			step = deliver(x, NULL);
 			if (step != STEP_NEXT)
 				return step;
@@ -453,7 +470,8 @@ exchange_relay(struct exchange *x)
 				x->upstream_reusable = false;
 			return exchange_end(x, END_OK);
 		}
-		if (x->wants_decoded && up->in != NULL && buf_len(up->in) > 0) {
+		if ((x->wants_decoded || x->gzip != NULL) && up->in != NULL &&
+		    buf_len(up->in) > 0) {
 			if (frame(x) < 0)
 				return response_failed(x, END_RESPONSE_TRUNCATED);
 			if (x->ready > 0 || x->response_complete)
@@ -461,7 +479,8 @@ exchange_relay(struct exchange *x)
 		}
 		if (!up->transport.readable)
 			break;
-		if (reads++ == READS_MAX) {
+		reads += x->gzip != NULL ? GZIP_READS : 1;
+		if (reads > READS_MAX) {
 			transport_yield(&up->transport);
 			return STEP_WAIT;
 		}
@@ -480,6 +499,12 @@ exchange_relay(struct exchange *x)
 		in->end += (uint32_t)n;
 		if (frame(x) < 0)
 			return response_failed(x, END_RESPONSE_TRUNCATED);
+	}
+	/* The server pauses: the client is to have what came before. */
+	if (x->coding_holds) {
+		step = exchange_deliver_coded(x, NULL, NULL, true);
+		if (step != STEP_NEXT)
+			return step;
 	}
 	if (up->in != NULL && buf_len(up->in) == 0) {
 		buf_give(up->in);

@@ -182,7 +182,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, listen2: x}\n",
-	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, timeouts, access, http2, splice, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
+	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, timeouts, access, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
@@ -191,13 +191,13 @@ listener_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
-	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, proxy_protocol: off, compression: off}\n",
+	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, proxy_protocol: off}\n",
 	    "");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
-	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, compression: {gzip: on}}\n",
-	    "f:4:58: error: compression is not served by this version; leave it out\n");
+	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, compression: {gzip: on, types: [text, text/plain], min_size: -1, level: 10}}\n",
+	    "X\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
