@@ -197,7 +197,9 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, compression: {gzip: on, types: [text, text/plain], min_size: -1, level: 10}}\n",
-	    "X\n");
+	    "f:4:90: error: types: \"text\" is not a media type; allowed: a list of: a media type such as text/plain\n"
+	    "f:4:119: error: min_size: \"-1\" is not a size; allowed: a whole number of bytes, or with a unit (16k, 8m) from 0 to 1g\n"
+	    "f:4:130: error: level: \"10\" is too big; allowed: a whole number from 1 to 9\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
