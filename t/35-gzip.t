@@ -220,8 +220,9 @@ my $stats = $weir->stats_listener('web');
 cmp_ok($stats->{compressed}, '>', 15, 'compressed responses are counted');
 cmp_ok($stats->{compress_in}, '>', $stats->{compress_out}, 'and the bytes before and after');
 
-# --- the limit of compressions ---
+# --- the limit of compressions, which each worker has for itself: the old one must be gone ---
 
+my @old = $weir->workers;
 $weir->reload($t->config(<<"CONFIG", workers => 1, global => "limits: {compressions: 1}\n"));
 listeners:
   - name: web
@@ -235,6 +236,7 @@ pools:
   - {name: o, servers: [{name: o, address: "@{[ $origin->address ]}"}]}
   - {name: slow, servers: [{name: s, address: "@{[ $slow->address ]}"}]}
 CONFIG
+$t->wait_until(sub { !grep { kill 0, $_ } @old }, 'the old worker to leave');
 unlink $t->path('go-third');
 $client = $t->client($port);
 $client->send($ask->('/slow'));
