@@ -26,6 +26,7 @@ enum message_type {
 	/* From the master. */
 	MESSAGE_START,         /* accept clients, start checking */
 	MESSAGE_DRAIN,         /* finish what is there, then leave */
+	MESSAGE_DRAINING,      /* from a worker: it accepts no more */
 	MESSAGE_CLOSE_IDLE,    /* no worker follows: clients that ask nothing need not be waited for */
 	MESSAGE_STOP,          /* leave at once */
 	MESSAGE_ACCESS_LOG,    /* with the new descriptor */

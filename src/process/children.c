@@ -142,6 +142,9 @@ on_message(struct child *child, const struct message *message)
 			child_begin(child);
 		else
 			reload_on_ready(master);
+	} else if (message->type == MESSAGE_DRAINING && child->state >= CHILD_DRAINING) {
+		child->accepts_no_more = true;
+		reload_on_drained(master);
 	} else if (message->type == MESSAGE_RELOAD && child->kind == CHILD_CONTROL &&
 		   message->len == sizeof(request)) {
 		memcpy(&request, message->payload, sizeof(request));
@@ -431,5 +434,6 @@ children_reap(struct master *master)
 		if (waitpid(child->pid, &status, WNOHANG) == child->pid)
 			child_gone(child, status);
 	}
+	reload_on_drained(master);
 	stop_on_reap(master);
 }

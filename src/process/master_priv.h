@@ -38,6 +38,7 @@ struct child {
 	enum child_state state;
 	unsigned index; /* workers: from 0 */
 	int slot;       /* workers: in shared memory; else -1 */
+	bool accepts_no_more; /* a worker that drains has said so */
 	pid_t pid;
 	int channel;                   /* owned; -1: it broke off */
 	struct event *readable;        /* owned */
@@ -52,6 +53,7 @@ enum phase { PHASE_STARTING = 0, PHASE_RUNNING, PHASE_QUITTING, PHASE_STOPPING }
 enum change_step {
 	CHANGE_NONE = 0,
 	CHANGE_STARTING, /* new children are being made; they do not serve yet */
+	CHANGE_SETTLING, /* the new children serve; old workers have not all stopped accepting yet */
 	CHANGE_HANDOVER, /* in force; old workers accept what was under way to addresses that are gone */
 };
 
@@ -64,7 +66,7 @@ enum { WAITERS_MAX = 64 };
 struct change {
 	enum change_step step;
 	struct generation *generation; /* counted; while STARTING */
-	struct diag *diag;             /* owned; while STARTING */
+	struct diag *diag;             /* owned; while STARTING and SETTLING */
 	struct event *timer;           /* owned */
 	uint64_t since_us;
 	struct waiter waiters[WAITERS_MAX]; /* of this reload */
@@ -129,6 +131,8 @@ void reload_begin(struct master *master);
 /* HUP, or MESSAGE_RELOAD from `child`; during a reload it is remembered for one more. */
 void reload_ask(struct master *master, struct child *child, uint64_t request);
 void reload_on_ready(struct master *master);
+/* An old worker accepts no more, or has gone. */
+void reload_on_drained(struct master *master);
 /* A child died that belongs to the change under way. */
 void reload_on_death(struct master *master, const char *what);
 /* Nobody waits on behalf of `child` any more. */

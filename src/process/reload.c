@@ -25,6 +25,7 @@ enum {
 	/* A handshake whose SYN came before the filter needs a round trip to reach the queue. */
 	HANDOVER_MIN_MS = 250,
 	HANDOVER_MAX_MS = 2000,
+	SETTLE_MAX_MS = 1000, /* for old workers to stop accepting */
 };
 
 static void
@@ -294,13 +295,53 @@ publish(const struct master *master, bool is_reload)
 		atomic_store(&global->started_wall_s, now);
 }
 
+/* The new configuration is the only one that clients meet: say so. */
+static void
+reload_settle(struct master *master, bool is_reload)
+{
+	struct change *change = &master->change;
+	char *text;
+
+	publish(master, is_reload);
+	log_info("configuration %u (%s) is in force; workers: %u, listeners: %zu, pools: %zu",
+	    master->current->config->generation, master->file, master->current->workers,
+	    master->current->config->listener_count, master->current->config->pool_count);
+	text = diag_text(change->diag, "weir");
+	answer_all(change, true, text);
+	free(text);
+	diag_free(change->diag);
+	change->diag = NULL;
+	master_report(master, NULL);
+	drain_old(master, false);
+}
+
+static bool
+old_workers_accept(const struct master *master)
+{
+	const struct child *child;
+
+	TAILQ_FOREACH (child, &master->children, entry)
+		if (child->generation != master->current && child->kind == CHILD_WORKER &&
+		    child->state == CHILD_DRAINING && !child->accepts_no_more)
+			return true;
+	return false;
+}
+
+void
+reload_on_drained(struct master *master)
+{
+	if (master->change.step != CHANGE_SETTLING || old_workers_accept(master))
+		return;
+	reload_settle(master, true);
+	change_end(master);
+}
+
 static void
 reload_commit(struct master *master)
 {
 	struct change *change = &master->change;
 	struct generation *old = master->current;
 	struct child *child;
-	char *text;
 
 	sockets_commit(master->sockets);
 	master->current = change->generation;
@@ -312,23 +353,20 @@ reload_commit(struct master *master)
 	log_set_level((enum log_level)master->current->config->global.log_level);
 	if (old != NULL)
 		diag_each(change->diag, log_finding, "weir", NULL);
-	publish(master, old != NULL);
 	TAILQ_FOREACH (child, &master->children, entry)
 		if (child->generation == master->current)
 			child_begin(child);
-	log_info("configuration %u (%s) is in force; workers: %u, listeners: %zu, pools: %zu",
-	    master->current->config->generation, master->file, master->current->workers,
-	    master->current->config->listener_count, master->current->config->pool_count);
-	text = diag_text(change->diag, "weir");
-	answer_all(change, true, text);
-	free(text);
-	diag_free(change->diag);
-	change->diag = NULL;
-	master_report(master, NULL);
 	generation_leave(&master->generations, old);
-	drain_old(master, false);
-	change->step = CHANGE_HANDOVER;
 	change->since_us = clock_us();
+	if (old != NULL && !sockets_have_retired(master->sockets)) {
+		drain_old(master, true);
+		change->step = CHANGE_SETTLING;
+		change_timer(master, SETTLE_MAX_MS);
+		reload_on_drained(master);
+		return;
+	}
+	reload_settle(master, old != NULL);
+	change->step = CHANGE_HANDOVER;
 	change_timer(master, sockets_have_retired(master->sockets) ? HANDOVER_STEP_MS : 0);
 }
 
@@ -382,6 +420,10 @@ reload_on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	case CHANGE_STARTING:
 		return; /* each child has a deadline of its own */
+	case CHANGE_SETTLING:
+		reload_settle(master, true); /* a worker that does not answer is no reason to wait */
+		change_end(master);
+		return;
 	case CHANGE_HANDOVER:
 		if (reload_handover_done(master, master->change.since_us))
 			finish_handover(master);
@@ -399,6 +441,8 @@ reload_cancel(struct master *master)
 	if (change->step == CHANGE_STARTING) {
 		diag_error(change->diag, where, "not loaded: weir is stopping");
 		reload_fail(master);
+	} else if (change->step == CHANGE_SETTLING) {
+		reload_settle(master, true);
 	}
 	change->step = CHANGE_NONE;
 	evtimer_del(change->timer);

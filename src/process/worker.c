@@ -97,6 +97,7 @@ worker_drain(struct worker *worker)
 	for (size_t i = 0; i < worker->job->socket_count; i++)
 		close(worker->job->sockets[i].fd);
 	worker->job->socket_count = 0;
+	child_tell(worker->job, MESSAGE_DRAINING, NULL, 0);
 }
 
 static void
