@@ -17,7 +17,11 @@ my ($global) = $t->config('', workers => 1) =~ /^global:\n(.*)/ms;
 $global =~ s/^  certificates: .*\n//m;
 my $site = $t->write('site.yaml', "certificates: {dir: certs}\nload_balancers: {default: {addresses: [127.0.0.1]}}\nglobal:\n$global");
 
-my $origin = $t->origin('pod', host => '127.0.1.11');
+my $origin = $t->origin('pod', host => '127.0.1.11', handler => sub {
+    my ($request) = @_;
+    return undef if $request->{path} !~ m{^/type/(\S+)};
+    return { body => 'x' x 5000, headers => [ 'Content-Type' => $1 ] };
+});
 my (%port, $manifest);
 
 # A Service with one port, whose pod is at `address`; $port{NAME} is where it listens.
@@ -47,7 +51,8 @@ YAML
 sub ingress {
     my ($name, $annotations, @paths) = @_;
     my $port = $port{$name} = $t->port;
-    my $backend = 'backend: {service: {name: web, port: {number: 80}}}';
+    my $web = $name eq 'tls' ? 'tls-web' : 'web';
+    my $backend = "backend: {service: {name: $web, port: {number: 80}}}";
     $manifest .= "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: $name\n  annotations:\n    ${elb}id: default\n    ${elb}port: '$port'\n"
         . (join '', map { "    $_\n" } @$annotations) . "spec:\n  ingressClassName: cce\n  rules:\n    - http:\n        paths:\n"
         . (join '', map { "          - {path: '$_', pathType: ImplementationSpecific, property: {ingress.beta.kubernetes.io/url-match-mode: REGEX}, $backend}\n" } @paths) . "---\n";
@@ -100,6 +105,11 @@ service('h2', [ "${ack}protocol-port: https:PORT", "${ack}cert-id: cert-1" ]);
 service('h1', [ "${ack}protocol-port: https:PORT", "${ack}cert-id: cert-1", "${ack}http2-enabled: 'off'" ]);
 service('cce-h2', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1", "${elb}http2-enable: 'true'", "${elb}tls-certificate-ids: cert-2" ]);
 service('cce-h1', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1" ]);
+service('cce-gzip', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}gzip-enabled: 'true'" ]);
+# the servers of these speak TLS: listener h1
+service('cce-tls', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}security-pool-protocol: 'on'" ], address => "127.0.0.1:$port{h1}");
+service('tls-web', [], type => 'ClusterIP', port => 80, address => "127.0.0.1:$port{h1}");
+ingress('tls', [ "${elb}pool-protocol: https", "${elb}tls-certificate-ids: cert-2" ], '/');
 ingress('rewrite', ["${elb}rewrite-target: /new/\$2/\$1"], '/a/([^/]*)/(.*)');
 ingress('redirect', [ "${elb}redirect-url: 'https://other.example/x?cost=1\$'", "${elb}redirect-url-code: '308'" ], '/old');
 
@@ -126,6 +136,7 @@ like($head, qr/^X-Forwarded-For-Port: \d+\r$/m, 'x-forwarded-for-port');
 like($head, qr/^X-Forwarded-Host: shop\.example\r$/m, 'x-forwarded-host');
 like($head, qr/^X-Real-IP: 127\.0\.0\.1\r$/m, 'x-real-ip');
 
+my $r;
 my @version = ('-o', '/dev/null', '--http2', '-w', '%{http_version}');
 is(https('h2', 'cert-1', 'cert-1.example', @version), 2, 'ACK offers HTTP/2');
 is(https('h1', 'cert-1', 'cert-1.example', @version), '1.1', 'unless http2-enabled is off');
@@ -133,8 +144,17 @@ is(https('cce-h2', 'cert-1', 'cert-1.example', @version), 2, 'CCE offers it with
 is(https('cce-h1', 'cert-1', 'cert-1.example', @version), '1.1', 'but not by default');
 is(https('cce-h2', 'cert-2', 'www.cert-2.example'), "pod\n", 'tls-certificate-ids: by the names in the certificate');
 
+for my $case ([ 'application/json', 'gzip' ], [ 'text/plain', 'gzip' ], [ 'text/html', '' ], [ 'image/png', '' ]) {
+    my ($type, $coding) = @$case;
+    $r = $t->http_get($port{'cce-gzip'}, "/type/$type", host => 'shop.example', headers => [ 'Accept-Encoding' => 'gzip' ]);
+    is($r->{headers}{'content-encoding'} // '', $coding, "gzip-enabled: $type");
+}
+
+is($t->http_get($port{'cce-tls'}, '/', host => 'shop.example')->{body}, "pod\n", 'security-pool-protocol: servers that speak TLS');
+is(https('tls', 'cert-2', 'cert-2.example'), "pod\n", 'pool-protocol of an Ingress');
+
 like(seen('rewrite', '/a/b/c/d?q=1'), qr{^GET /new/c/d/b\?q=1 HTTP}, 'rewrite-target');
-my $r = $t->http_get($port{redirect}, '/older', host => 'shop.example');
+$r = $t->http_get($port{redirect}, '/older', host => 'shop.example');
 is("$r->{status} $r->{headers}{location}", '308 https://other.example/x?cost=1$', 'redirect-url and its code');
 
 is($weir->quit, 0, 'weir ends');

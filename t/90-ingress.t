@@ -197,6 +197,23 @@ accepts('timeouts and access', ingress('i', [ $id, qq{${elb}member_timeout: "7"}
 like(accepts('what belongs on a Service', ingress('i', [ $id, qq{${elb}protocol-port: "https:80"} ], $simple) . $two, qr/protocol: http\n/),
     qr/protocol-port: no effect on an Ingress, it belongs on a Service/, 'has no effect');
 
+like(accepts('a redirect', ingress('i', [ $id, qq{${elb}redirect-url: "https://x.example/\$1"} ], [ [ '', path('/', 'nobody') ] ]) . $two,
+    qr/\{path: \{prefix: \/\}, redirect: \{url: "https:\/\/x\.example\/\$\$1", status: 301\}\}/), qr/\A\z/, 'needs no Service');
+refuses('a redirect from HTTPS to HTTP', ingress('i', [ $id, qq{${elb}redirect-url: "http://x.example"} ], $simple, spec => $with_tls) . $two . $tls,
+    qr/redirect-url: "http:\/\/x\.example" from an HTTPS Ingress; allowed: an https:\/\/ URL/);
+refuses('a redirect and a rewrite', ingress('i', [ $id, qq{${elb}redirect-url: "http://x.example"}, qq{${elb}rewrite-target: "/"} ], $simple) . $two,
+    qr/rewrite-target: cannot be set with/);
+refuses('a rewrite with a group that is not there', ingress('i', [ $id, qq{${elb}rewrite-target: "/\$2"} ],
+    [ [ '', path('/(a)', 'a', 'ImplementationSpecific', mode('REGEX')) ] ]) . $two, qr/"\/\$2" names group 2, and path "\/\(a\)" \(in:\d+\) has 1/);
+refuses('a rewrite to no path', ingress('i', [ $id, qq{${elb}rewrite-target: "x"} ], $simple) . $two, qr/rewrite-target: "x" is not a path/);
+like(accepts('a rewrite of a plain path', ingress('i', [ $id, qq{${elb}rewrite-target: "/n"} ], $simple) . $two, qr/\A(?!.*rewrite)/s),
+    qr/no effect on path "\/" \(in:\d+\): it belongs to url-match-mode REGEX/, 'has no effect');
+accepts('servers that speak TLS', ingress('i', [ $id, qq{${elb}pool-protocol: "https"} ], $simple, spec => $with_tls) . $two . $tls,
+    qr/protocol: https\n    balance: \w+\n    tls: \{verify: off\}\n/);
+my $strict = $t->write('strict.yaml', $t->read('site.yaml') . "defaults: {verify_servers: true, server_ca: site-1}\n");
+accepts('and must prove it', ingress('i', [ $id, qq{${elb}pool-protocol: "https"} ], $simple, spec => $with_tls) . $two . $tls,
+    qr/tls: \{verify: on, ca: site-1\}\n/, '-s', $strict);
+
 # --- certificates ---
 
 accepts('spec.tls with hosts', ingress('i', [$id], $simple, spec => ['tls: [{secretName: one, hosts: [one.example]}, {secretName: two, hosts: [Two.example]}]'])

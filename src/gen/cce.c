@@ -304,6 +304,7 @@ cce_read_listener(struct service *service)
 	read_access(service);
 	read_timeouts(service);
 	read_forwarded(service);
+	service->gzip = value_is(&service->set, CCE_GZIP_ENABLED, "true");
 	if (ranges->text != NULL)
 		value_error(&service->set, ranges,
 		    "port ranges are not supported; allowed: one port per listener");
@@ -315,6 +316,9 @@ cce_read_listener(struct service *service)
 void
 cce_read_pool(struct service *service)
 {
+	const char *tls = value_text(&service->set, CCE_SECURITY_POOL_PROTOCOL);
+
+	service->servers_tls = tls != NULL && choice_has("on, true, https", tls, false);
 	find_probe_port(service);
 	read_balance(service);
 	read_stickiness(service);

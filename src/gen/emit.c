@@ -312,6 +312,14 @@ emit_listener(FILE *out, const struct gen_listener *listener)
 		fprintf(out, ", mode: %s}\n", listener->acl_is_deny ? "deny" : "allow");
 	}
 	emit_forwarded(out, &listener->forwarded);
+	/* what ELB compresses, not what weir would by itself */
+	if (listener->gzip)
+		fputs("    compression:\n"
+		      "      gzip: on\n"
+		      "      types: [text/xml, text/plain, text/css, application/javascript, "
+		      "application/x-javascript, application/rss+xml, application/atom+xml, "
+		      "application/xml, application/json]\n",
+		    out);
 	if (listener->redirect_port != 0)
 		fprintf(out, "    redirect: {scheme: https, port: %u, status: 301}\n",
 		    listener->redirect_port);
@@ -388,6 +396,19 @@ emit_sticky(FILE *out, const struct gen_pool *pool)
 	fputs("}\n", out);
 }
 
+static void
+emit_server_tls(FILE *out, const struct gen_pool *pool)
+{
+	if (pool->protocol != POOL_HTTPS)
+		return;
+	fprintf(out, "    tls: {verify: %s", pool->verify_servers ? "on" : "off");
+	if (pool->verify_servers && pool->server_ca != NULL) {
+		fputs(", ca: ", out);
+		emit_text(out, pool->server_ca);
+	}
+	fputs("}\n", out);
+}
+
 void
 emit_pool_settings(FILE *out, const struct gen_pool *pool)
 {
@@ -395,6 +416,7 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 		[POOL_TCP] = "tcp",
 		[POOL_UDP] = "udp",
 		[POOL_HTTP] = "http",
+		[POOL_HTTPS] = "https",
 	};
 	static const char *const methods[] = {
 		[BALANCE_WRR] = "weighted_round_robin",
@@ -405,6 +427,7 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 
 	fprintf(out, "    protocol: %s\n    balance: %s\n", protocols[pool->protocol],
 	    methods[pool->balance]);
+	emit_server_tls(out, pool);
 	emit_sticky(out, pool);
 	emit_health(out, &pool->health);
 	emit_servers(out, &pool->servers);

@@ -133,7 +133,8 @@ choose_port(struct service *ingress, struct service *backend, const struct named
 static bool
 is_of_pool(const struct annotation *row)
 {
-	if (row == annotation_row(CCE_HOST_NETWORK) || row == annotation_row(CCE_ADAPTIVE_WEIGHT))
+	if (row == annotation_row(CCE_HOST_NETWORK) || row == annotation_row(CCE_ADAPTIVE_WEIGHT) ||
+	    row == annotation_row(CCE_SECURITY_POOL_PROTOCOL))
 		return true;
 	for (size_t i = 0; i < FAMILY_COUNT; i++)
 		for (size_t k = 0; k < 4 && families[i][k] != 0; k++)
@@ -238,6 +239,8 @@ build_pool(struct service *ingress, struct service *backend, struct service_port
 
 	read_annotations(ingress, backend);
 	cce_read_pool(backend);
+	backend->servers_tls =
+	    backend->servers_tls || value_is(&ingress->set, CCE_POOL_PROTOCOL, "https");
 	pools_choose_place(backend);
 	annotations_check_served(&backend->set);
 	pools_add_servers(backend, port, pool);

@@ -123,11 +123,13 @@ set_protocol(const struct service *service, struct gen_listener *listener)
 	case GEN_HTTP:
 		listener->timeouts = service->timeouts_l7;
 		listener->forwarded = service->forwarded;
+		listener->gzip = service->gzip;
 		break;
 	case GEN_HTTPS:
 		listener->http2 = service->http2;
 		listener->timeouts = service->timeouts_l7;
 		listener->forwarded = service->forwarded;
+		listener->gzip = service->gzip;
 		listener->certificate = service->certificate;
 		listener->policy = service->policy;
 		listener->server_names = service->server_names;
@@ -169,6 +171,7 @@ listen_build(struct service *service, struct service_port *port)
 	if (port->redirect_to != 0) {
 		listener->redirect_port = offset_port(service, port->redirect_to, port->where);
 		listener->timeouts.response = 0; /* no server to wait for */
+		listener->gzip = false;
 	}
 	list_add(&gen->model.listeners, listener);
 	return listener;

@@ -44,6 +44,8 @@ struct gen_health {
 struct gen_pool {
 	const char *name;
 	enum pool_protocol protocol;
+	bool verify_servers;   /* with POOL_HTTPS */
+	const char *server_ca; /* likewise; NULL: those that the system trusts */
 	enum balance_method balance;
 	enum sticky_by sticky;
 	const char *sticky_name; /* NULL: the daemon's default */
@@ -97,6 +99,7 @@ struct gen_listener {
 	bool is_dropped;          /* lost a conflict */
 	const char *certificate, *policy;
 	bool http2;               /* offered with ALPN */
+	bool gzip;
 	struct gen_server_name *server_names;
 	size_t server_name_count;
 	struct gen_timeouts timeouts;

@@ -156,7 +156,11 @@ pools_set(const struct service *service, const struct service_port *port, struct
 {
 	bool is_l7 = port->protocol == GEN_HTTP || port->protocol == GEN_HTTPS;
 
-	pool->protocol = is_l7 ? POOL_HTTP : port->is_udp ? POOL_UDP : POOL_TCP;
+	pool->protocol = !is_l7                 ? (port->is_udp ? POOL_UDP : POOL_TCP)
+			 : service->servers_tls ? POOL_HTTPS
+						: POOL_HTTP;
+	pool->verify_servers = service->gen->site.verify_servers;
+	pool->server_ca = service->gen->site.server_ca;
 	pool->balance = service->balance;
 	pool->sticky = is_l7 ? service->sticky_l7.by : service->sticky_l4.by;
 	pool->sticky_name = is_l7 ? service->sticky_l7.name : NULL;

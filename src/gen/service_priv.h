@@ -81,7 +81,9 @@ struct service {
 	const struct site_acl *acl;
 	bool acl_is_deny;
 	struct gen_forwarded forwarded;
+	bool gzip; /* http and https listeners compress */
 	enum balance_method balance;
+	bool servers_tls; /* http and https listeners speak TLS to them */
 	struct {
 		enum sticky_by by;
 		const char *name;

@@ -271,6 +271,25 @@ read_bind(struct reader *reader, const struct yaml_pair *pair)
 }
 
 static void
+read_verify(struct reader *reader, const struct yaml_pair *pair)
+{
+	if (strcmp(pair->value->text, "true") == 0)
+		reader->site->verify_servers = true;
+	else if (strcmp(pair->value->text, "false") != 0)
+		bad_default(reader, pair, "true, false");
+}
+
+static void
+read_server_ca(struct reader *reader, const struct yaml_pair *pair)
+{
+	const char *text = pair->value->text;
+
+	if (text[0] != '/' && !check_certificate_id(text))
+		bad_default(reader, pair, "a certificate ID, or the absolute path of a file");
+	reader->site->server_ca = text;
+}
+
+static void
 read_defaults(struct reader *reader, const struct yaml_pair *pair)
 {
 	static const struct key keys[] = {
@@ -278,6 +297,8 @@ read_defaults(struct reader *reader, const struct yaml_pair *pair)
 		{ "backends", YAML_SCALAR, read_backends },
 		{ "bandwidth", YAML_SCALAR, read_bandwidth },
 		{ "bind_annotated_address", YAML_SCALAR, read_bind },
+		{ "verify_servers", YAML_SCALAR, read_verify },
+		{ "server_ca", YAML_SCALAR, read_server_ca },
 	};
 
 	read_keys(reader, pair->value, "defaults: ", keys, sizeof(keys) / sizeof(keys[0]));

@@ -50,6 +50,8 @@ struct site {
 	enum backend_mode backends;
 	bool ignore_bandwidth;
 	bool bind_annotated_address;
+	bool verify_servers;   /* TLS towards servers: their certificates must be good */
+	const char *server_ca; /* by whom; NULL: those that the system trusts */
 };
 
 /* Read `path` (NULL: no site file); faults go to the diag. */
