@@ -25,6 +25,7 @@ enum { CONF_AUTO = 0 }; /* "auto" for counts */
 
 enum listener_protocol { PROTOCOL_TCP = 0, PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOCOL_TLS, PROTOCOL_UDP };
 enum pool_protocol { POOL_TCP = 0, POOL_HTTP, POOL_UDP, POOL_HTTPS };
+enum proxy_protocol { PROXY_PROTOCOL_OFF = 0, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH };
 enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP };
 enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
@@ -246,6 +247,9 @@ struct listener_config {
 	struct where access_where;
 	bool access_deny; /* access.mode: allow (default) | deny */
 	struct acl_config *acl; /* set by conf_check */
+	struct network *proxy_from; /* proxy_protocol.from: who must say who the client is */
+	size_t proxy_from_count;    /* 0: nobody says it */
+	struct acl *proxy_acl;      /* made by acl_compile() at load; NULL when off */
 	bool splice; /* tcp: long streams may pass without being copied */
 	struct forwarded_config forwarded;
 	struct request_id_config request_id;
@@ -314,6 +318,7 @@ struct pool_config {
 	unsigned index; /* position in config.pools */
 	const char *name;
 	enum pool_protocol protocol;
+	enum proxy_protocol proxy_protocol; /* servers are told who the client is */
 	struct server_tls_config tls;         /* protocol: https */
 	struct tls_servers *tls_servers;      /* made by tls_load() at load; NULL without TLS */
 	enum balance_method balance;

@@ -42,6 +42,7 @@ struct worker {
 	struct pool *pools;          /* owned; as config->pools */
 	struct accesslog *accesslog; /* owned; NULL: off */
 	struct slab http_clients, tcp_clients, tunnels, h2_streams, exchanges, upstreams, flows;
+	struct slab prefaces;
 	struct udp *udp;             /* owned; NULL: no UDP listener (front/udp.c) */
 	struct grave *graves;
 	struct deferred *deferred;

@@ -398,6 +398,15 @@ check_pool(struct load *l, struct pool_config *pool)
 		    pool_is_http(pool)		 ? "requests are answered with 503"
 		    : pool->protocol == POOL_UDP ? "datagrams are dropped"
 						 : "connections are closed");
+	if (pool->protocol == POOL_UDP && pool->proxy_protocol == PROXY_PROTOCOL_V1)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has protocol udp and proxy_protocol v1; allowed: off or v2",
+		    pool->name);
+	if (pool_is_http(pool) && pool->proxy_protocol != PROXY_PROTOCOL_OFF)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has protocol %s and a proxy_protocol; allowed: off, or protocol tcp or "
+		    "udp",
+		    pool->name, pool_protocol_name(pool->protocol));
 	if (!pool_is_http(pool) && !load_is_broken(l, &pool->protocol) &&
 	    pool->sticky.by == STICKY_COOKIE_INSERT)
 		diag_error(l->diag, pool->where,

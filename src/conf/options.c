@@ -8,8 +8,6 @@
 
 /* This version does not serve these; work that adds one deletes its row. */
 const struct unserved conf_unserved[] = {
-	{ "listener", "proxy_protocol", NULL },
-	{ "pool", "proxy_protocol", NULL },
 	{ "pool", "drain", NULL },
 	{ "sticky", "by", "cookie_prefix" },
 	{ "log", "access", "syslog" },
@@ -333,6 +331,12 @@ static const struct option pool_options[] = {
 	    .doc = "How a server is chosen: in turn; the one with the fewest connections for its "
 		   "weight; by the client's "
 		   "address; by the client's address and port."),
+	OPTION("proxy_protocol", pool_config, proxy_protocol, kind_enum, .preset = "off",
+	    WORDS({ "off", PROXY_PROTOCOL_OFF }, { "v1", PROXY_PROTOCOL_V1 },
+		{ "v2", PROXY_PROTOCOL_V2 }),
+	    .doc = "Version of the PROXY protocol that tells servers who the client is: before the "
+		   "first byte of a connection, or in each datagram (v2 only); not with protocol http "
+		   "or https, where X-Forwarded-For does."),
 	OPTION("sticky", pool_config, sticky, kind_block, .preset = "{}", .block = &sticky_block),
 	OPTION("health", pool_config, health, kind_block, .preset = "{}", .block = &health_block),
 	LIST("servers", pool_config, servers, server_count, kind_blocks, .preset = "",

@@ -225,6 +225,32 @@ static const struct block request_id_block = {
 	.doc = "The name of one request, in the access log and in weir's own answers.",
 };
 
+static bool
+listener_has_connections(const void *structure)
+{
+	return ((const struct listener_config *)structure)->protocol != PROTOCOL_UDP;
+}
+
+static bool
+proxy_is_on(const void *structure)
+{
+	return ((const struct listener_config *)structure)->proxy_from_count > 0;
+}
+
+static const struct option proxy_options[] = {
+	LIST("from", listener_config, proxy_from, proxy_from_count, kind_networks, .min = "1",
+	    .doc = "The networks of those who send the header. Others are refused."),
+};
+static const struct block proxy_block = {
+	.name = "proxy_protocol",
+	TABLE(proxy_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.is_on = proxy_is_on,
+	.doc = "Connections begin with a header of the PROXY protocol, version 1 or 2: the client "
+	       "that it names is the one that counts.",
+};
+
 static const struct option listener_options[] = {
 	OPTION("name", listener_config, name, kind_name,
 	    .doc = "Unique; stands in logs and statistics."),
@@ -240,6 +266,8 @@ static const struct option listener_options[] = {
 	OPTION("timeouts", listener_config, timeouts, kind_block, .preset = "{}",
 	    .block = &timeouts_block),
 	INLINE_BLOCK("access", access_block, .preset = ""),
+	INLINE_BLOCK("proxy_protocol", proxy_block, .preset = "",
+	    .applies = listener_has_connections, .scope = "with protocol tcp, tls, http or https"),
 	OPTION("http2", listener_config, http2, kind_block, .preset = "{}",
 	    .block = &http2_block, .applies = listener_is_http,
 	    .doc = "HTTP/2 towards the clients: cleartext and limits."),

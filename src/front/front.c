@@ -72,7 +72,6 @@ client_add(struct client *client, const struct client_kind *kind, struct front *
 	timer_init(&client->timer, on_fire);
 	LIST_INSERT_HEAD(&front->clients, client, link);
 	front->client_count++;
-	tally_add(listener->tally, TALLY_CONNECTIONS, 1);
 	tally_add(listener->tally, TALLY_ACTIVE, 1);
 }
 
@@ -179,8 +178,8 @@ refuse(const struct listener *listener, int fd)
 	tally_add(listener->tally, TALLY_REFUSED, 1);
 }
 
-static void
-begin_client(
+void
+client_begin(
     struct front *front, const struct listener *listener, int fd, const struct addr *address)
 {
 	switch (listener->conf->protocol) {
@@ -195,6 +194,19 @@ begin_client(
 	case PROTOCOL_UDP: /* has no connections: udp_listen() */
 		break;
 	}
+}
+
+static void
+begin_connection(const struct acceptor *a, int fd, const struct addr *address)
+{
+	const struct acl *senders = a->listener->conf->proxy_acl;
+
+	if (senders == NULL && !client_is_refused(a->listener, address))
+		client_begin(a->front, a->listener, fd, address);
+	else if (senders != NULL && acl_contains(senders, address))
+		preface_accept(a->front, a->listener, fd, address);
+	else
+		refuse(a->listener, fd);
 }
 
 /* Returns false when nothing more can be accepted now. */
@@ -224,10 +236,7 @@ accept_one(struct acceptor *a)
 		/* A client that has gone already says nothing about the next one. */
 		return errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
 	}
-	if (client_is_refused(a->listener, &address))
-		refuse(a->listener, fd);
-	else
-		begin_client(front, a->listener, fd, &address);
+	begin_connection(a, fd, &address);
 	return true;
 }
 
@@ -341,6 +350,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	slab_init(&worker->exchanges, sizeof(struct exchange));
 	slab_init(&worker->upstreams, sizeof(struct upstream));
 	slab_init(&worker->flows, udp_flow_size());
+	slab_init(&worker->prefaces, preface_size());
 	LIST_INIT(&front->clients);
 	front->client_max = client_limit(config);
 	timer_init(&front->pause_timer, on_pause_over);
@@ -358,7 +368,8 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 			.router = router_new(&config->listeners[i]),
 		};
 	for (size_t i = 0; i < config->pool_count; i++)
-		if (config->pools[i].balance == BALANCE_TUPLE_HASH)
+		if (config->pools[i].balance == BALANCE_TUPLE_HASH ||
+		    config->pools[i].proxy_protocol != PROXY_PROTOCOL_OFF)
 			front->wants_local_address = true;
 	for (size_t i = 0; i < config->listener_count; i++)
 		if (config->listeners[i].wants_port)
@@ -458,6 +469,7 @@ front_free(struct front *front)
 	slab_fini(&worker->exchanges);
 	slab_fini(&worker->upstreams);
 	slab_fini(&worker->flows);
+	slab_fini(&worker->prefaces);
 	wheel_fini();
 	gzip_trim();
 	buf_trim();

@@ -37,6 +37,11 @@ LIST_HEAD(client_list, client);
 
 /* Each of them takes the descriptor over. */
 void h1_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address);
+/* For listeners with proxy_protocol; then client_begin(). */
+void preface_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address);
+size_t preface_size(void);
+/* Serve what the listener's protocol says. */
+void client_begin(struct front *front, const struct listener *listener, int fd, const struct addr *address);
 void tcp_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address);
 /* Take datagrams from `fd`, which stays the caller's.  Returns 0 or -1. */
 int udp_listen(struct front *front, const struct listener *listener, int fd);
@@ -58,7 +63,7 @@ size_t tcp_client_size(void);
 int client_open(struct client *client, struct slab *slab, const struct client_kind *kind, struct front *front,
     const struct listener *listener, int fd, const struct addr *address, void (*on_ready)(struct transport *),
     void (*on_fire)(struct timer *));
-/* The same for one that opens its transport itself. */
+/* The same for one that has its transport already; it is not counted as a connection. */
 void client_add(struct client *client, const struct client_kind *kind, struct front *front,
     const struct listener *listener, const struct addr *address, void (*on_fire)(struct timer *));
 /* May this address not use the listener? */

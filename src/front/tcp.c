@@ -7,8 +7,10 @@
 #include "front_priv.h"
 #include "weir/accesslog.h"
 #include "weir/balance.h"
+#include "weir/buf.h"
 #include "weir/clock.h"
 #include "weir/log.h"
+#include "weir/proxyproto.h"
 #include "weir/sticky.h"
 #include "weir/tunnel.h"
 #include "weir/upstream.h"
@@ -37,7 +39,8 @@ struct tcp_client {
 	struct tunnel tunnel;
 	uint64_t id, started_us, connected_us;
 	unsigned attempts;
-	uint8_t state;     /* enum tcp_state */
+	uint8_t header_len; /* of the PROXY protocol, in tunnel.in */
+	uint8_t state;      /* enum tcp_state */
 	bool was_looked_at; /* since something moved */
 };
 
@@ -63,6 +66,7 @@ tcp_end(struct tcp_client *c, enum end end)
 	struct tally *tallies[] = { listener->tally, c->pool->tally,
 		c->server != NULL ? c->server->tally : NULL };
 
+	in -= in < c->header_len ? in : c->header_len;
 	for (size_t i = 0; i < sizeof(tallies) / sizeof(tallies[0]) && tallies[i] != NULL; i++) {
 		tally_add(tallies[i], TALLY_BYTES_IN, in);
 		tally_add(tallies[i], TALLY_BYTES_OUT, out);
@@ -204,6 +208,23 @@ tcp_moved(struct tcp_client *c)
 	timer_set(&c->client.timer, c->was_looked_at ? idle_ms : LOOK_MS);
 }
 
+/* Tell the server who the client is, before any other byte, and before it says anything itself. */
+static void
+send_client(struct tcp_client *c)
+{
+	enum proxy_protocol version = c->pool->conf->proxy_protocol;
+	const struct addr *source = c->local.len > 0 ? &c->client.address : NULL;
+	struct buf *buf;
+
+	if (version == PROXY_PROTOCOL_OFF)
+		return;
+	buf = buf_take(BUF_SMALL);
+	c->header_len = (uint8_t)proxyproto_print(version == PROXY_PROTOCOL_V1 ? 1 : 2, false,
+	    source, &c->local, (uint8_t *)buf->data);
+	buf->end = c->header_len;
+	tunnel_take_pending(&c->tunnel.in, buf);
+}
+
 static enum step
 tcp_connect(struct tcp_client *c)
 {
@@ -220,6 +241,7 @@ tcp_connect(struct tcp_client *c)
 	if (c->client.listener->worker->accesslog != NULL)
 		c->connected_us = clock_us();
 	tunnel_init(&c->tunnel, &c->client.transport, &c->upstream->transport);
+	send_client(c);
 	if (c->client.listener->conf->splice)
 		tunnel_allow_splice(&c->tunnel);
 	c->state = TCP_TUNNEL;

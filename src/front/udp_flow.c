@@ -5,6 +5,7 @@
  * connected socket, and is forgotten when both directions were silent for timeouts.flow.  Its server also stands in
  * shared memory, for the worker that gets the flow's datagrams after a reload, or when this one dies.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "weir/accesslog.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
+#include "weir/proxyproto.h"
 #include "weir/sticky.h"
 
 enum {
@@ -178,10 +180,14 @@ flow_is_usable(const struct flow *flow)
 int
 flow_send(struct flow *flow, const void *data, size_t len)
 {
+	struct iovec iov[] = { { flow->header, flow->header_len },
+		{ (void *)(uintptr_t)data, len } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	int fd = flow->client.transport.fd, flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	ssize_t n;
 
 	do
-		n = send(flow->client.transport.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = flow->header_len == 0 ? send(fd, data, len, flags) : sendmsg(fd, &msg, flags);
 	while (n == -1 && errno == EINTR);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != ENOBUFS && errno != EMSGSIZE && errno != EPERM)
@@ -270,11 +276,23 @@ flow_new(struct udp_socket *socket, const struct addr *client, struct server *se
 	flow->id = worker->request_ids++;
 	if (worker->accesslog != NULL)
 		flow->started_us = clock_us();
+	tally_add(socket->listener->tally, TALLY_CONNECTIONS, 1);
 	tally_add(socket->listener->tally, TALLY_REQUESTS, 1);
 	tally_add(flow->pool->tally, TALLY_REQUESTS, 1);
 	tally_add(server->tally, TALLY_REQUESTS, 1);
 	tally_add(server->tally, TALLY_CONNECTIONS, 1);
 	return flow;
+}
+
+static void
+flow_set_header(struct flow *flow)
+{
+	uint8_t header[PROXYPROTO_PRINT_MAX];
+	size_t len = proxyproto_print(2, true, &flow->client.address, &flow->local, header);
+
+	assert(len <= sizeof(flow->header));
+	memcpy(flow->header, header, len);
+	flow->header_len = (uint8_t)len;
 }
 
 struct flow *
@@ -305,6 +323,8 @@ flow_open(struct udp_socket *socket, const struct addr *client, const struct add
 		return NULL;
 	}
 	flow->local = *local;
+	if (pool->conf->proxy_protocol == PROXY_PROTOCOL_V2)
+		flow_set_header(flow);
 	flow->hash = hash;
 	flow->memory_key = memory_key;
 	flow->noted_ms = now_ms;

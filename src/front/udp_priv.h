@@ -13,7 +13,8 @@
 
 enum {
 	UDP_BATCH = 32,          /* datagrams in one system call */
-	UDP_DATAGRAM_MAX = 65536 /* more than any can have */
+	UDP_DATAGRAM_MAX = 65536, /* more than any can have */
+	FLOW_HEADER_MAX = 52      /* PROXY protocol version 2 with IPv6 addresses */
 };
 
 /* One listening socket. */
@@ -62,6 +63,8 @@ struct flow {
 	struct pool *pool;
 	struct server *server; /* counted as active */
 	struct addr local;     /* what the client spoke to */
+	uint8_t header_len;  /* of the PROXY protocol; 0: none */
+	uint8_t header[FLOW_HEADER_MAX];
 	uint64_t hash, memory_key;
 	uint64_t noted_ms; /* when the shared memory was last told of its server */
 	uint64_t id, started_us, bytes_in, bytes_out;

@@ -13,6 +13,7 @@
 
 #include "weir/addr.h"
 #include "weir/arena.h"
+#include "weir/proxyproto.h"
 
 enum probe_state {
 	PROBE_CONNECTING = 0, /* connect() is under way; all that a TCP check wants to know */
@@ -34,6 +35,8 @@ struct probe {
 	struct event alarm; /* the deadline of the whole probe */
 	const struct health_config *health;
 	struct probe_http http;
+	uint8_t preface[PROXYPROTO_PRINT_MAX]; /* says that nobody but weir asks */
+	size_t preface_len;
 	probe_done_fn *done;
 	void *arg;
 };
@@ -125,6 +128,9 @@ probe_connected(struct probe *probe)
 		return PROBE_FAILED;
 	}
 	if (probe->health->type != HEALTH_HTTP) {
+		/* A server that expects the header would complain of a connection without it. */
+		if (probe->preface_len > 0)
+			send(probe->fd, probe->preface, probe->preface_len, MSG_NOSIGNAL);
 		snprintf(probe->text, sizeof(probe->text), "connected");
 		return PROBE_PASSED;
 	}
@@ -220,10 +226,11 @@ probe_is_own_fault(int error)
 }
 
 struct probe *
-probe_start(struct event_base *base, const struct health_config *health,
-    const struct server_config *server, const struct tls_servers *tls, probe_done_fn *done,
-    void *arg)
+probe_start(struct event_base *base, const struct pool_config *pool,
+    const struct server_config *server, probe_done_fn *done, void *arg)
 {
+	const struct health_config *health = &pool->health;
+	const struct tls_servers *tls = pool->tls_servers;
 	struct timeval timeout = { .tv_sec = health->timeout_ms / 1000,
 		.tv_usec = (suseconds_t)(health->timeout_ms % 1000) * 1000 };
 	struct addr address = server->address;
@@ -237,6 +244,10 @@ probe_start(struct event_base *base, const struct health_config *health,
 	probe = xcalloc(1, sizeof(*probe));
 	probe->fd = fd;
 	probe->health = health;
+	if (pool->proxy_protocol != PROXY_PROTOCOL_OFF)
+		probe->preface_len =
+		    proxyproto_print(pool->proxy_protocol == PROXY_PROTOCOL_V1 ? 1 : 2, is_udp,
+			NULL, NULL, probe->preface);
 	probe->tls = tls;
 	probe->done = done;
 	probe->arg = arg;
@@ -247,14 +258,15 @@ probe_start(struct event_base *base, const struct health_config *health,
 		addr_set_port(&address, health->port);
 	probe->address = address;
 	if (fd == -1 || (connect(fd, &address.sa, address.len) == -1 && errno != EINPROGRESS) ||
-	    (is_udp && send(fd, "", 0, 0) == -1 && errno != EAGAIN)) {
+	    (is_udp && send(fd, probe->preface, probe->preface_len, 0) == -1 && errno != EAGAIN)) {
 		probe_end_soon(probe, errno); /* also a kernel without IPv6 */
 		return probe;
 	}
 	if (is_udp)
 		probe->state = PROBE_LISTENING;
 	if (health->type == HEALTH_HTTP)
-		probe_http_init(&probe->http, health, &address);
+		probe_http_init(
+		    &probe->http, health, &address, probe->preface, probe->preface_len);
 	if (event_add(&probe->ready, NULL) == -1 || event_add(&probe->alarm, &timeout) == -1) {
 		probe_free(probe);
 		errno = ENOMEM;

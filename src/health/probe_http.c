@@ -15,16 +15,22 @@ enum { PROBE_RESPONSE_SIZE = 8192 };
 enum status_parse { STATUS_PARTIAL = -1, STATUS_MALFORMED = -2 };
 
 void
-probe_http_init(
-    struct probe_http *http, const struct health_config *health, const struct addr *address)
+probe_http_init(struct probe_http *http, const struct health_config *health,
+    const struct addr *address, const uint8_t *preface, size_t preface_len)
 {
-	char text[ADDR_TEXT_SIZE];
+	char text[ADDR_TEXT_SIZE], *request;
+	size_t len;
 
-	http->request = xprintf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: weir-health\r\n"
+	request = xprintf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: weir-health\r\n"
 				"Accept: */*\r\nConnection: close\r\n\r\n",
 	    health->method, health->path,
 	    health->host != NULL ? health->host : addr_print(address, text));
-	http->request_len = strlen(http->request);
+	len = strlen(request);
+	http->request_len = preface_len + len;
+	http->request = xmalloc(http->request_len);
+	memcpy(http->request, preface, preface_len);
+	memcpy(http->request + preface_len, request, len);
+	free(request);
 	http->response = xmalloc(PROBE_RESPONSE_SIZE);
 }
 

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "weir/conf.h"
 
@@ -27,8 +28,8 @@ typedef void probe_done_fn(void *arg, bool passed, const char *text);
  * health, server, tls  borrowed until then; tls: an HTTP check is made over TLS; NULL: it is not.
  * Returns  NULL with errno set when this process lacks the means (descriptors, memory): that says nothing of the server.
  */
-struct probe *probe_start(struct event_base *base, const struct health_config *health,
-    const struct server_config *server, const struct tls_servers *tls, probe_done_fn *done, void *arg);
+struct probe *probe_start(struct event_base *base, const struct pool_config *pool,
+    const struct server_config *server, probe_done_fn *done, void *arg);
 /* End it without a verdict; `done` is not called.  NULL is allowed. */
 void probe_cancel(struct probe *probe);
 
@@ -47,8 +48,9 @@ struct probe_http {
 	size_t filled;
 };
 
-/* The request for `server`, which is asked at `address`. */
-void probe_http_init(struct probe_http *http, const struct health_config *health, const struct addr *address);
+/* The request for the server at `address`, and what goes before it. */
+void probe_http_init(struct probe_http *http, const struct health_config *health, const struct addr *address,
+    const uint8_t *preface, size_t preface_len);
 void probe_http_fini(struct probe_http *http);
 /*
  * Send what is left of the request, then read until the status is known.

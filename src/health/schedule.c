@@ -145,8 +145,8 @@ check_begin(struct check *check)
 		heap_push(health, check);
 		return true;
 	}
-	check->probe = probe_start(health->base, &check->pool->conf->health, check->server,
-	    check->pool->conf->tls_servers, health_on_done, check);
+	check->probe = probe_start(
+	    health->base, check->pool->conf, check->server, health_on_done, check);
 	if (check->probe == NULL) {
 		if (log_allowed(&limit, 1, 60000))
 			log_warn("health: checks wait, %zu in flight: cannot start a probe",

@@ -204,6 +204,13 @@ compile_acls(struct config *config)
 
 		acl->compiled = acl_compile(config->arena, acl->networks, acl->network_count);
 	}
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct listener_config *l = &config->listeners[i];
+
+		if (l->proxy_from_count > 0)
+			l->proxy_acl =
+			    acl_compile(config->arena, l->proxy_from, l->proxy_from_count);
+	}
 }
 
 static unsigned

@@ -182,7 +182,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, listen2: x}\n",
-	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, timeouts, access, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
+	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, timeouts, access, proxy_protocol, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
@@ -192,7 +192,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, proxy_protocol: off}\n",
-	    "");
+	    "f:4:74: error: proxy_protocol: a scalar is given; allowed: a mapping of keys to values\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
@@ -445,7 +445,7 @@ pool_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], proxy_protocol: v2, drain: {timeout: 30s}}\n",
-	    "f:3:61: error: proxy_protocol is not served by this version; leave it out\n"
+	    "f:3:5: error: pool \"p\" has protocol http and a proxy_protocol; allowed: off, or protocol tcp or udp\n"
 	    "f:3:81: error: drain is not served by this version; leave it out\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
