@@ -9,93 +9,23 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "front_priv.h"
-#include "weir/buf.h"
-#include "weir/chunked.h"
-#include "weir/exchange.h"
+#include "h1_priv.h"
 #include "weir/h1_parse.h"
 #include "weir/h2.h"
 #include "weir/log.h"
-#include "weir/outv.h"
 #include "weir/reply.h"
-#include "weir/rewrite.h"
-#include "weir/tunnel.h"
-#include "weir/upstream.h"
 
 enum {
-	LINGER_MS = 2000, /* how long a client may still send to a connection that we ended */
-	DRAIN_IDLE_MS = 1000,      /* an idle client of a worker that stops for good */
+	LINGER_MS = 2000,     /* how long a client may still send to a connection that we ended */
+	DRAIN_IDLE_MS = 1000, /* an idle client of a worker that stops for good */
 	LINGER_BYTES = 256 * 1024, /* and how much */
 	TURNS_MAX = 64,            /* states run in one go, so that a client cannot starve others */
 	HANDSHAKE_MS = 30 * 1000
 };
 
-enum h1_state {
-	H1_HANDSHAKE = 0, /* TLS */
-	H1_IDLE,          /* no byte of the next request yet; owns no buffer */
-	H1_HEAD,          /* request head incomplete in c->in */
-	H1_EXCHANGE,      /* c->x is under way */
-	H1_FLUSH,         /* the exchange is over; the client has not read everything yet */
-	H1_LINGER,        /* we said that we close; what still comes is thrown away */
-	H1_TUNNEL,        /* after Upgrade */
-	H1_HTTP2,         /* it speaks HTTP/2: h2.c has the say */
-	H1_STATES
-};
-
-struct h1_client {
-	struct client client; /* first: front.c counts and ends it */
-	struct buf *in;       /* owned; NULL while idle */
-	struct buf *out;      /* owned; goes to the client before anything else; NULL: nothing */
-	struct buf *body;     /* owned; body bytes that came after the head; NULL while empty */
-	struct exchange *x;   /* owned; NULL: none */
-	struct h1_tunnel *tunnel; /* owned; H1_TUNNEL only */
-	struct h2 *h2;            /* owned; H1_HTTP2 only */
-	uint64_t body_left;       /* FRAMING_LENGTH: bytes not yet handed on */
-	struct chunked chunked;
-	uint32_t body_at;    /* position in c->in of the body bytes not yet handed on */
-	uint32_t body_ready; /* FRAMING_CHUNKED: checked bytes not yet handed on */
-	uint32_t scanned;    /* of the request head; H1_LINGER: bytes thrown away */
-	uint8_t state;       /* enum h1_state */
-	uint8_t framing;     /* enum framing of the request */
-	bool keep_alive;     /* go on after this exchange */
-	bool client_closes;  /* the client itself said that it sends nothing more */
-	bool is_first;       /* no request was served yet */
-	bool is_running;     /* h1_run() is on the stack */
-};
-
-/* Too large, and too seldom needed, to stand in each client. */
-struct h1_tunnel {
-	struct tunnel tunnel;
-	struct upstream *upstream; /* owned */
-	struct server *server;     /* counted as active */
-	struct tally *pool;
-};
-
-enum step {
-	STEP_NEXT = 0, /* run the state that c->state now names */
-	STEP_WAIT,     /* the next event runs this state again */
-	STEP_GONE      /* c was freed: do not touch it */
-};
-
-#define OF_CLIENT(c) ((struct h1_client *)(void *)(c))
-
-static void h1_run(struct h1_client *c);
-
-static const struct timeouts_config *
-timeouts(const struct h1_client *c)
-{
-	return &c->client.listener->conf->timeouts;
-}
-
-static struct worker *
-worker_of(const struct h1_client *c)
-{
-	return c->client.listener->worker;
-}
-
 /* ---- the ways out ---- */
 
-static enum step
+enum step
 h1_close(struct h1_client *c, bool reset)
 {
 	assert(c->x == NULL && c->tunnel == NULL);
@@ -103,16 +33,8 @@ h1_close(struct h1_client *c, bool reset)
 	buf_give(c->out);
 	buf_give(c->body);
 	c->in = c->out = c->body = NULL;
-	client_close(&c->client, &worker_of(c)->http_clients, reset);
+	client_close(&c->client, &h1_worker(c)->http_clients, reset);
 	return STEP_GONE;
-}
-
-/* The client is not to wait for the stall timer twice: only progress starts it anew. */
-static void
-watch_stall(struct h1_client *c)
-{
-	if (c->client.timer.deadline_ms == 0)
-		timer_set(&c->client.timer, timeouts(c)->client_body);
 }
 
 /* Keep what was wrong with a head for `weirctl errors`. */
@@ -129,7 +51,7 @@ report_head(const struct h1_client *c, enum end end)
 	report.position = report.len;
 	if (end == END_REQUEST_MALFORMED || end == END_VERSION)
 		report.reason = h1_fault(&report.position);
-	faults_add(shm_faults(worker_of(c)->shm, worker_of(c)->slot), &report);
+	faults_add(shm_faults(h1_worker(c)->shm, h1_worker(c)->slot), &report);
 }
 
 /*
@@ -139,7 +61,7 @@ report_head(const struct h1_client *c, enum end end)
 static enum step
 h1_refuse(struct h1_client *c, enum end end)
 {
-	struct worker *worker = worker_of(c);
+	struct worker *worker = h1_worker(c);
 	struct tally *tally = c->client.listener->tally;
 
 	if (end == END_REQUEST_MALFORMED || end == END_REQUEST_TOO_LARGE ||
@@ -158,340 +80,6 @@ h1_refuse(struct h1_client *c, enum end end)
 	return STEP_NEXT;
 }
 
-/* ---- what the exchange asks of its client ---- */
-
-/* The request body that came with the head; len 0: all of it was handed on. */
-static struct slice
-body_in_head(const struct h1_client *c)
-{
-	return (struct slice){ c->in->data + c->body_at, c->in->end - c->body_at };
-}
-
-/* Bytes that have come behind those handed on, reading if there are none.  Returns their number or
- * IO_*. */
-static ssize_t
-body_bytes(struct h1_client *c, const char **bytes)
-{
-	struct transport *t = &c->client.transport;
-	struct slice first = body_in_head(c);
-	ssize_t n;
-
-	if (first.len > 0) {
-		*bytes = first.ptr;
-		return (ssize_t)first.len;
-	}
-	if (c->body == NULL) {
-		if (!t->readable) {
-			watch_stall(c);
-			return IO_WAIT;
-		}
-		c->body = buf_take(BUF_LARGE);
-		n = transport_read(t, c->body->data, c->body->size);
-		if (n <= 0) {
-			buf_give(c->body);
-			c->body = NULL;
-			if (n == IO_WAIT)
-				watch_stall(c);
-			return n == IO_WAIT ? IO_WAIT : IO_CLOSED;
-		}
-		timer_clear(&c->client.timer);
-		c->body->end = (uint32_t)n;
-	}
-	*bytes = buf_head(c->body);
-	return (ssize_t)buf_len(c->body);
-}
-
-static bool
-body_is_over(const struct h1_client *c)
-{
-	switch ((enum framing)c->framing) {
-	case FRAMING_LENGTH:
-		return c->body_left == 0;
-	case FRAMING_CHUNKED:
-		return c->body_ready == 0 && chunked_is_end(&c->chunked);
-	case FRAMING_NONE:
-	case FRAMING_CLOSE:
-		break;
-	}
-	return true;
-}
-
-static ssize_t
-h1_peek_body(struct exchange *x, const char **bytes)
-{
-	struct h1_client *c = x->front;
-	ssize_t len;
-
-	if (body_is_over(c))
-		return 0;
-	len = body_bytes(c, bytes);
-	if (len < 0)
-		return len;
-	if (c->framing == FRAMING_LENGTH)
-		return (uint64_t)len < c->body_left ? len : (ssize_t)c->body_left;
-	if (c->body_ready == 0) {
-		ptrdiff_t n = chunked_skim(&c->chunked, *bytes, (size_t)len);
-
-		if (n < 0) {
-			tally_add(c->client.listener->tally, TALLY_BAD_REQUESTS, 1);
-			return IO_ERROR;
-		}
-		c->body_ready = (uint32_t)n;
-	}
-	return (ssize_t)c->body_ready;
-}
-
-static void
-h1_consume_body(struct exchange *x, size_t len)
-{
-	struct h1_client *c = x->front;
-
-	if (c->framing == FRAMING_LENGTH)
-		c->body_left -= len;
-	else
-		c->body_ready -= (uint32_t)len;
-	if (body_in_head(c).len > 0) {
-		c->body_at += (uint32_t)len;
-		return;
-	}
-	buf_consume(c->body, len);
-	if (buf_len(c->body) == 0) {
-		buf_give(c->body);
-		c->body = NULL;
-	}
-}
-
-/* Write c->out.  Returns 0 when nothing of it is left. */
-static int
-write_out(struct h1_client *c)
-{
-	struct transport *t = &c->client.transport;
-
-	while (c->out != NULL) {
-		struct iovec iov = { buf_head(c->out), buf_len(c->out) };
-		ssize_t n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
-
-		if (n < 0)
-			return (int)n;
-		timer_clear(&c->client.timer);
-		buf_consume(c->out, (size_t)n);
-		if (buf_len(c->out) == 0) {
-			buf_give(c->out);
-			c->out = NULL;
-		}
-	}
-	return 0;
-}
-
-/* Keep what the client did not take of a head. */
-static int
-keep_rest(struct h1_client *c, const struct outv *out, size_t written)
-{
-	struct buf *rest = outv_rest(out, written);
-
-	if (c->out == NULL) {
-		c->out = rest;
-		return 0;
-	}
-	if (rest != NULL && buf_room(c->out) < buf_len(rest)) {
-		buf_give(rest);
-		return -1;
-	}
-	if (rest != NULL) {
-		memcpy(c->out->data + c->out->end, buf_head(rest), buf_len(rest));
-		c->out->end += (uint32_t)buf_len(rest);
-		buf_give(rest);
-	}
-	return 0;
-}
-
-static void
-build_response(struct h1_client *c, const struct response_piece *piece, struct outv *out)
-{
-	struct exchange *x = c->x;
-	const struct message *head = piece->head;
-	bool is_interim = head->status < 200;
-	bool drop_coding = head->framing == FRAMING_CHUNKED && x->wants_decoded;
-	struct response_edits edits = { .drop_coding = drop_coding,
-		.add_coding = piece->is_coded && !x->wants_decoded,
-		.fields = piece->edits,
-		.upgrade = head->status == 101 };
-
-	if (!is_interim) {
-		c->keep_alive = x->request.keep_alive && !worker_of(c)->draining && x->body_done &&
-				head->framing != FRAMING_CLOSE && !drop_coding;
-		edits.close = !c->keep_alive;
-		edits.keep_alive = c->keep_alive && x->request.minor == 0;
-		edits.set_cookie = (struct slice){ x->set_cookie, x->set_cookie_len };
-	}
-	/* HTTP/1.0 does not know the field: neither with a body nor without (HEAD, 304). */
-	edits.drop_coding = x->wants_decoded;
-	outv_init(out, NULL, 0);
-	rewrite_response(out, head, &edits);
-}
-
-static int
-h1_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
-{
-	struct h1_client *c = x->front;
-	struct transport *t = &c->client.transport;
-	size_t head_len = 0, written = 0;
-	struct outv out;
-	ssize_t n;
-	int waiting;
-
-	*taken = 0;
-	/* HTTP/1.0 knows no interim responses (RFC 9110 section 15.2). */
-	if (piece->head != NULL && piece->head->status < 200 && piece->head->status != 101 &&
-	    x->request.minor == 0)
-		return 0;
-	waiting = write_out(c);
-	if (waiting == IO_ERROR)
-		return IO_ERROR;
-	if (piece->head != NULL) {
-		build_response(c, piece, &out);
-		if (out.failed) {
-			outv_fini(&out);
-			return IO_ERROR;
-		}
-		head_len = out.len;
-	} else {
-		outv_init(&out, NULL, 0);
-	}
-	if (waiting == 0 && head_len + piece->len > 0) {
-		int count = outv_behind(&out, piece->body, piece->len);
-
-		n = t->writable ? transport_writev(t, out.v, count) : IO_WAIT;
-		if (n != IO_WAIT && n < 0) {
-			outv_fini(&out);
-			return IO_ERROR;
-		}
-		written = n > 0 ? (size_t)n : 0;
-	}
-	x->bytes_out += (written > head_len ? written : head_len);
-	if (written < head_len && keep_rest(c, &out, written) < 0) {
-		outv_fini(&out);
-		return IO_ERROR;
-	}
-	outv_fini(&out);
-	*taken = written > head_len ? written - head_len : 0;
-	if (written > 0)
-		timer_clear(&c->client.timer);
-	if (written < head_len + piece->len) {
-		t->writable = false;
-		watch_stall(c);
-	}
-	return 0;
-}
-
-/* Only the coding of a body can be malformed once the exchange is under way. */
-static void
-report_body(const struct h1_client *c)
-{
-	struct slice bytes = body_in_head(c);
-
-	if (bytes.len == 0 && c->body != NULL)
-		bytes = (struct slice){ buf_head(c->body), buf_len(c->body) };
-	faults_add(shm_faults(worker_of(c)->shm, worker_of(c)->slot),
-	    &(struct fault_report){ .kind = FAULT_REQUEST,
-		.client = &c->client.address,
-		.listener = c->client.listener->conf->name,
-		.reason = "malformed chunked coding of the body",
-		.position = FAULT_NOWHERE,
-		.data = bytes.ptr,
-		.len = bytes.len });
-}
-
-/* The exchange is over with `end`: what does the client get? */
-static void
-answer_end(struct h1_client *c, struct exchange *x, enum end end)
-{
-	bool close = !x->request.keep_alive || !x->body_done || worker_of(c)->draining;
-
-	c->out = exchange_answer(x, end, &close);
-	c->keep_alive = !close;
-}
-
-static void
-h1_done(struct exchange *x, enum end end)
-{
-	struct h1_client *c = x->front;
-	bool cut = end != END_OK && (x->head_sent || !exchange_has_answer(end));
-
-	timer_clear(&c->client.timer);
-	if (end == END_REQUEST_MALFORMED)
-		report_body(c);
-	if (!cut && end != END_OK)
-		answer_end(c, x, end);
-	else if (end == END_OK && !x->body_done)
-		c->keep_alive = false; /* the rest of the body would be taken for a request */
-	exchange_free(x, end);
-	c->x = NULL;
-	c->state = H1_FLUSH;
-	if (cut) {
-		/* Not the end that the head promised: the client must see that. */
-		c->keep_alive = false;
-		h1_close(c, true);
-		return;
-	}
-	if (!c->is_running)
-		h1_run(c);
-}
-
-static void
-on_tunnel_upstream(void *user, struct upstream *up)
-{
-	(void)up;
-	h1_run(user);
-}
-
-static void
-on_tunnel_upstream_timeout(void *user, struct upstream *up)
-{
-	(void)user;
-	(void)up; /* the client's timer counts */
-}
-
-static void
-h1_switched(struct exchange *x)
-{
-	static const struct upstream_user ops = { on_tunnel_upstream, on_tunnel_upstream_timeout };
-	struct h1_client *c = x->front;
-	struct h1_tunnel *t = slab_take(&worker_of(c)->tunnels);
-
-	t->upstream = x->upstream;
-	t->server = x->server;
-	t->pool = x->pool->tally;
-	x->upstream = NULL;
-	x->server = NULL;
-	t->upstream->user_ops = &ops;
-	t->upstream->user = c;
-	timer_clear(&t->upstream->timer);
-	exchange_free(x, END_OK);
-	c->x = NULL;
-
-	tunnel_init(&t->tunnel, &c->client.transport, &t->upstream->transport);
-	tunnel_take_pending(&t->tunnel.out, t->upstream->in);
-	t->upstream->in = NULL;
-	/* Bytes that the client sent right behind its head are the tunnel's first. */
-	c->in->start = c->body_at;
-	tunnel_take_pending(&t->tunnel.in, c->in);
-	c->in = NULL;
-	c->tunnel = t;
-	c->state = H1_TUNNEL;
-	timer_set(&c->client.timer, timeouts(c)->tunnel);
-	if (!c->is_running)
-		h1_run(c);
-}
-
-static const struct exchange_ops h1_exchange_ops = {
-	.peek_body = h1_peek_body,
-	.consume_body = h1_consume_body,
-	.send = h1_send,
-	.done = h1_done,
-	.switched = h1_switched,
-};
-
 /* ---- HTTP/2 ---- */
 
 /* h2.c has said everything, or cannot go on. */
@@ -502,14 +90,24 @@ h2_ended(struct client *client, bool reset)
 
 	h2_free(c->h2);
 	c->h2 = NULL;
-	h1_close(c, reset);
+	if (reset) {
+		h1_close(c, true);
+		return;
+	}
+	/* Closing with unread bytes could destroy the GOAWAY on its way. */
+	transport_shutdown(&c->client.transport);
+	c->scanned = 0;
+	c->state = H1_LINGER;
+	timer_set(&c->client.timer, LINGER_MS);
+	if (!c->is_running)
+		h1_run(c);
 }
 
 /* The bytes in c->in, if there are any, are the first of it. */
 static enum step
 turn_to_h2(struct h1_client *c)
 {
-	timer_set(&c->client.timer, timeouts(c)->client_head);
+	timer_set(&c->client.timer, h1_timeouts(c)->client_head);
 	c->h2 = h2_new(&c->client, c->in, h2_ended);
 	c->in = NULL;
 	if (c->h2 == NULL)
@@ -526,15 +124,17 @@ h1_http2(struct h1_client *c)
 	if (result == H2_WAIT)
 		return STEP_WAIT;
 	h2_ended(&c->client, result == H2_RESET);
-	return STEP_GONE;
+	return result == H2_RESET ? STEP_GONE : STEP_NEXT;
 }
 
-/* Prior knowledge (RFC 9113 section 3.3), where the listener allows it: H2_PREFACE_LEN bytes decide. */
+/* Prior knowledge (RFC 9113 section 3.3), where the listener allows it: H2_PREFACE_LEN bytes
+ * decide. */
 static bool
 is_preface(const struct h1_client *c)
 {
-	return c->is_first && c->client.listener->conf->http2.cleartext && c->client.transport.ssl == NULL &&
-	       buf_len(c->in) > 0 && h2_is_preface(buf_head(c->in), buf_len(c->in));
+	return c->is_first && c->client.listener->conf->http2.cleartext &&
+	       c->client.transport.ssl == NULL && buf_len(c->in) > 0 &&
+	       h2_is_preface(buf_head(c->in), buf_len(c->in));
 }
 
 /* ---- the states ---- */
@@ -550,7 +150,7 @@ h1_handshake(struct h1_client *c)
 		if (transport_is_h2(&c->client.transport))
 			return turn_to_h2(c);
 		c->state = H1_IDLE;
-		timer_set(&c->client.timer, timeouts(c)->client_head);
+		timer_set(&c->client.timer, h1_timeouts(c)->client_head);
 		return STEP_NEXT;
 	case IO_WAIT:
 		return STEP_WAIT;
@@ -576,7 +176,7 @@ h1_idle(struct h1_client *c)
 		c->scanned = 0;
 		c->state = H1_HEAD;
 		if (!c->is_first)
-			timer_set(&c->client.timer, timeouts(c)->client_head);
+			timer_set(&c->client.timer, h1_timeouts(c)->client_head);
 		return STEP_NEXT;
 	}
 	buf_give(c->in);
@@ -634,7 +234,7 @@ start_exchange(struct h1_client *c, struct exchange *x)
 static enum step
 h1_head(struct h1_client *c)
 {
-	const struct limits_config *limits = &worker_of(c)->config->global.limits;
+	const struct limits_config *limits = &h1_worker(c)->config->global.limits;
 	const struct h1_limits h1_limits = { limits->request_head, limits->headers };
 	struct exchange *x;
 	enum h1_result result;
@@ -650,12 +250,12 @@ h1_head(struct h1_client *c)
 			if (buf_len(c->in) >= H2_PREFACE_LEN)
 				return turn_to_h2(c);
 		} else if (buf_len(c->in) > c->scanned) {
-			x = exchange_new(worker_of(c), &h1_exchange_ops, c);
+			x = exchange_new(h1_worker(c), &h1_exchange_ops, c);
 			result = h1_parse_request(
 			    &x->request, buf_head(c->in), buf_len(c->in), &c->scanned, &h1_limits);
 			if (result == H1_DONE && x->request.method != METHOD_CONNECT)
 				return start_exchange(c, x);
-			slab_give(&worker_of(c)->exchanges, x);
+			slab_give(&h1_worker(c)->exchanges, x);
 			switch (result) {
 			case H1_DONE:
 				return h1_refuse(c, END_METHOD);
@@ -712,20 +312,20 @@ next_request(struct h1_client *c)
 	c->in = rest;
 	c->scanned = 0;
 	c->state = rest != NULL ? H1_HEAD : H1_IDLE;
-	timer_set(
-	    &c->client.timer, rest != NULL ? timeouts(c)->client_head : timeouts(c)->client_idle);
+	timer_set(&c->client.timer,
+	    rest != NULL ? h1_timeouts(c)->client_head : h1_timeouts(c)->client_idle);
 	return STEP_NEXT;
 }
 
 static enum step
 h1_flush(struct h1_client *c)
 {
-	int result = write_out(c);
+	int result = h1_write_out(c);
 
 	if (result == 0)
 		result = transport_flush(&c->client.transport);
 	if (result == IO_WAIT) {
-		watch_stall(c);
+		h1_watch_stall(c);
 		return STEP_WAIT;
 	}
 	if (result < 0)
@@ -765,46 +365,6 @@ h1_linger(struct h1_client *c)
 	return c->scanned < LINGER_BYTES ? STEP_WAIT : h1_close(c, true);
 }
 
-static void
-end_tunnel(struct h1_client *c)
-{
-	struct h1_tunnel *t = c->tunnel;
-	struct tally *tally = c->client.listener->tally;
-
-	tally_add(tally, TALLY_BYTES_IN, t->tunnel.in.bytes);
-	tally_add(tally, TALLY_BYTES_OUT, t->tunnel.out.bytes);
-	tally_add(t->pool, TALLY_BYTES_IN, t->tunnel.in.bytes);
-	tally_add(t->pool, TALLY_BYTES_OUT, t->tunnel.out.bytes);
-	tally_add(t->server->tally, TALLY_BYTES_IN, t->tunnel.in.bytes);
-	tally_add(t->server->tally, TALLY_BYTES_OUT, t->tunnel.out.bytes);
-	tunnel_fini(&t->tunnel);
-	upstream_close(t->upstream, false);
-	balance_release(t->server);
-	slab_give(&worker_of(c)->tunnels, t);
-	c->tunnel = NULL;
-}
-
-static enum step
-h1_tunnel(struct h1_client *c)
-{
-	bool moved;
-	int result;
-
-	/* The rest of the 101 goes first. */
-	result = write_out(c);
-	if (result == IO_WAIT)
-		return STEP_WAIT;
-	if (result == 0)
-		result = tunnel_run(&c->tunnel->tunnel, &moved);
-	if (result == IO_WAIT) {
-		if (moved)
-			timer_set(&c->client.timer, timeouts(c)->tunnel);
-		return STEP_WAIT;
-	}
-	end_tunnel(c);
-	return h1_close(c, result < 0);
-}
-
 static const struct {
 	const char *name;
 	enum step (*run)(struct h1_client *c);
@@ -823,7 +383,7 @@ static const struct {
  * Called for any event of c.  An exchange may end, and even c with it, inside its state: the grave
  * tells.  A state that comes back unchanged with STEP_NEXT from H1_EXCHANGE waits for its server.
  */
-static void
+void
 h1_run(struct h1_client *c)
 {
 	enum step step;
@@ -878,7 +438,7 @@ h1_cut(struct client *client, enum end end)
 	if (is_buried(&client->grave))
 		return;
 	if (c->tunnel != NULL)
-		end_tunnel(c);
+		h1_end_tunnel(c);
 	if (c->h2 != NULL)
 		h2_free(c->h2);
 	c->h2 = NULL;
@@ -935,10 +495,10 @@ h1_drain(struct client *client)
 
 	if (c->state == H1_HTTP2)
 		h2_drain(c->h2);
-	else if (c->state == H1_IDLE && worker_of(c)->stopping)
+	else if (c->state == H1_IDLE && h1_worker(c)->stopping)
 		timer_set(&client->timer, DRAIN_IDLE_MS);
 	else if (c->state == H1_IDLE && c->is_first)
-		timer_set(&client->timer, timeouts(c)->client_idle);
+		timer_set(&client->timer, h1_timeouts(c)->client_idle);
 }
 
 size_t
@@ -967,7 +527,7 @@ h1_accept(struct front *front, const struct listener *listener, int fd, const st
 	    -1)
 		return;
 	c->state = c->client.transport.ssl != NULL ? H1_HANDSHAKE : H1_IDLE;
-	limit_ms = timeouts(c)->client_head;
+	limit_ms = h1_timeouts(c)->client_head;
 	if (c->state == H1_HANDSHAKE && limit_ms > (uint32_t)HANDSHAKE_MS)
 		limit_ms = HANDSHAKE_MS;
 	timer_set(&c->client.timer, limit_ms);
