@@ -180,7 +180,7 @@ faults(q[path: {regex: '/(a'}, pool: p], qr{bad\.yaml:\d+:24: error: regex: "/\(
 faults(q(path: {regex: '/a'}, pool: p, rewrite: '/$1'), qr{:\d+:\d+: error: rewrite: \$1 is used, but there is no regex with groups}, 'a group too many');
 faults(q(path: {prefix: /a}, pool: p, rewrite: 'x'), qr{rewrite: "x" does not start with a slash}, 'a rewrite that is no path');
 faults(q(path: {prefix: /a}, pool: p, rewrite: '/${host}'), qr{has a variable \(only \$1 to \$9}, 'a variable in a path');
-faults(q(path: {prefix: /a}), qr{route: there is no target; pool, redirect or respond is needed}, 'a route without a target');
+faults(q(path: {prefix: /a}), qr{route: there is no target; pool, split, redirect or respond is needed}, 'a route without a target');
 faults(q(pool: p, respond: {}), qr{route: there is more than one target}, 'a route with two targets');
 faults(q(respond: {}, rewrite: /a), qr{rewrite has no meaning here}, 'rewrite without a pool');
 faults(q(respond: {status: 204, body: x}), qr{a response with status 204 has no body}, 'a body where none can be');

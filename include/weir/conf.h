@@ -197,12 +197,36 @@ struct respond_config {
 	const char *body; /* NULL: empty */
 };
 
+struct condition_config { /* listeners[].routes[].when[]: one of methods, header, query, cookie and sources */
+	struct where where;
+	const char **methods;
+	size_t method_count;
+	const char *header, *query, *cookie; /* name */
+	const char **values;                 /* of header, query, cookie: one of them; '*' any bytes, '?' any byte */
+	size_t value_count;
+	struct network *sources;
+	size_t source_count;
+};
+
+struct share_config { /* listeners[].routes[].split[] */
+	struct where where;
+	const char *pool_name;
+	struct where pool_where;
+	struct pool_config *pool; /* set by conf_check */
+	unsigned weight;
+};
+
 struct route_config { /* listeners[].routes[] */
 	struct where where;
 	const char *host;     /* lower case, without port; "*.x" matches one label; NULL: any */
 	enum path_match match;
 	const char *path;     /* NULL for PATH_ANY; PATH_REGEX: the expression */
-	const char *pool_name; /* NULL: redirect or respond */
+	struct condition_config *when; /* all must hold */
+	size_t when_count;
+	struct share_config *split; /* instead of one pool */
+	size_t split_count;
+	unsigned split_total; /* sum of the weights; set by conf_check */
+	const char *pool_name; /* NULL: split, redirect or respond */
 	struct where pool_where;
 	struct pool_config *pool; /* set by conf_check */
 	struct redirect_config redirect;

@@ -11,11 +11,13 @@
 
 #include "weir/conf.h"
 #include "weir/regex.h"
-#include "weir/slice.h"
+#include "weir/message.h"
 
+struct addr;
 struct router;
 
 struct route {
+	const struct route *next;        /* with the same host and path: taken if this one's conditions do not hold */
 	const struct route_config *conf; /* borrowed */
 	struct regex *regex;             /* owned by the router; NULL unless conf->match is PATH_REGEX */
 };
@@ -24,11 +26,14 @@ struct route {
 struct router *router_new(const struct listener_config *listener);
 void router_free(struct router *router);
 /*
- * host   as in the request, with or without port; may be empty
- * path   request path; what is behind '?' does not count
- * limit  set to true when an expression needs too many steps for this path: the request should not be served
+ * client  borrowed
+ * limit   set to true when an expression needs too many steps for this path: the request should not be served
  * Returns NULL when no route matches.
  */
-const struct route *router_find(const struct router *router, struct slice host, struct slice path, bool *limit);
+const struct route *router_find(
+    const struct router *router, const struct message *request, const struct addr *client, bool *limit);
+/* condition.c: does it hold for this request? */
+bool condition_holds(
+    const struct condition_config *condition, const struct message *request, const struct addr *client);
 
 #endif

@@ -285,11 +285,22 @@ check_routes(struct load *l, struct listener_config *listener, struct index *poo
 	for (size_t i = 0; i < listener->route_count; i++) {
 		struct route_config *route = &listener->routes[i];
 
-		if (!route_is_broken(l, route))
+		if (!route_is_broken(l, route) && route->when_count == 0)
 			sorted[count++] = route;
 		if (route->pool_name != NULL)
 			route->pool =
 			    resolve_pool(l, pools, route->pool_name, route->pool_where, listener);
+		for (size_t k = 0; k < route->split_count; k++) {
+			struct share_config *share = &route->split[k];
+
+			route->split_total += share->weight;
+			if (share->pool_name != NULL)
+				share->pool = resolve_pool(
+				    l, pools, share->pool_name, share->pool_where, listener);
+		}
+		if (route->split_count > 0 && route->split_total == 0)
+			diag_error(l->diag, route->where,
+			    "split: all weights are 0; one at least must be more");
 		check_redirect(l, route, &route->redirect);
 		if (route->rewrite != NULL)
 			check_text(l, route, "rewrite", route->rewrite, route->rewrite_where,

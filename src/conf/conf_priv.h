@@ -142,7 +142,7 @@ extern const struct kind kind_address, kind_address_or_off, kind_listen, kind_ne
 extern const struct kind kind_host_name, kind_host_field, kind_certificate, kind_certificate_or_path, kind_policy;
 /* kinds_http.c */
 extern const struct kind kind_regex, kind_field_name, kind_field_names, kind_media_type, kind_media_types, kind_body;
-extern const struct kind kind_rewrite, kind_url;
+extern const struct kind kind_rewrite, kind_url, kind_methods, kind_patterns;
 extern const struct kind kind_block, kind_blocks, kind_named, kind_texts;
 
 /* What a value of `option` may be, as a phrase: "off, or an address with its port". */

@@ -87,6 +87,20 @@ dump_blocks(FILE *out, const struct option *o, const void *base, unsigned depth)
 }
 
 static void
+dump_blocks_flow(FILE *out, const struct option *o, const void *base)
+{
+	const char *array = array_of(o, base);
+	size_t count = item_count(o, base);
+
+	fputs(" [", out);
+	for (size_t i = 0; i < count; i++) {
+		fputs(i > 0 ? ", " : "", out);
+		dump_block(out, o->block, array + i * o->block->size, 0, true);
+	}
+	putc(']', out);
+}
+
+static void
 dump_named(FILE *out, const struct option *o, const void *base, unsigned depth)
 {
 	const char *array = array_of(o, base);
@@ -162,7 +176,10 @@ dump_value(FILE *out, const struct option *o, const void *base, unsigned depth, 
 		}
 		break;
 	case SHAPE_BLOCKS:
-		dump_blocks(out, o, base, depth + 1);
+		if (flow)
+			dump_blocks_flow(out, o, base);
+		else
+			dump_blocks(out, o, base, depth + 1);
 		break;
 	case SHAPE_NAMED:
 		dump_named(out, o, base, depth + 1);

@@ -60,6 +60,29 @@ field_name_parse(struct arena *arena, const struct option *option, const char *t
 }
 
 static const char *
+method_parse(struct arena *arena, const struct option *option, const char *text, void *at)
+{
+	(void)option;
+	if (!is_token(text) || strlen(text) > FIELD_NAME_MAX)
+		return "is not a method";
+	*(const char **)at = arena_strdup(arena, text);
+	return NULL;
+}
+
+static const char *
+pattern_parse(struct arena *arena, const struct option *option, const char *text, void *at)
+{
+	(void)option;
+	if (strlen(text) > 256)
+		return "is longer than 256 bytes";
+	for (const char *p = text; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return "has control characters";
+	*(const char **)at = arena_strdup(arena, text);
+	return NULL;
+}
+
+static const char *
 media_type_parse(struct arena *arena, const struct option *option, const char *text, void *at)
 {
 	const char *slash = strchr(text, '/');
@@ -134,6 +157,32 @@ const struct kind kind_field_names = {
 	.shape = SHAPE_LIST,
 	.name = "a list of field names",
 	.item = &kind_field_name,
+	.item_size = sizeof(char *),
+};
+static const struct kind kind_method = {
+	.name = "a method",
+	.form = "methods such as GET",
+	.parse = method_parse,
+	.print = text_print,
+	.schema = TEXT_SCHEMA,
+};
+const struct kind kind_methods = {
+	.shape = SHAPE_LIST,
+	.name = "a list of methods",
+	.item = &kind_method,
+	.item_size = sizeof(char *),
+};
+static const struct kind kind_pattern = {
+	.name = "a pattern",
+	.form = "texts, in which * stands for any bytes and ? for any byte",
+	.parse = pattern_parse,
+	.print = text_print,
+	.schema = "\"type\": [\"string\", \"number\", \"boolean\"]",
+};
+const struct kind kind_patterns = {
+	.shape = SHAPE_LIST,
+	.name = "a list of patterns",
+	.item = &kind_pattern,
 	.item_size = sizeof(char *),
 };
 const struct kind kind_media_type = {

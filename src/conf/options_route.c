@@ -219,14 +219,88 @@ static const struct block path_block = {
 	.doc = "Which paths; without it all.",
 };
 
+/* when */
+
+static bool
+condition_has_values(const void *structure)
+{
+	const struct condition_config *c = structure;
+
+	return c->header != NULL || c->query != NULL || c->cookie != NULL;
+}
+
+static void
+condition_finish(struct load *load, const struct yaml_node *map, void *structure)
+{
+	static const char *const keys[] = { "method", "header", "query", "cookie", "source" };
+	const struct condition_config *c = structure;
+	unsigned given = 0;
+
+	for (size_t i = 0; i < COUNT(keys); i++)
+		given += yaml_get_pair(map, keys[i]) != NULL;
+	if (given != 1)
+		diag_error(load->diag, map->where,
+		    "condition: %s of method, header, query, cookie and source %s given; one is "
+		    "needed",
+		    given == 0 ? "none" : "several", given == 0 ? "is" : "are");
+	else if (condition_has_values(c) && c->value_count == 0)
+		diag_error(
+		    load->diag, map->where, "condition: values are missing; they must be given");
+}
+
+static const struct option condition_options[] = {
+	LIST("method", condition_config, methods, method_count, kind_methods, .preset = "",
+	    .min = "1", .doc = "The request has one of these methods."),
+	OPTION("header", condition_config, header, kind_field_name, .preset = "",
+	    .doc = "The request has a field of this name with one of the values."),
+	OPTION("query", condition_config, query, kind_cookie_name, .preset = "",
+	    .doc = "The query has a parameter of this name with one of the values."),
+	OPTION("cookie", condition_config, cookie, kind_cookie_name, .preset = "",
+	    .doc = "The request has a cookie of this name with one of the values."),
+	LIST("values", condition_config, values, value_count, kind_patterns, .preset = "",
+	    .applies = condition_has_values, .scope = "with header, query or cookie",
+	    .doc = "What the value may be as a whole."),
+	LIST("source", condition_config, sources, source_count, kind_networks, .preset = "",
+	    .min = "1", .doc = "The client's address is in one of these networks."),
+};
+static const struct block condition_block = {
+	.name = "condition",
+	TABLE(condition_options),
+	.size = sizeof(struct condition_config),
+	.where_offset = offsetof(struct condition_config, where),
+	.one_line = true,
+	.finish = condition_finish,
+	.doc = "All conditions of a route must hold. Of routes with the same host and path, those "
+	       "with conditions are tried first, in the order of the file.",
+};
+
+static const struct option share_options[] = {
+	OPTION("pool", share_config, pool_name, kind_name,
+	    .where_offset = offsetof(struct share_config, pool_where), .doc = "Name of a pool."),
+	OPTION("weight", share_config, weight, kind_count, .preset = "1", .min = "0",
+	    .max = "10000", .doc = "Its share of the requests, beside those of the others."),
+};
+static const struct block share_block = {
+	.name = "share",
+	TABLE(share_options),
+	.size = sizeof(struct share_config),
+	.where_offset = offsetof(struct share_config, where),
+	.one_line = true,
+	.doc = "Pools that share the requests of a route by weight.",
+};
+
 static const struct option route_options[] = {
 	OPTION("host", route_config, host, kind_host_name, .preset = "",
 	    .doc = "Host that the client asks for; without it any."),
 	INLINE_BLOCK("path", path_block, .preset = ""),
+	LIST("when", route_config, when, when_count, kind_blocks, .preset = "",
+	    .block = &condition_block),
 	OPTION("pool", route_config, pool_name, kind_name, .preset = "",
 	    .where_offset = offsetof(struct route_config, pool_where),
-	    .doc = "Name of the pool that serves the request. A route has a pool, a redirect or a "
-		   "response."),
+	    .doc = "Name of the pool that serves the request. A route has a pool, a split, a "
+		   "redirect or a response."),
+	LIST("split", route_config, split, split_count, kind_blocks, .preset = "", .min = "1",
+	    .block = &share_block),
 	OPTION(
 	    "redirect", route_config, redirect, kind_block, .preset = "", .block = &conf_redirect),
 	OPTION("respond", route_config, respond, kind_block, .preset = "", .block = &respond_block),
@@ -244,18 +318,20 @@ static void
 route_finish(struct load *load, const struct yaml_node *map, void *structure)
 {
 	const struct route_config *r = structure;
-	int given = (yaml_get_pair(map, "pool") != NULL) + r->redirect.on + r->respond.on;
+	int given = (yaml_get_pair(map, "pool") != NULL) + (yaml_get_pair(map, "split") != NULL) +
+		    r->redirect.on + r->respond.on;
 
 	if (given == 0 && !load_is_broken(load, &r->redirect) && !load_is_broken(load, &r->respond))
 		diag_error(load->diag, map->where,
-		    "route: there is no target; pool, redirect or respond is needed");
+		    "route: there is no target; pool, split, redirect or respond is needed");
 	else if (given > 1)
 		diag_error(load->diag, map->where,
-		    "route: there is more than one target; one of pool, redirect and respond is "
+		    "route: there is more than one target; one of pool, split, redirect and "
+		    "respond is "
 		    "allowed");
 	if (r->rewrite != NULL && (r->redirect.on || r->respond.on))
 		diag_error(load->diag, r->rewrite_where,
-		    "rewrite has no meaning here; it is allowed with pool");
+		    "rewrite has no meaning here; it is allowed with pool or split");
 }
 
 const struct block conf_route = {
@@ -267,6 +343,7 @@ const struct block conf_route = {
 	.finish = route_finish,
 	.doc = "What is done with some requests. The most specific route wins: exact host before "
 	       "wildcard host before any, then exact path, then the longest prefix, then the "
-	       "longest expression that matches, then no path. A host none of whose paths matches hands on to "
+	       "longest expression that matches, then no path. A host none of whose paths matches "
+	       "hands on to "
 	       "the next kind.",
 };

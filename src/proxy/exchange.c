@@ -344,6 +344,25 @@ on_upstream_timeout(void *user, struct upstream *up)
 	exchange_end(x, END_RESPONSE_TIMEOUT);
 }
 
+/*
+ * Successive IDs, multiplied with the golden ratio, are spread evenly: shares come out right over any stretch of
+ * requests.
+ */
+static const struct pool_config *
+pool_of_route(const struct exchange *x)
+{
+	const struct route_config *route = x->route->conf;
+	uint64_t at = x->id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+	uint64_t rest = at * route->split_total >> 32;
+
+	for (size_t i = 0; i < route->split_count; i++) {
+		if (rest < route->split[i].weight)
+			return route->split[i].pool;
+		rest -= route->split[i].weight;
+	}
+	return route->pool;
+}
+
 /* Why no pool gets the request. */
 static enum end
 unpooled_end(const struct exchange *x, bool limit)
@@ -383,9 +402,9 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	}
 	if (listener->router != NULL)
 		x->route =
-		    router_find(listener->router, x->request.host, x->request.path, &limit);
+		    router_find(listener->router, &x->request, client, &limit);
 	if (x->route != NULL)
-		pool = x->route->conf->pool;
+		pool = pool_of_route(x);
 	if (pool == NULL || limit) {
 		exchange_end(x, unpooled_end(x, limit));
 		return;

@@ -81,6 +81,33 @@ add_host(struct router *router, struct slice name)
 	return host;
 }
 
+/* ---- conditions ---- */
+
+/* What is asked for. */
+struct query {
+	const struct message *request;
+	const struct addr *client;
+	struct slice path;
+	bool *limit;
+};
+
+/* The first of the routes with the same host and path whose conditions hold. */
+static const struct route *
+choose(const struct route *route, const struct query *query)
+{
+	for (; route != NULL; route = route->next) {
+		const struct route_config *conf = route->conf;
+		size_t i = 0;
+
+		while (i < conf->when_count &&
+		       condition_holds(&conf->when[i], query->request, query->client))
+			i++;
+		if (i == conf->when_count)
+			break;
+	}
+	return route;
+}
+
 /* ---- exact paths, and prefixes by segment ---- */
 
 static uint64_t
@@ -106,6 +133,18 @@ find(const struct router *router, enum key_kind kind, const struct host *host, s
 	return NULL;
 }
 
+/* Put `route` behind those with the same host and path; false when there are none. */
+static bool
+append(const struct route *first, const struct route *route)
+{
+	if (first == NULL)
+		return false;
+	while (first->next != NULL)
+		first = first->next;
+	((struct route *)(uintptr_t)first)->next = route;
+	return true;
+}
+
 static void
 insert(struct router *router, enum key_kind kind, const struct host *host, struct slice path,
     const struct route *route)
@@ -114,8 +153,8 @@ insert(struct router *router, enum key_kind kind, const struct host *host, struc
 	uint64_t hash = key_hash(kind, number, path);
 	size_t i = hash & router->mask;
 
-	if (find(router, kind, host, path) != NULL)
-		return; /* the first of equal routes wins */
+	if (append(find(router, kind, host, path), route))
+		return;
 	while (router->entries[i].route != NULL)
 		i = (i + 1) & router->mask;
 	router->entries[i] = (struct entry){ hash, path, route, number, (uint8_t)kind };
@@ -132,13 +171,15 @@ without_slash(struct slice path)
 
 /* len  set to the length of what was found */
 static const struct route *
-find_prefix(const struct router *router, const struct host *host, struct slice path, size_t *len)
+find_prefix(
+    const struct router *router, const struct host *host, const struct query *query, size_t *len)
 {
 	const struct route *route = NULL;
+	struct slice path = query->path;
 
 	while (route == NULL) {
 		path = without_slash(path);
-		route = find(router, KEY_PREFIX, host, path);
+		route = choose(find(router, KEY_PREFIX, host, path), query);
 		*len = path.len;
 		if (path.len == 0)
 			break;
@@ -159,13 +200,22 @@ compare_text(struct slice a, struct slice b)
 	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
+/* Those with conditions first, then in the order of the file. */
+static int
+compare_routes(const struct route *a, const struct route *b)
+{
+	int order = (a->conf->when_count == 0) - (b->conf->when_count == 0);
+
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
 static int
 compare_starts(const void *left, const void *right)
 {
 	const struct start *a = left, *b = right;
 	int order = compare_text(a->text, b->text);
 
-	return order != 0 ? order : (a->route > b->route) - (a->route < b->route);
+	return order != 0 ? order : compare_routes(a->route, b->route);
 }
 
 /*
@@ -202,11 +252,26 @@ link_starts(struct host *host)
 		struct start *start = &host->starts[i];
 
 		start->outer = find_start(host->starts, i, start->text);
-		/* The first of equal routes wins. */
 		if (start->outer != NONE &&
-		    slice_equal(host->starts[start->outer].text, start->text))
+		    slice_equal(host->starts[start->outer].text, start->text)) {
+			append(host->starts[start->outer].route, start->route);
 			*start = host->starts[start->outer];
+		}
 	}
+}
+
+/* len  set to the length of what was found */
+static const struct route *
+find_text(const struct host *host, const struct query *query, size_t *len)
+{
+	const struct route *route = NULL;
+	int at = find_start(host->starts, host->start_count, query->path);
+
+	for (; at != NONE && route == NULL; at = host->starts[at].outer) {
+		route = choose(host->starts[at].route, query);
+		*len = host->starts[at].text.len;
+	}
+	return route;
 }
 
 /* ---- expressions ---- */
@@ -218,22 +283,27 @@ compare_exprs(const void *left, const void *right)
 	const struct route *b = *(const struct route *const *)right;
 	size_t a_len = strlen(a->conf->path), b_len = strlen(b->conf->path);
 
-	return a_len != b_len ? (a_len < b_len) - (a_len > b_len) : (a > b) - (a < b);
+	return a_len != b_len ? (a_len < b_len) - (a_len > b_len) : compare_routes(a, b);
 }
 
 static const struct route *
-find_expr(const struct host *host, struct slice path, bool *limit)
+find_expr(const struct host *host, const struct query *query)
 {
-	for (size_t i = 0; i < host->expr_count; i++)
-		switch (regex_match(host->exprs[i]->regex, path, NULL)) {
+	for (size_t i = 0; i < host->expr_count; i++) {
+		const struct route *route = choose(host->exprs[i], query);
+
+		if (route == NULL)
+			continue;
+		switch (regex_match(route->regex, query->path, NULL)) {
 		case REGEX_YES:
-			return host->exprs[i];
+			return route;
 		case REGEX_LIMIT:
-			*limit = true;
+			*query->limit = true;
 			return NULL;
 		case REGEX_NO:
 			break;
 		}
+	}
 	return NULL;
 }
 
@@ -261,7 +331,8 @@ add_route(struct router *router, const struct route *route)
 		insert(router, KEY_EXACT, host, path, route);
 		break;
 	case PATH_ANY:
-		host->any = host->any != NULL ? host->any : route;
+		if (!append(host->any, route))
+			host->any = route;
 		break;
 	case PATH_PREFIX:
 		insert(router, KEY_PREFIX, host, without_slash(path), route);
@@ -302,8 +373,13 @@ router_new(const struct listener_config *listener)
 			route->regex = regex_new(route->conf->path, NULL);
 			assert(route->regex != NULL); /* the master has tried it */
 		}
-		add_route(router, route);
 	}
+	for (size_t i = 0; i < count; i++)
+		if (listener->routes[i].when_count > 0)
+			add_route(router, &router->routes[i]);
+	for (size_t i = 0; i < count; i++)
+		if (listener->routes[i].when_count == 0)
+			add_route(router, &router->routes[i]);
 	for (size_t i = 0; i < router->host_count; i++) {
 		struct host *host = &router->hosts[i];
 
@@ -335,22 +411,23 @@ router_free(struct router *router)
 /* ---- finding ---- */
 
 static const struct route *
-find_path(const struct router *router, const struct host *host, struct slice path, bool *limit)
+find_path(const struct router *router, const struct host *host, const struct query *query)
 {
-	const struct route *route = find(router, KEY_EXACT, host, path);
-	size_t len;
-	int at;
+	const struct route *route = choose(find(router, KEY_EXACT, host, query->path), query);
+	const struct route *text = NULL;
+	size_t len, text_len = 0;
 
 	if (route != NULL)
 		return route;
-	route = find_prefix(router, host, path, &len);
-	at = host->start_count > 0 ? find_start(host->starts, host->start_count, path) : NONE;
+	route = find_prefix(router, host, query, &len);
+	if (host->start_count > 0)
+		text = find_text(host, query, &text_len);
 	/* Of a prefix by segments and one by text the longer one; of two equal ones the first. */
-	if (at != NONE && (route == NULL || host->starts[at].text.len > len))
-		route = host->starts[at].route;
+	if (text != NULL && (route == NULL || text_len > len))
+		route = text;
 	if (route == NULL && host->expr_count > 0)
-		route = find_expr(host, path, limit);
-	return route != NULL || *limit ? route : host->any;
+		route = find_expr(host, query);
+	return route != NULL || *query->limit ? route : choose(host->any, query);
 }
 
 /* Lower case, without port and without the dot that ends a fully qualified name. */
@@ -374,23 +451,28 @@ normal_host(struct slice host, char text[static HOST_MAX])
 }
 
 const struct route *
-router_find(const struct router *router, struct slice host, struct slice path, bool *limit)
+router_find(const struct router *router, const struct message *request, const struct addr *client,
+    bool *limit)
 {
 	char text[HOST_MAX], wildcard_text[HOST_MAX + 1];
+	struct query query = {
+		.request = request, .client = client, .path = request->path, .limit = limit
+	};
 	const struct route *route = NULL;
-	const char *query = memchr(path.ptr, '?', path.len);
+	const char *behind = memchr(query.path.ptr, '?', query.path.len);
 	const struct host *named;
+	struct slice host;
 	const char *dot;
 
 	*limit = false;
-	if (query != NULL)
-		path.len = (size_t)(query - path.ptr);
+	if (behind != NULL)
+		query.path.len = (size_t)(behind - query.path.ptr);
 	if (router->host_count == 1)
-		return find_path(router, &router->hosts[0], path, limit);
-	host = normal_host(host, text);
+		return find_path(router, &router->hosts[0], &query);
+	host = normal_host(request->host, text);
 	named = host.len > 0 ? find_host(router, host) : NULL;
 	if (named != NULL)
-		route = find_path(router, named, path, limit);
+		route = find_path(router, named, &query);
 	dot = host.len > 0 ? memchr(host.ptr, '.', host.len) : NULL;
 	if (route == NULL && !*limit && dot != NULL) {
 		size_t len = host.len - (size_t)(dot - host.ptr);
@@ -399,7 +481,7 @@ router_find(const struct router *router, struct slice host, struct slice path, b
 		memcpy(wildcard_text + 1, dot, len);
 		named = find_host(router, (struct slice){ wildcard_text, len + 1 });
 		if (named != NULL)
-			route = find_path(router, named, path, limit);
+			route = find_path(router, named, &query);
 	}
-	return route != NULL || *limit ? route : find_path(router, &router->hosts[0], path, limit);
+	return route != NULL || *limit ? route : find_path(router, &router->hosts[0], &query);
 }

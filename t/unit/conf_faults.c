@@ -256,7 +256,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, routes: [{host: 'a b'}]}\n",
-	    "f:4:67: error: route: there is no target; pool, redirect or respond is needed\n"
+	    "f:4:67: error: route: there is no target; pool, split, redirect or respond is needed\n"
 	    "f:4:74: error: host: \"a b\" is not a host name; allowed: a host name such as www.example.com, or *.example.com for one more label\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
