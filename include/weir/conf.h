@@ -255,6 +255,16 @@ struct http2_config { /* listeners[].http2 */
 	uint32_t control_frames; /* PING, SETTINGS, PRIORITY, empty DATA, tiny WINDOW_UPDATE in ten seconds */
 };
 
+struct sni_route_config { /* listeners[].server_names[]: TLS that is passed through */
+	const char *name; /* as in tls.server_names */
+	struct where where;
+	const char *pool_name;
+	struct where pool_where;
+	struct pool_config *pool; /* set by conf_check */
+};
+
+struct server_names; /* server_names.h */
+
 struct listener_config {
 	struct where where;
 	uint32_t id; /* entity in shared memory; given by shm_bind_config() */
@@ -266,6 +276,9 @@ struct listener_config {
 	enum listener_protocol protocol;
 	struct tls_config tls;
 	struct tls_context *tls_context; /* made by tls_load() at load; NULL without TLS */
+	struct sni_route_config *sni_routes; /* protocol: tcp */
+	size_t sni_route_count;
+	struct server_names *sni; /* name -> struct sni_route_config; made by tls_load() at load; NULL without */
 	struct timeouts_config timeouts;
 	const char *access_acl; /* access.acl; NULL: everybody */
 	struct where access_where;

@@ -64,6 +64,8 @@ const char *transport_tls_error(void);
 
 /* Returns the bytes read (above 0) or IO_*.  Not to be called when !readable. */
 ssize_t transport_read(struct transport *transport, void *data, size_t size);
+/* The same without taking them; plain transports alone.  What is there already counts as read: there will be an edge. */
+ssize_t transport_peek(struct transport *transport, void *data, size_t size);
 /* Returns the bytes taken (above 0; with TLS they may still be in `unsent`) or IO_*. */
 ssize_t transport_writev(struct transport *transport, const struct iovec *iov, int count);
 /* Returns 0 when the socket took everything, IO_WAIT or IO_ERROR. */

@@ -213,6 +213,41 @@ check_server_names(struct load *l, const struct tls_config *tls)
 }
 
 static int
+compare_sni_routes(const void *left, const void *right)
+{
+	const struct sni_route_config *a = *(const struct sni_route_config *const *)left;
+	const struct sni_route_config *b = *(const struct sni_route_config *const *)right;
+	int order = strcmp(a->name, b->name);
+
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
+static void
+check_sni_routes(struct load *l, struct listener_config *listener, struct index *pools)
+{
+	const struct sni_route_config **sorted =
+	    xcalloc(listener->sni_route_count + 1, sizeof(*sorted));
+	size_t count = 0;
+
+	for (size_t i = 0; i < listener->sni_route_count; i++) {
+		struct sni_route_config *route = &listener->sni_routes[i];
+
+		if (route->name != NULL)
+			sorted[count++] = route;
+		if (route->pool_name != NULL)
+			route->pool =
+			    resolve_pool(l, pools, route->pool_name, route->pool_where, listener);
+	}
+	qsort(sorted, count, sizeof(*sorted), compare_sni_routes);
+	for (size_t i = 1; i < count; i++)
+		if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+			diag_error(l->diag, sorted[i]->where,
+			    "server name \"%s\" has two pools, the other at line %u; one is allowed",
+			    sorted[i]->name, sorted[i - 1]->where.line);
+	free(sorted);
+}
+
+static int
 compare_routes(const void *left, const void *right)
 {
 	const struct route_config *a = *(const struct route_config *const *)left;
@@ -337,7 +372,8 @@ check_access(struct load *l, struct listener_config *listener, struct index *acl
 static void
 check_targets(struct load *l, const struct listener_config *listener)
 {
-	bool has_pool = listener->pool_name != NULL, has_routes = listener->route_count > 0;
+	bool has_pool = listener->pool_name != NULL;
+	bool has_routes = listener->route_count > 0 || listener->sni_route_count > 0;
 
 	if (listener->redirect.on && (has_pool || has_routes))
 		diag_error(l->diag, has_pool ? listener->pool_where : listener->routes[0].where,
@@ -345,7 +381,8 @@ check_targets(struct load *l, const struct listener_config *listener)
 		    listener->name, has_pool ? "a pool" : "routes");
 	else if (!listener->redirect.on && !has_pool && !has_routes &&
 		 !load_is_broken(l, &listener->redirect) &&
-		 !load_is_broken(l, &listener->pool_name) && !load_is_broken(l, &listener->routes))
+		 !load_is_broken(l, &listener->pool_name) && !load_is_broken(l, &listener->routes) &&
+		 !load_is_broken(l, &listener->sni_routes))
 		diag_error(l->diag, listener->where, "listener \"%s\" has no target; %s is needed",
 		    listener->name,
 		    is_http_protocol(listener->protocol) ? "a pool, routes or a redirect"
@@ -387,6 +424,7 @@ check_listener(
 		listener->pool =
 		    resolve_pool(l, pools, listener->pool_name, listener->pool_where, listener);
 	check_routes(l, listener, pools);
+	check_sni_routes(l, listener, pools);
 	check_redirect(l, NULL, &listener->redirect);
 	check_headers(l, listener);
 	if (listener->compression.gzip)

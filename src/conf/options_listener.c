@@ -251,6 +251,23 @@ static const struct block proxy_block = {
 	       "that it names is the one that counts.",
 };
 
+static const struct option sni_route_options[] = {
+	OPTION("name", sni_route_config, name, kind_host_name,
+	    .doc = "The name that the client asks for (SNI); *.example.com stands for one label."),
+	OPTION("pool", sni_route_config, pool_name, kind_name,
+	    .where_offset = offsetof(struct sni_route_config, pool_where),
+	    .doc = "Name of the pool that gets the connection, still encrypted."),
+};
+static const struct block sni_route_block = {
+	.name = "sni_route",
+	TABLE(sni_route_options),
+	.size = sizeof(struct sni_route_config),
+	.where_offset = offsetof(struct sni_route_config, where),
+	.one_line = true,
+	.doc = "TLS passed through to a pool that is chosen by name. Others, and what is no TLS, go "
+	       "to the pool of the listener; without one they are closed.",
+};
+
 static const struct option listener_options[] = {
 	OPTION("name", listener_config, name, kind_name,
 	    .doc = "Unique; stands in logs and statistics."),
@@ -263,6 +280,9 @@ static const struct option listener_options[] = {
 	    .doc = "What clients speak; tls is TLS from the client and plain TCP to the server."),
 	OPTION("tls", listener_config, tls, kind_block, .preset = "", .block = &tls_block,
 	    .applies = listener_is_tls, .scope = "with protocol https or tls"),
+	LIST("server_names", listener_config, sni_routes, sni_route_count, kind_blocks,
+	    .preset = "", .block = &sni_route_block, .applies = listener_is_tcp,
+	    .scope = "with protocol tcp"),
 	OPTION("timeouts", listener_config, timeouts, kind_block, .preset = "{}",
 	    .block = &timeouts_block),
 	INLINE_BLOCK("access", access_block, .preset = ""),

@@ -8,9 +8,11 @@
 #include "weir/accesslog.h"
 #include "weir/balance.h"
 #include "weir/buf.h"
+#include "weir/client_hello.h"
 #include "weir/clock.h"
 #include "weir/log.h"
 #include "weir/proxyproto.h"
+#include "weir/server_names.h"
 #include "weir/sticky.h"
 #include "weir/tunnel.h"
 #include "weir/upstream.h"
@@ -23,6 +25,7 @@ enum {
 
 enum tcp_state {
 	TCP_HANDSHAKE = 0, /* TLS */
+	TCP_HELLO,         /* TLS that is passed through: which name does it ask for? */
 	TCP_PICK,          /* needs a server */
 	TCP_CONNECT,       /* the connection to it is being made */
 	TCP_TUNNEL,        /* bytes flow */
@@ -31,7 +34,7 @@ enum tcp_state {
 
 struct tcp_client {
 	struct client client; /* first: front.c counts and ends it */
-	struct pool *pool;
+	struct pool *pool;         /* NULL: not known yet, or none */
 	struct server *server;     /* counted as active; NULL: none */
 	struct upstream *upstream; /* owned; NULL: none */
 	struct balance_request balance;
@@ -63,7 +66,7 @@ tcp_end(struct tcp_client *c, enum end end)
 	const struct listener *listener = c->client.listener;
 	struct worker *worker = listener->worker;
 	uint64_t in = c->tunnel.in.bytes, out = c->tunnel.out.bytes;
-	struct tally *tallies[] = { listener->tally, c->pool->tally,
+	struct tally *tallies[] = { listener->tally, c->pool != NULL ? c->pool->tally : NULL,
 		c->server != NULL ? c->server->tally : NULL };
 
 	in -= in < c->header_len ? in : c->header_len;
@@ -77,7 +80,7 @@ tcp_end(struct tcp_client *c, enum end end)
 			.id = c->id,
 			.listener = listener->conf,
 			.client = &c->client.address,
-			.pool = c->pool->conf,
+			.pool = c->pool != NULL ? c->pool->conf : NULL,
 			.server = c->server != NULL ? c->server->conf : NULL,
 			.bytes_in = in,
 			.bytes_out = out,
@@ -112,6 +115,60 @@ tcp_handshake(struct tcp_client *c)
 		    transport_tls_error());
 		return tcp_end(c, END_TLS_FAILED);
 	}
+}
+
+static void
+set_pool(struct tcp_client *c, const struct pool_config *pool)
+{
+	c->pool = &c->client.listener->worker->pools[pool->index];
+	tally_add(c->pool->tally, TALLY_REQUESTS, 1);
+}
+
+static char hello[CLIENT_HELLO_MAX]; /* one worker, one thread */
+
+/* No pool is meant for this client: say so in its own language (RFC 6066 section 3). */
+static enum step
+refuse_name(struct tcp_client *c, bool is_tls)
+{
+	static char alert[] = { 21, 3, 3, 0, 2, 2, 112 }; /* fatal, unrecognized_name */
+	struct iovec iov = { alert, sizeof(alert) };
+
+	if (is_tls) {
+		/* Bytes left unread would make of the end a reset, which may overtake the alert. */
+		transport_read(&c->client.transport, hello, sizeof(hello));
+		transport_writev(&c->client.transport, &iov, 1);
+	}
+	tally_add(c->client.listener->tally, TALLY_TLS_FAILURES, 1);
+	return tcp_end(c, END_NO_ROUTE);
+}
+
+/* The message stays in the kernel: it is the server's. */
+static enum step
+tcp_hello(struct tcp_client *c)
+{
+	const struct listener_config *listener = c->client.listener->conf;
+	const struct sni_route_config *route = NULL;
+	struct slice name = { NULL, 0 };
+	enum hello_result result;
+	ssize_t n = transport_peek(&c->client.transport, hello, sizeof(hello));
+
+	if (n == IO_WAIT)
+		return STEP_WAIT;
+	if (n < 0)
+		return tcp_end(c, END_CLIENT_CLOSED);
+	result = client_hello_parse(hello, (size_t)n, &name);
+	if (result == HELLO_MORE && !c->client.transport.peer_closed) {
+		c->client.transport.readable = false;
+		return STEP_WAIT;
+	}
+	if (result == HELLO_DONE && name.len > 0)
+		route = server_names_find(listener->sni, name.ptr, name.len);
+	if (route == NULL && listener->pool == NULL)
+		return refuse_name(c, result == HELLO_DONE);
+	set_pool(c, route != NULL ? route->pool : listener->pool);
+	timer_clear(&c->client.timer);
+	c->state = TCP_PICK;
+	return STEP_NEXT;
 }
 
 static bool
@@ -270,6 +327,7 @@ static const struct {
 	enum step (*run)(struct tcp_client *c);
 } tcp_states[TCP_STATES] = {
 	[TCP_HANDSHAKE] = { "handshake", tcp_handshake },
+	[TCP_HELLO] = { "hello", tcp_hello },
 	[TCP_PICK] = { "pick", tcp_pick },
 	[TCP_CONNECT] = { "connect", tcp_connect },
 	[TCP_TUNNEL] = { "tunnel", tcp_tunnel },
@@ -288,7 +346,7 @@ on_ready(struct transport *transport)
 	struct tcp_client *c = OF_CLIENT(CLIENT_OF_TRANSPORT(transport));
 
 	/* Until there is a server, the client's bytes wait in the kernel. */
-	if (c->state == TCP_HANDSHAKE || c->state == TCP_TUNNEL)
+	if (c->state == TCP_HANDSHAKE || c->state == TCP_HELLO || c->state == TCP_TUNNEL)
 		tcp_run(c);
 }
 
@@ -337,7 +395,6 @@ tcp_accept(struct front *front, const struct listener *listener, int fd, const s
 	if (client_open(&c->client, &worker->tcp_clients, &kind, front, listener, fd, address,
 		on_ready, on_fire) == -1)
 		return;
-	c->pool = &worker->pools[listener->conf->pool->index];
 	c->balance.client = &c->client.address;
 	c->balance.local = &c->local;
 	client_local_address(&c->client, &c->local);
@@ -345,11 +402,15 @@ tcp_accept(struct front *front, const struct listener *listener, int fd, const s
 	if (worker->accesslog != NULL)
 		c->started_us = clock_us();
 	tally_add(listener->tally, TALLY_REQUESTS, 1);
-	tally_add(c->pool->tally, TALLY_REQUESTS, 1);
-	if (c->client.transport.ssl != NULL) {
-		timer_set(&c->client.timer, HANDSHAKE_MS);
-		return;
-	}
 	c->state = TCP_PICK;
-	tcp_run(c);
+	if (listener->conf->sni != NULL)
+		c->state = TCP_HELLO;
+	else
+		set_pool(c, listener->conf->pool);
+	if (c->client.transport.ssl != NULL)
+		c->state = TCP_HANDSHAKE;
+	if (c->state != TCP_PICK)
+		timer_set(&c->client.timer, HANDSHAKE_MS);
+	if (c->state != TCP_HANDSHAKE)
+		tcp_run(c);
 }

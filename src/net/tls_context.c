@@ -14,6 +14,7 @@
 
 #include "weir/arena.h"
 #include "weir/log.h"
+#include "weir/server_names.h"
 #include "weir/tls_policy.h"
 
 #include "namemap_priv.h"
@@ -382,6 +383,15 @@ load_listener(struct load *load, const struct listener_config *listener)
 	return context;
 }
 
+/* The names by which TLS is passed through; conf_check() has seen that they are names, and each once. */
+static void
+load_sni_routes(struct config *config, struct listener_config *listener)
+{
+	listener->sni = server_names_new(config->arena);
+	for (size_t i = 0; i < listener->sni_route_count; i++)
+		server_names_add(listener->sni, listener->sni_routes[i].name, &listener->sni_routes[i]);
+}
+
 static void
 load_pool(struct load *load, struct pool_config *pool)
 {
@@ -415,6 +425,8 @@ tls_load(struct config *config, struct diag *diag)
 
 		if (listener->protocol == PROTOCOL_HTTPS || listener->protocol == PROTOCOL_TLS)
 			listener->tls_context = load_listener(&load, listener);
+		if (listener->sni_route_count > 0)
+			load_sni_routes(config, listener);
 	}
 	for (size_t i = 0; i < config->pool_count; i++)
 		if (config->pools[i].protocol == POOL_HTTPS)

@@ -5,14 +5,11 @@
 #include <openssl/err.h>
 
 #include "weir/arena.h"
-
-#include "namemap_priv.h"
-
-enum { NAME_MAX_LEN = 253 };
+#include "weir/server_names.h"
 
 struct tls_hello {
-	struct arena *arena;  /* borrowed */
-	struct namemap names; /* -> SSL_CTX, each counted once in `held` */
+	struct arena *arena;        /* borrowed */
+	struct server_names *names; /* -> SSL_CTX, each counted once in `held` */
 	struct held *held;
 };
 
@@ -27,7 +24,7 @@ tls_hello_new(struct arena *arena)
 	struct tls_hello *hello = arena_alloc(arena, sizeof(*hello));
 
 	hello->arena = arena;
-	namemap_init(&hello->names, arena);
+	hello->names = server_names_new(arena);
 	return hello;
 }
 
@@ -39,43 +36,15 @@ tls_hello_fini(struct tls_hello *hello)
 	for (struct held *held = hello->held; held; held = held->next)
 		SSL_CTX_free(held->ssl);
 	hello->held = NULL;
-	namemap_init(&hello->names, hello->arena);
-}
-
-/*
- * Copies `name` in lower case; the names of the table are written so.
- * Returns false for what no host is called: such a name is one that nobody has.
- */
-static bool
-fold(char folded[static NAME_MAX_LEN + 1], const char *name, size_t len)
-{
-	if (len == 0 || len > NAME_MAX_LEN)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		char c = name[i];
-
-		if (c >= 'A' && c <= 'Z')
-			c = (char)(c - 'A' + 'a');
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' &&
-		    c != '_')
-			return false;
-		folded[i] = c;
-	}
-	folded[len] = '\0';
-	return true;
+	hello->names = server_names_new(hello->arena);
 }
 
 bool
 tls_hello_add(struct tls_hello *hello, const char *name, SSL_CTX *ssl)
 {
-	char folded[NAME_MAX_LEN + 1] = "*";
-	bool wild = name[0] == '*';
 	struct held *held;
 
-	if (!fold(folded + wild, name + wild, strnlen(name + wild, NAME_MAX_LEN)))
-		return false;
-	if (!namemap_add(&hello->names, arena_strdup(hello->arena, folded), ssl) ||
-	    SSL_CTX_up_ref(ssl) != 1)
+	if (!server_names_add(hello->names, name, ssl) || SSL_CTX_up_ref(ssl) != 1)
 		return false;
 	held = arena_alloc(hello->arena, sizeof(*held));
 	*held = (struct held){ ssl, hello->held };
@@ -86,18 +55,7 @@ tls_hello_add(struct tls_hello *hello, const char *name, SSL_CTX *ssl)
 SSL_CTX *
 tls_hello_find(const struct tls_hello *hello, const char *name, size_t len)
 {
-	char folded[NAME_MAX_LEN + 1];
-	char *dot;
-	SSL_CTX *ssl;
-
-	if (!fold(folded, name, len))
-		return NULL;
-	ssl = namemap_find(&hello->names, folded, len);
-	dot = strchr(folded, '.');
-	if (ssl || !dot || dot == folded)
-		return ssl;
-	dot[-1] = '*';
-	return namemap_find(&hello->names, dot - 1, len - (size_t)(dot - 1 - folded));
+	return server_names_find(hello->names, name, len);
 }
 
 /*

@@ -72,6 +72,24 @@ transport_read(struct transport *t, void *data, size_t size)
 }
 
 ssize_t
+transport_peek(struct transport *t, void *data, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(t->fd, data, size, MSG_PEEK);
+	while (n == -1 && errno == EINTR);
+	if (n > 0)
+		return n;
+	if (n == 0)
+		return IO_CLOSED;
+	if (errno != EAGAIN)
+		return IO_ERROR;
+	t->readable = false;
+	return IO_WAIT;
+}
+
+ssize_t
 transport_writev(struct transport *t, const struct iovec *iov, int count)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,

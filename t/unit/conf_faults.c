@@ -182,7 +182,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, listen2: x}\n",
-	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, timeouts, access, proxy_protocol, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
+	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, server_names, timeouts, access, proxy_protocol, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
