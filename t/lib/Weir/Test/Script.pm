@@ -84,8 +84,15 @@ sub serve {
 # What the server saw of a case: a list of {name, connection, saw}.
 sub seen {
     my ($self, $name) = @_;
-    return grep { !defined $name || $_->{name} eq $name } map { $json->decode($_) } grep { /\n\z/ }
-        split /^/, $self->{test}->read($self->{record});
+    if (open my $in, '<:raw', $self->{record}) {
+        seek $in, $self->{offset} // 0, 0;
+        while (defined(my $line = <$in>)) {
+            last if $line !~ /\n\z/;
+            push @{ $self->{seen} }, $json->decode($line);
+            $self->{offset} += length $line;
+        }
+    }
+    return grep { !defined $name || $_->{name} eq $name } @{ $self->{seen} // [] };
 }
 
 sub default_request {
