@@ -74,7 +74,7 @@ find(const struct message *request, struct slice field, struct slice type, struc
 		const struct field *f = &request->fields[i];
 		struct slice list = message_value(request, f), element;
 
-		if (f->id != FIELD_OTHER || !slice_equal_nocase(message_name(request, f), field))
+		if (!slice_equal_nocase(message_name(request, f), field))
 			continue;
 		if (quality == QUALITY_UNSAID)
 			quality = 0;
