@@ -360,6 +360,8 @@ struct pool_config {
 	struct tls_servers *tls_servers;      /* made by tls_load() at load; NULL without TLS */
 	enum balance_method balance;
 	struct sticky_config sticky;
+	bool drain_on;     /* drain: sessions whose server leaves have ... */
+	uint32_t drain_ms; /* ... so much time */
 	struct health_config health;
 	struct server_config *servers;
 	size_t server_count;

@@ -37,6 +37,7 @@ enum end {
 	/* Ours. */
 	END_TIMEOUT_IDLE,
 	END_DRAINED,
+	END_SERVER_LEFT,
 	END_INTERNAL,
 	ENDS
 };

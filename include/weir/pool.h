@@ -29,6 +29,7 @@ struct server {
 	struct latency *latency;          /* likewise */
 	struct upstream_list idle;        /* kept connections, most recently used first; upstream.c */
 	unsigned idle_count;
+	bool has_left; /* its sessions are to be cut (front/leave.c) */
 	struct tls_session tls_session;   /* for the next connection, where the pool has TLS */
 };
 

@@ -8,7 +8,6 @@
 
 /* This version does not serve these; work that adds one deletes its row. */
 const struct unserved conf_unserved[] = {
-	{ "pool", "drain", NULL },
 	{ "sticky", "by", "cookie_prefix" },
 	{ "log", "access", "syslog" },
 	{ NULL, NULL, NULL },
@@ -314,6 +313,36 @@ static const struct block server_tls_block = {
 	.doc = "TLS towards the servers.",
 };
 
+static void
+drain_finish(struct load *load, const struct yaml_node *map, void *structure)
+{
+	(void)load;
+	(void)map;
+	((struct pool_config *)structure)->drain_on = true;
+}
+
+static bool
+drain_is_on(const void *structure)
+{
+	return ((const struct pool_config *)structure)->drain_on;
+}
+
+static const struct option drain_options[] = {
+	OPTION("timeout", pool_config, drain_ms, kind_duration, .min = "100ms", .max = "24h",
+	    .doc = "How long sessions may go on after that."),
+};
+static const struct block drain_block = {
+	.name = "drain",
+	TABLE(drain_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.is_on = drain_is_on,
+	.finish = drain_finish,
+	.doc = "What becomes of sessions whose server goes down or is taken out of the "
+	       "configuration: TCP and UDP are cut at once without this block, WebSocket and the "
+	       "like are not. Requests are never cut.",
+};
+
 static const struct option pool_options[] = {
 	OPTION(
 	    "name", pool_config, name, kind_name, .doc = "Unique; what listeners and routes name."),
@@ -338,6 +367,7 @@ static const struct option pool_options[] = {
 		   "first byte of a connection, or in each datagram (v2 only); not with protocol http "
 		   "or https, where X-Forwarded-For does."),
 	OPTION("sticky", pool_config, sticky, kind_block, .preset = "{}", .block = &sticky_block),
+	INLINE_BLOCK("drain", drain_block, .preset = ""),
 	OPTION("health", pool_config, health, kind_block, .preset = "{}", .block = &health_block),
 	LIST("servers", pool_config, servers, server_count, kind_blocks, .preset = "",
 	    .block = &server_block),

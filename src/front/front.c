@@ -46,6 +46,7 @@ struct front {
 	struct listener *listeners; /* owned; as config->listeners */
 	struct acceptor *acceptors; /* owned */
 	struct client_list clients;
+	struct leave *leave; /* owned */
 	size_t client_count, client_max;
 	bool wants_local_address; /* some pool balances by it, some listener tells its port */
 	struct timer pause_timer, drain_timer, flush_timer;
@@ -375,6 +376,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 		if (config->listeners[i].wants_port)
 			front->wants_local_address = true;
 	reply_use_pages(config->global.error_pages);
+	front->leave = leave_new(worker, &front->clients);
 	return front;
 }
 
@@ -447,6 +449,7 @@ front_free(struct front *front)
 
 	front->worker.draining = true;
 	cut_all(front, END_DRAINED);
+	leave_free(front->leave);
 	udp_free(worker);
 	upstream_close_idle(worker);
 	worker_clear_graves(worker);

@@ -26,11 +26,15 @@ struct client {
 	struct addr address;
 };
 
+struct server; /* pool.h */
+
 struct client_kind {
 	/* The worker has begun to drain, or wants idle ones gone. */
 	void (*drain)(struct client *client);
 	/* End it at once, whatever it does. */
 	void (*cut)(struct client *client, enum end end);
+	/* The server that it has for its whole life; NULL: none.  The pointer may be NULL too. */
+	struct server *(*server)(const struct client *client);
 };
 
 LIST_HEAD(client_list, client);
@@ -43,6 +47,9 @@ size_t preface_size(void);
 /* Serve what the listener's protocol says. */
 void client_begin(struct front *front, const struct listener *listener, int fd, const struct addr *address);
 void tcp_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address);
+/* Watches the servers of all pools, and cuts sessions of `clients` whose server leaves. */
+struct leave *leave_new(struct worker *worker, struct client_list *clients);
+void leave_free(struct leave *leave);
 /* Take datagrams from `fd`, which stays the caller's.  Returns 0 or -1. */
 int udp_listen(struct front *front, const struct listener *listener, int fd);
 /* Answers go on, new datagrams are others' business. */

@@ -513,10 +513,19 @@ h1_tunnel_size(void)
 	return sizeof(struct h1_tunnel);
 }
 
+/* Of a tunnel; requests have theirs for a short time only. */
+static struct server *
+h1_server(const struct client *client)
+{
+	const struct h1_client *c = (const struct h1_client *)(const void *)client;
+
+	return c->state == H1_TUNNEL ? c->tunnel->server : NULL;
+}
+
 void
 h1_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address)
 {
-	static const struct client_kind kind = { h1_drain, h1_cut };
+	static const struct client_kind kind = { h1_drain, h1_cut, h1_server };
 	struct slab *slab = &listener->worker->http_clients;
 	struct h1_client *c = slab_take(slab);
 	uint32_t limit_ms;

@@ -123,7 +123,7 @@ void
 preface_accept(
     struct front *front, const struct listener *listener, int fd, const struct addr *address)
 {
-	static const struct client_kind kind = { preface_drain, preface_cut };
+	static const struct client_kind kind = { preface_drain, preface_cut, NULL };
 	struct preface *p = slab_take(&listener->worker->prefaces);
 
 	if (transport_open(&p->client.transport, listener->worker->base, fd, on_ready) == -1) {

@@ -378,6 +378,12 @@ tcp_drain(struct client *client)
 	(void)client;
 }
 
+static struct server *
+tcp_server(const struct client *client)
+{
+	return ((const struct tcp_client *)(const void *)client)->server;
+}
+
 size_t
 tcp_client_size(void)
 {
@@ -387,7 +393,7 @@ tcp_client_size(void)
 void
 tcp_accept(struct front *front, const struct listener *listener, int fd, const struct addr *address)
 {
-	static const struct client_kind kind = { tcp_drain, tcp_cut };
+	static const struct client_kind kind = { tcp_drain, tcp_cut, tcp_server };
 	struct worker *worker = listener->worker;
 	struct tcp_client *c = slab_take(&worker->tcp_clients);
 

@@ -137,6 +137,12 @@ flow_cut(struct client *client, enum end end)
 	flow_end(OF_CLIENT(client), end);
 }
 
+static struct server *
+flow_server(const struct client *client)
+{
+	return ((const struct flow *)(const void *)client)->server;
+}
+
 static void
 on_fire(struct timer *timer)
 {
@@ -174,7 +180,16 @@ flow_end(struct flow *flow, enum end end)
 bool
 flow_is_usable(const struct flow *flow)
 {
-	return shm_server_stickable(flow->pool->shm, flow->server->conf);
+	const struct entity *e = flow->server->entity;
+	const struct pool_config *pool = flow->pool->conf;
+
+	if (shm_server_stickable(flow->pool->shm, flow->server->conf))
+		return true;
+	/* Down, but its sessions have some time left. */
+	return pool->drain_on &&
+	       atomic_load_explicit(&e->admin, memory_order_relaxed) != ADMIN_MAINT &&
+	       now_ms < atomic_load_explicit(&e->health_since_ms, memory_order_relaxed) +
+			    pool->drain_ms;
 }
 
 int
@@ -255,7 +270,7 @@ connect_socket(const struct addr *address)
 static struct flow *
 flow_new(struct udp_socket *socket, const struct addr *client, struct server *server, int fd)
 {
-	static const struct client_kind kind = { flow_drain, flow_cut };
+	static const struct client_kind kind = { flow_drain, flow_cut, flow_server };
 	struct worker *worker = front_worker(socket->front);
 	struct flow *flow = slab_take(&worker->flows);
 	struct event *event = &flow->client.transport.event;

@@ -445,8 +445,7 @@ pool_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], proxy_protocol: v2, drain: {timeout: 30s}}\n",
-	    "f:3:5: error: pool \"p\" has protocol http and a proxy_protocol; allowed: off, or protocol tcp or udp\n"
-	    "f:3:81: error: drain is not served by this version; leave it out\n");
+	    "f:3:5: error: pool \"p\" has protocol http and a proxy_protocol; allowed: off, or protocol tcp or udp\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], proxy_protocol: off}\n",
