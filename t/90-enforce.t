@@ -105,6 +105,15 @@ service('h2', [ "${ack}protocol-port: https:PORT", "${ack}cert-id: cert-1" ]);
 service('h1', [ "${ack}protocol-port: https:PORT", "${ack}cert-id: cert-1", "${ack}http2-enabled: 'off'" ]);
 service('cce-h2', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1", "${elb}http2-enable: 'true'", "${elb}tls-certificate-ids: cert-2" ]);
 service('cce-h1', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1" ]);
+my $v2 = "\r\n\r\n\0\r\nQUIT\n";
+my $raw = $t->tcp_server('raw', sub {
+    my ($client) = @_;
+    $client->fill;
+    my $data = $client->{in};
+    $client->send(substr($data, 0, 12) eq $v2 ? 'v2 ' . join('.', unpack 'x16C4', $data) : 'plain');
+}, host => '127.0.1.11');
+service('proxy', ["${ack}proxy-protocol: 'on'", "${ack}health-check-switch: 'off'"], address => $raw->address);
+service('no-proxy', ["${ack}health-check-switch: 'off'"], address => $raw->address);
 service('cce-gzip', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}gzip-enabled: 'true'" ]);
 # the servers of these speak TLS: listener h1
 service('cce-tls', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}security-pool-protocol: 'on'" ], address => "127.0.0.1:$port{h1}");
@@ -134,6 +143,9 @@ $head = seen('cce-fwd', '/');
 like($head, qr/^X-Forwarded-Port: $port{'cce-fwd'}\r$/m, 'x-forwarded-port');
 like($head, qr/^X-Forwarded-For-Port: \d+\r$/m, 'x-forwarded-for-port');
 like($head, qr/^X-Forwarded-Host: shop\.example\r$/m, 'x-forwarded-host');
+is($t->raw_exchange($port{proxy}, 'hello'), 'v2 127.0.0.1', 'proxy-protocol: version 2 with the client');
+is($t->raw_exchange($port{'no-proxy'}, 'hello'), 'plain', 'off by default');
+
 like($head, qr/^X-Real-IP: 127\.0\.0\.1\r$/m, 'x-real-ip');
 
 my $r;

@@ -367,6 +367,7 @@ read_connections(struct service *service)
 	service->forwarded.proto = value_is(set, ACK_XFF_PROTO, "on");
 	service->forwarded.slb_port = value_is(set, ACK_XFF_SLBPORT, "on");
 	service->forwarded.client_src_port = value_is(set, ACK_XFF_CLIENTSRCPORT, "on");
+	service->proxy_protocol = value_is(set, ACK_PROXY_PROTOCOL, "on");
 	service->timeouts_l7.client_idle = value_number(set, ACK_IDLE_TIMEOUT, 15);
 	service->timeouts_l7.response = value_number(set, ACK_REQUEST_TIMEOUT, 60);
 	service->timeouts_l4.idle = value_number(set, ACK_ESTABLISHED_TIMEOUT, 900);

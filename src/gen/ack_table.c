@@ -292,7 +292,6 @@ const struct annotation ack_annotations[ACK_END] = {
 	    ON_OFF,
 	    .preset = "off",
 	    .protocols = ON_TCP | ON_UDP,
-	    .unserved = "on",
 	    .doc = "Whether servers get a PROXY protocol v2 header.",
 	    .source = ACK_DOC },
 	[ACK_CONNECTION_DRAIN] = { .name = "connection-drain",

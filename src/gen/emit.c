@@ -428,6 +428,8 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 	fprintf(out, "    protocol: %s\n    balance: %s\n", protocols[pool->protocol],
 	    methods[pool->balance]);
 	emit_server_tls(out, pool);
+	if (pool->proxy_protocol)
+		fputs("    proxy_protocol: v2\n", out);
 	emit_sticky(out, pool);
 	emit_health(out, &pool->health);
 	emit_servers(out, &pool->servers);

@@ -46,6 +46,7 @@ struct gen_pool {
 	enum pool_protocol protocol;
 	bool verify_servers;   /* with POOL_HTTPS */
 	const char *server_ca; /* likewise; NULL: those that the system trusts */
+	bool proxy_protocol;   /* version 2 */
 	enum balance_method balance;
 	enum sticky_by sticky;
 	const char *sticky_name; /* NULL: the daemon's default */

@@ -83,6 +83,7 @@ struct service {
 	struct gen_forwarded forwarded;
 	bool gzip; /* http and https listeners compress */
 	enum balance_method balance;
+	bool proxy_protocol; /* tcp and udp */
 	bool servers_tls; /* http and https listeners speak TLS to them */
 	struct {
 		enum sticky_by by;
