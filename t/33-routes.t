@@ -190,4 +190,15 @@ faults(q(redirect: {url: 'http://x', port: 1}), qr{port has no meaning here; it 
 faults(q(redirect: {url: 'http://x/${client_ip}'}), qr{has an unknown variable}, 'a variable that URLs do not have');
 faults(q(path: {prefix: /a, regex: /b}, pool: p), qr{path: both prefix and regex are given}, 'two kinds of path');
 
+# --- the example of the manual ---
+
+{
+    open my $in, '<', ($ENV{WEIR_SRCDIR} // '.') . '/doc/http.md' or die "doc/http.md: $!";
+    my ($yaml) = do { local $/; <$in> } =~ /^```yaml\n(.*?)^```/ms;
+    mkdir $t->path('errors');
+    $yaml =~ s{/etc/weir/errors}{$t->path('errors')}e;
+    my ($exit, undef, $err) = $t->weir('-T', '-c', $t->write('example.yaml', $yaml));
+    is($exit, 0, 'the example of doc/http.md is accepted') or diag $err;
+}
+
 done_testing;
