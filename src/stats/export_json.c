@@ -41,7 +41,7 @@ export_spread(
     struct json *json, const struct latency_spread spread[static LATENCY_KINDS], bool has_connect)
 {
 	json_open(json, "latency", '{');
-	for (size_t kind = has_connect ? 0 : 1; kind < LATENCY_KINDS; kind++)
+	for (enum latency_kind kind = has_connect ? 0 : 1; kind < LATENCY_KINDS; kind++)
 		export_latency(json, kind, &spread[kind].all);
 	json_close(json, '}');
 }
@@ -111,7 +111,7 @@ export_json_server(struct json *json, const struct server_stats *server, bool wi
 	json_put_uint(json, "transitions", server->transitions);
 	export_sums(json, server->sums, TALLY_OF_SERVER);
 	json_open(json, "latency", '{');
-	for (size_t kind = 0; kind < LATENCY_KINDS; kind++)
+	for (enum latency_kind kind = 0; kind < LATENCY_KINDS; kind++)
 		export_latency(json, kind, &server->latency[kind]);
 	json_close(json, '}');
 	json_close(json, '}');
