@@ -114,6 +114,9 @@ my $raw = $t->tcp_server('raw', sub {
 }, host => '127.0.1.11');
 service('proxy', ["${ack}proxy-protocol: 'on'", "${ack}health-check-switch: 'off'"], address => $raw->address);
 service('no-proxy', ["${ack}health-check-switch: 'off'"], address => $raw->address);
+my $echo = $t->tcp_echo('echo', host => '127.0.1.11');
+service('drain', [ "${ack}connection-drain: 'on'", "${ack}connection-drain-timeout: '900'" ], address => $echo->address);
+service('no-drain', [], address => $echo->address);
 service('cce-gzip', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}gzip-enabled: 'true'" ]);
 # the servers of these speak TLS: listener h1
 service('cce-tls', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}security-pool-protocol: 'on'" ], address => "127.0.0.1:$port{h1}");
@@ -168,6 +171,24 @@ is(https('tls', 'cert-2', 'cert-2.example'), "pod\n", 'pool-protocol of an Ingre
 like(seen('rewrite', '/a/b/c/d?q=1'), qr{^GET /new/c/d/b\?q=1 HTTP}, 'rewrite-target');
 $r = $t->http_get($port{redirect}, '/older', host => 'shop.example');
 is("$r->{status} $r->{headers}{location}", '308 https://other.example/x?cost=1$', 'redirect-url and its code');
+
+# --- what a reload does ---
+
+my %client = map { $_ => $t->client($port{$_}) } qw(drain no-drain);
+for my $name (sort keys %client) {
+    $client{$name}->send('ping');
+    $client{$name}->fill;
+    is($client{$name}{in}, 'ping', "$name: a session");
+}
+$t->write('in.yaml', $manifest =~ s/endpoints: \[\{addresses: \[127\.0\.1\.11\], targetRef: \{kind: Pod, name: (?:no-)?drain-pod\}\}\]/endpoints: []/gr);
+($exit, undef, $err) = $t->weirgen('-s', $site, '--backends=pod', '-o', $t->path('weir.out'), $in);
+is($exit, 0, 'the servers go') or diag $err;
+$weir->reload($t->read('weir.out'));
+ok(!eval { $client{'no-drain'}->fill }, 'no connection-drain: sessions are cut when their server goes');
+$client{drain}->send('pong');
+$client{drain}->fill;
+is($client{drain}{in}, 'pingpong', 'connection-drain: they go on');
+$_->close for values %client;
 
 is($weir->quit, 0, 'weir ends');
 done_testing;

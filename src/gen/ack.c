@@ -371,6 +371,8 @@ read_connections(struct service *service)
 	service->timeouts_l7.client_idle = value_number(set, ACK_IDLE_TIMEOUT, 15);
 	service->timeouts_l7.response = value_number(set, ACK_REQUEST_TIMEOUT, 60);
 	service->timeouts_l4.idle = value_number(set, ACK_ESTABLISHED_TIMEOUT, 900);
+	if (value_is(set, ACK_CONNECTION_DRAIN, "on"))
+		service->drain_s = value_number(set, ACK_CONNECTION_DRAIN_TIMEOUT, 0);
 	if (drain != NULL && strcmp(drain->text, "on") == 0)
 		needs(set, drain, ACK_CONNECTION_DRAIN_TIMEOUT, " (10 to 900 seconds)");
 	else if (value_get(set, ACK_CONNECTION_DRAIN_TIMEOUT) != NULL)

@@ -298,7 +298,6 @@ const struct annotation ack_annotations[ACK_END] = {
 	    ON_OFF,
 	    .preset = "off",
 	    .protocols = ON_TCP | ON_UDP,
-	    .unserved = "on",
 	    .doc = "Whether a server that leaves may finish its connections.",
 	    .source = ACK_DOC },
 	[ACK_CONNECTION_DRAIN_TIMEOUT] = { .name = "connection-drain-timeout",

@@ -430,6 +430,8 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 	emit_server_tls(out, pool);
 	if (pool->proxy_protocol)
 		fputs("    proxy_protocol: v2\n", out);
+	if (pool->drain_s > 0)
+		fprintf(out, "    drain: {timeout: %us}\n", pool->drain_s);
 	emit_sticky(out, pool);
 	emit_health(out, &pool->health);
 	emit_servers(out, &pool->servers);

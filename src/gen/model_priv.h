@@ -47,6 +47,7 @@ struct gen_pool {
 	bool verify_servers;   /* with POOL_HTTPS */
 	const char *server_ca; /* likewise; NULL: those that the system trusts */
 	bool proxy_protocol;   /* version 2 */
+	unsigned drain_s;      /* 0: sessions whose server leaves are cut at once */
 	enum balance_method balance;
 	enum sticky_by sticky;
 	const char *sticky_name; /* NULL: the daemon's default */

@@ -84,6 +84,7 @@ struct service {
 	bool gzip; /* http and https listeners compress */
 	enum balance_method balance;
 	bool proxy_protocol; /* tcp and udp */
+	unsigned drain_s;    /* likewise; 0: off */
 	bool servers_tls; /* http and https listeners speak TLS to them */
 	struct {
 		enum sticky_by by;
