@@ -46,9 +46,19 @@ $weir->reload_fails($config =~ s/protocol: http/protocol: gopher/r);
 ok(notified(qr/^RELOADING=1$/m), 'so is one that fails');
 like(notified(qr/^READY=1$/m), qr/^STATUS=configuration 2, .*the last reload failed$/m, 'which the status line says');
 
+$weir->configure($config);
+my $old = $weir->pid;
+$weir->signal('USR2');
+my $main = notified(qr/^MAINPID=\d+$/m);
+my $new = $weir->follow_pid_file;
+is($main, "MAINPID=$new", 'after an upgrade the new master is the main process');
+like(notified(qr/^READY=1$/m), qr/^STATUS=configuration 3, 2 workers$/m, 'which goes on with the status');
+ok(notified(qr/^WATCHDOG=1$/m), 'and the watchdog') for 1 .. 2;
+$t->wait_until(sub { waitpid $old, POSIX::WNOHANG(); return !kill 0, $old }, 'the old one is gone');
+
 $weir->signal('QUIT');
 ok(notified(qr/^STOPPING=1$/m), 'a graceful stop is announced');
-is($weir->wait_exit, 0, 'weir ends with status 0');
+$t->wait_until(sub { !$weir->is_running }, 'weir ends');
 
 # An abstract socket: its name begins with a NUL, in the environment with @.
 my $name = "weir-test-$$";

@@ -60,7 +60,9 @@ struct fault_report {
 void faults_add(struct fault_ring *ring, const struct fault_report *report);
 /* Copy entry `index` if there is one and nobody writes it just now. */
 bool faults_read(const struct fault_ring *ring, unsigned index, struct fault *copy);
-/* `to` keeps the latest of both, `from` is emptied.  Context: master, when the owner of `from` has ended. */
-void faults_move(struct fault_ring *to, struct fault_ring *from);
+/* `to` keeps the latest of both.  Context: master; nobody else writes `to`. */
+void faults_merge(struct fault_ring *to, const struct fault_ring *from);
+/* Context: master, when the owner has ended. */
+void faults_clear(struct fault_ring *ring);
 
 #endif

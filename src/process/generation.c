@@ -187,7 +187,16 @@ region_new(struct config *config, struct region *current, unsigned oldest, struc
 	return NULL;
 }
 
-static void
+struct region *
+region_take(struct shm *shm, unsigned sticky_entries)
+{
+	struct region *region = xcalloc(1, sizeof(*region));
+
+	*region = (struct region){ .shm = shm, .sticky_entries = sticky_entries, .users = 1 };
+	return region;
+}
+
+void
 region_leave(struct region *region)
 {
 	if (region == NULL || --region->users > 0)
@@ -226,19 +235,18 @@ oldest_number(const struct generation_list *generations, unsigned number)
 
 struct generation *
 generation_load(const char *file, unsigned number, struct generation_list *generations,
-    struct region *current, const uint8_t *secret, struct diag *diag)
+    struct region *current, const uint8_t *secret, unsigned oldest, struct diag *diag)
 {
 	struct generation *generation = xcalloc(1, sizeof(*generation));
 	struct config *config = load(file, &generation->identity, &generation->workers, diag);
 	uint8_t fresh[SECRET_SIZE];
-	unsigned oldest;
 
 	if (config == NULL) {
 		free(generation);
 		return NULL;
 	}
 	config->generation = number;
-	oldest = oldest_number(generations, number);
+	oldest = oldest_number(generations, number < oldest ? number : oldest);
 	generation->config = config;
 	generation->users = 1;
 	TAILQ_INSERT_TAIL(generations, generation, entry);

@@ -43,10 +43,15 @@ void secret_load(uint8_t secret[static SECRET_SIZE], const char *state_dir);
  * generations  those alive; the new one is added
  * current      the region in force; used on unless the configuration does not fit; NULL: none yet
  * secret       of the generation in force; NULL: from the state directory
+ * oldest       generations from this number on are known to processes that are not ours; UINT_MAX: none
  * Returns a generation with users 1; NULL with errors in `diag`.
  */
 struct generation *generation_load(const char *file, unsigned number, struct generation_list *generations,
-    struct region *current, const uint8_t *secret, struct diag *diag);
+    struct region *current, const uint8_t *secret, unsigned oldest, struct diag *diag);
+/* A region with one user.  shm: taken. */
+struct region *region_take(struct shm *shm, unsigned sticky_entries);
+/* NULL is allowed. */
+void region_leave(struct region *region);
 /* Frees it when nobody is left. */
 void generation_leave(struct generation_list *generations, struct generation *generation);
 /* USR1: open the log files again; those that cannot be opened stay as they are. */

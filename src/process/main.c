@@ -63,6 +63,7 @@ static const struct {
 	{ "quit", SIGQUIT },
 	{ "stop", SIGTERM },
 	{ "reopen", SIGUSR1 },
+	{ "upgrade", SIGUSR2 },
 };
 
 static void
@@ -76,7 +77,7 @@ print_usage(FILE *out)
 	    "  -t, --test          check the configuration and all that it names, then exit\n"
 	    "  -T, --dump          print the configuration with every default filled in\n"
 	    "  -s, --signal=WORD   tell the running weir: reload, quit (graceful), stop (fast),\n"
-	    "                      reopen (log files)\n"
+	    "                      reopen (log files), upgrade (to the binary in its place)\n"
 	    "  -V, --build         print version, build options and library versions\n"
 	    "      --schema        print a JSON Schema of the configuration\n"
 	    "      --manual        print the option reference as mdoc(7)\n"
@@ -269,6 +270,6 @@ main(int argc, char **argv)
 	case 's':
 		return send_signal(file, number);
 	default:
-		return master_run(file);
+		return master_run(file, argv);
 	}
 }

@@ -82,8 +82,7 @@ on_upgrade(evutil_socket_t number, short what, void *arg)
 {
 	(void)number;
 	(void)what;
-	(void)arg;
-	log_warnx("signal USR2: this version cannot replace its binary; restart it instead");
+	upgrade_ask(arg);
 }
 
 static void
@@ -91,6 +90,7 @@ on_child(evutil_socket_t number, short what, void *arg)
 {
 	(void)number;
 	(void)what;
+	upgrade_on_reap(arg);
 	children_reap(arg);
 }
 
@@ -195,8 +195,14 @@ master_free(struct master *master, struct event *events[static SIGNALS])
 {
 	log_set_fd(STDERR_FILENO);
 	sockets_free(master->sockets);
-	pidfile_close(master->pid_fd, master->pid_path);
+	if (master->upgrade.handed_over || master->upgrade.is_taking) {
+		if (master->pid_fd != -1)
+			close(master->pid_fd); /* the file is another master's */
+	} else {
+		pidfile_close(master->pid_fd, master->pid_path);
+	}
 	free(master->pid_path);
+	upgrade_free(master);
 	generation_leave(&master->generations, master->current);
 	for (size_t i = 0; i < SIGNALS; i++)
 		event_free(events[i]);
@@ -209,7 +215,7 @@ master_free(struct master *master, struct event *events[static SIGNALS])
 }
 
 int
-master_run(const char *file)
+master_run(const char *file, char **argv)
 {
 	static struct master
 	    master; /* children find the configuration by it: not on the stack that they leave */
@@ -221,10 +227,16 @@ master_run(const char *file)
 	log_set_process("master");
 	systemd_init();
 	raise_descriptor_limit();
+	upgrade_init(&master, argv);
 	master.base = new_base();
 	master.sockets = sockets_new();
 	watch(&master, events);
-	reload_begin(&master);
+	if (upgrade_take(&master) == 0) {
+		reload_begin(&master);
+	} else {
+		master.phase = PHASE_STOPPING;
+		master.exit_status = EXIT_FAILURE;
+	}
 	while (!stop_is_done(&master))
 		if (event_base_loop(master.base, EVLOOP_ONCE) == -1) {
 			log_error("event loop");

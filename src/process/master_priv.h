@@ -16,6 +16,7 @@
 #include "channel_priv.h"
 #include "generation_priv.h"
 #include "sockets_priv.h"
+#include "upgrade_priv.h"
 
 struct event;
 struct event_base;
@@ -96,12 +97,13 @@ struct master {
 	struct event *quit_timer; /* owned */
 	char *pid_path; /* owned */
 	int pid_fd;
+	struct upgrade upgrade;
 };
 
 /* master.c */
 
 /* Runs until the daemon ends.  Returns the exit status. */
-int master_run(const char *file);
+int master_run(const char *file, char **argv);
 /* What the service manager should show. */
 void master_report(const struct master *master, const char *trouble);
 
@@ -130,6 +132,8 @@ const char *child_name(const struct child *child, char text[static 64]);
 void reload_begin(struct master *master);
 /* HUP, or MESSAGE_RELOAD from `child`; during a reload it is remembered for one more. */
 void reload_ask(struct master *master, struct child *child, uint64_t request);
+/* Begin what was asked for while something else was under way. */
+void reload_go_on(struct master *master);
 void reload_on_ready(struct master *master);
 /* An old worker accepts no more, or has gone. */
 void reload_on_drained(struct master *master);
@@ -150,6 +154,8 @@ bool reload_handover_done(const struct master *master, uint64_t since_us);
 void stop_fast(struct master *master);
 /* QUIT: no new connections, those that are here end within limits.drain. */
 void stop_gracefully(struct master *master);
+/* A new binary serves: end what is here, leave what both have. */
+void stop_after_upgrade(struct master *master);
 /* Callback of quit_timer. */
 void stop_on_timer(evutil_socket_t fd, short what, void *arg);
 /* Children were taken away. */

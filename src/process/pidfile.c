@@ -86,8 +86,8 @@ make_directory_of(const char *path)
 
 /* One pwrite() of all bytes, so that a reader finds the old number or the new one, never half of
  * it. */
-static int
-write_number(int fd)
+int
+pidfile_write(int fd)
 {
 	char text[32];
 	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -110,7 +110,7 @@ pidfile_open(const char *path, struct where where, struct diag *diag)
 		    diag, where, "pid file %s: weir runs already, as process %d", path, (int)owner);
 	else if (fd == -1)
 		diag_error(diag, where, "cannot write pid file %s: %s", path, strerror(errno));
-	else if (write_number(fd) == -1) {
+	else if (pidfile_write(fd) == -1) {
 		diag_error(diag, where, "cannot write pid file %s: %s", path, strerror(errno));
 		close(fd);
 		fd = -1;

@@ -98,7 +98,14 @@ reload_ask(struct master *master, struct child *child, uint64_t request)
 	if (child != NULL)
 		change->next_waiters[change->next_waiter_count++] = waiter;
 	change->again = true;
-	if (change->step == CHANGE_NONE && master->phase == PHASE_RUNNING)
+	reload_go_on(master);
+}
+
+void
+reload_go_on(struct master *master)
+{
+	if (master->change.again && master->change.step == CHANGE_NONE &&
+	    master->phase == PHASE_RUNNING && !upgrade_is_under_way(master))
 		change_timer(master, 0);
 }
 
@@ -120,8 +127,8 @@ change_end(struct master *master)
 
 	change->step = CHANGE_NONE;
 	evtimer_del(change->timer);
-	if (change->again && master->phase == PHASE_RUNNING)
-		change_timer(master, 0);
+	upgrade_go_on(master);
+	reload_go_on(master);
 }
 
 static void
@@ -213,6 +220,9 @@ take_pid_file(struct master *master, const struct config *config, struct diag *d
 {
 	struct where where = { .file = master->file };
 
+	if (master->upgrade.is_taking && strcmp(master->pid_path, config->global.pid_file) != 0)
+		diag_warning(diag, where, "global.pid_file stays %s until weir is restarted",
+		    master->pid_path);
 	if (master->pid_fd != -1)
 		return 0;
 	master->pid_path = xstrdup(config->global.pid_file);
@@ -226,12 +236,15 @@ prepare(struct master *master)
 {
 	struct change *change = &master->change;
 	struct generation *current = master->current;
+	struct region *region = current != NULL ? current->region : master->upgrade.region;
+	const uint8_t *secret = current != NULL		    ? current->secret
+				: master->upgrade.is_taking ? master->upgrade.secret
+							    : NULL;
 	struct where where = { .file = master->file };
 	const struct config *config;
 
 	change->generation = generation_load(master->file, master->last_number + 1,
-	    &master->generations, current != NULL ? current->region : NULL,
-	    current != NULL ? current->secret : NULL, change->diag);
+	    &master->generations, region, secret, upgrade_oldest(master), change->diag);
 	if (change->generation == NULL)
 		return -1;
 	config = change->generation->config;
@@ -280,7 +293,7 @@ drain_old(struct master *master, bool workers)
 }
 
 static void
-publish(const struct master *master, bool is_reload)
+publish(const struct master *master, bool is_first)
 {
 	const struct generation *current = master->current;
 	struct shm_global *global = shm_global(current->region->shm);
@@ -289,10 +302,10 @@ publish(const struct master *master, bool is_reload)
 	atomic_store(&global->generation, current->config->generation);
 	atomic_store(&global->master_pid, getpid());
 	atomic_store(&global->loaded_wall_s, now);
-	if (is_reload)
-		atomic_fetch_add(&global->reloads, 1);
-	else
+	if (is_first || global->started_wall_s == 0)
 		atomic_store(&global->started_wall_s, now);
+	else
+		atomic_fetch_add(&global->reloads, 1);
 }
 
 /* The new configuration is the only one that clients meet: say so. */
@@ -302,7 +315,7 @@ reload_settle(struct master *master, bool is_reload)
 	struct change *change = &master->change;
 	char *text;
 
-	publish(master, is_reload);
+	publish(master, !is_reload && !master->upgrade.is_taking);
 	log_info("configuration %u (%s) is in force; workers: %u, listeners: %zu, pools: %zu",
 	    master->current->config->generation, master->file, master->current->workers,
 	    master->current->config->listener_count, master->current->config->pool_count);
@@ -311,6 +324,7 @@ reload_settle(struct master *master, bool is_reload)
 	free(text);
 	diag_free(change->diag);
 	change->diag = NULL;
+	upgrade_tell(master);
 	master_report(master, NULL);
 	drain_old(master, false);
 }
@@ -415,7 +429,7 @@ reload_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	switch (master->change.step) {
 	case CHANGE_NONE:
-		if (master->change.again)
+		if (master->change.again && !upgrade_is_under_way(master))
 			reload_begin(master);
 		return;
 	case CHANGE_STARTING:

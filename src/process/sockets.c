@@ -45,6 +45,7 @@ struct sockets {
 	struct stats_socket stats, next_stats;
 	struct control_socket control, next_control;
 	bool is_prepared; /* the next_* are those to use */
+	bool is_shared;   /* with another master */
 };
 
 struct sockets *
@@ -79,10 +80,11 @@ group_free(struct sockets *sockets, struct group *group)
 }
 
 static void
-close_control(struct control_socket *control)
+close_control(const struct sockets *sockets, struct control_socket *control)
 {
 	if (control->fd != -1) {
-		unlink(control->path);
+		if (!sockets->is_shared)
+			unlink(control->path);
 		close(control->fd);
 	}
 	free(control->path);
@@ -102,8 +104,34 @@ sockets_free(struct sockets *sockets)
 		group_free(sockets, group);
 	if (sockets->stats.fd != -1)
 		close(sockets->stats.fd);
-	close_control(&sockets->control);
+	close_control(sockets, &sockets->control);
 	free(sockets);
+}
+
+void
+sockets_share(struct sockets *sockets)
+{
+	sockets->is_shared = true;
+}
+
+void
+sockets_own(struct sockets *sockets)
+{
+	sockets->is_shared = false;
+}
+
+void
+sockets_leave(struct sockets *sockets)
+{
+	struct group *group;
+
+	assert(sockets->is_shared && !sockets->is_prepared);
+	while ((group = TAILQ_FIRST(&sockets->groups)) != NULL)
+		group_free(sockets, group);
+	if (sockets->stats.fd != -1)
+		close(sockets->stats.fd);
+	sockets->stats.fd = -1;
+	close_control(sockets, &sockets->control);
 }
 
 static bool
@@ -420,7 +448,7 @@ sockets_commit(struct sockets *sockets)
 		close(sockets->stats.fd);
 	sockets->stats = sockets->next_stats;
 	if (sockets->control.fd != sockets->next_control.fd)
-		close_control(&sockets->control);
+		close_control(sockets, &sockets->control);
 	sockets->control = sockets->next_control;
 	sockets->next_stats.fd = -1;
 	sockets->next_control = (struct control_socket){ .fd = -1 };
@@ -443,7 +471,7 @@ sockets_rollback(struct sockets *sockets)
 		close(sockets->next_stats.fd);
 	sockets->next_stats.fd = -1;
 	if (sockets->next_control.fd != sockets->control.fd)
-		close_control(&sockets->next_control);
+		close_control(sockets, &sockets->next_control);
 	sockets->next_control = (struct control_socket){ .fd = -1 };
 }
 
@@ -518,4 +546,85 @@ int
 sockets_control_fd(const struct sockets *sockets, bool is_next)
 {
 	return is_next ? sockets->next_control.fd : sockets->control.fd;
+}
+
+/* ---- from one binary to the next ---- */
+
+void
+sockets_print(const struct sockets *sockets, FILE *out)
+{
+	const struct group *group;
+	char text[ADDR_TEXT_SIZE];
+
+	if (sockets->stats.fd != -1)
+		fprintf(out, "stats %d %s\n", sockets->stats.fd,
+		    addr_print(&sockets->stats.addr, text));
+	if (sockets->control.fd != -1)
+		fprintf(out, "control %d %s\n", sockets->control.fd, sockets->control.path);
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL;
+	     group = TAILQ_NEXT(group, entry)) {
+		if (group->retired || group->listening == 0)
+			continue;
+		fprintf(out, "group %s %d %s", group->is_udp ? "udp" : "tcp", group->v6only,
+		    addr_print(&group->addr, text));
+		for (unsigned i = 0; i < group->listening; i++)
+			fprintf(out, " %d", group->fds[i]);
+		fputc('\n', out);
+	}
+}
+
+void
+sockets_each_fd(const struct sockets *sockets, void (*each)(void *arg, int fd), void *arg)
+{
+	const struct group *group;
+
+	if (sockets->stats.fd != -1)
+		each(arg, sockets->stats.fd);
+	if (sockets->control.fd != -1)
+		each(arg, sockets->control.fd);
+	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
+		for (unsigned i = 0; !group->retired && i < group->listening; i++)
+			each(arg, group->fds[i]);
+}
+
+int
+sockets_take_stats(struct sockets *sockets, int fd, const char *address)
+{
+	sockets_share(sockets);
+	if (addr_parse(&sockets->stats.addr, address, 0) == -1)
+		return -1;
+	sockets->stats.fd = fd;
+	return 0;
+}
+
+int
+sockets_take_control(struct sockets *sockets, int fd, const char *path)
+{
+	sockets_share(sockets);
+	if (path[0] != '/')
+		return -1;
+	sockets->control = (struct control_socket){ .path = xstrdup(path), .fd = fd };
+	return 0;
+}
+
+struct group *
+sockets_take_group(struct sockets *sockets, const char *address, bool is_udp, bool v6only)
+{
+	struct group *group;
+	struct addr addr;
+
+	sockets_share(sockets);
+	if (addr_parse(&addr, address, 0) == -1)
+		return NULL;
+	group = group_new(sockets, &addr, is_udp, v6only);
+	group->is_new = false;
+	return group;
+}
+
+void
+sockets_take_fd(struct group *group, int fd)
+{
+	group->fds = xrealloc(group->fds, (group->count + 1) * sizeof(*group->fds));
+	group->fds[group->count++] = fd;
+	group->listening = group->count;
 }

@@ -13,9 +13,11 @@
 #define WEIR_SOCKETS_PRIV_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "weir/conf.h"
 
+struct group;
 struct sockets;
 
 struct sockets *sockets_new(void);
@@ -55,5 +57,27 @@ void sockets_each(const struct sockets *sockets, unsigned index, unsigned worker
 /* -1: none. */
 int sockets_stats_fd(const struct sockets *sockets, bool is_next);
 int sockets_control_fd(const struct sockets *sockets, bool is_next);
+
+/* Leaving all to a new binary (handover.c), and taking it. */
+
+/* Lines "stats FD ADDRESS", "control FD PATH", "group tcp|udp V6ONLY ADDRESS FD...". */
+void sockets_print(const struct sockets *sockets, FILE *out);
+/* Those that sockets_print() names. */
+void sockets_each_fd(const struct sockets *sockets, void (*each)(void *arg, int fd), void *arg);
+/* Returns 0 with the descriptor taken, or -1: the text makes no sense. */
+int sockets_take_stats(struct sockets *sockets, int fd, const char *address);
+int sockets_take_control(struct sockets *sockets, int fd, const char *path);
+/* NULL: the text makes no sense. */
+struct group *sockets_take_group(struct sockets *sockets, const char *address, bool is_udp, bool v6only);
+void sockets_take_fd(struct group *group, int fd);
+/*
+ * Another master has the same sockets: closing them takes nothing from it, the control socket's file stays.  So it is
+ * after the first sockets_take_*(), and after sockets_share().
+ */
+void sockets_share(struct sockets *sockets);
+/* This master is the only one that counts. */
+void sockets_own(struct sockets *sockets);
+/* Close all, once they are shared. */
+void sockets_leave(struct sockets *sockets);
 
 #endif

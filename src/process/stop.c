@@ -61,6 +61,18 @@ stop_gracefully(struct master *master)
 	next_step(master);
 }
 
+void
+stop_after_upgrade(struct master *master)
+{
+	reload_cancel(master);
+	master->phase = PHASE_QUITTING;
+	sockets_share(master->sockets);
+	sockets_leave(master->sockets);
+	each_child(master, CHILD_CONTROL, child_drain);
+	each_child(master, CHILD_WORKER, child_drain);
+	stop_on_reap(master);
+}
+
 /* As after a reload that removes every address: accept what is under way, then drain. */
 void
 stop_on_timer(evutil_socket_t fd, short what, void *arg)

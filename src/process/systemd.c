@@ -47,6 +47,30 @@ systemd_init(void)
 }
 
 void
+systemd_export(void)
+{
+	char path[sizeof(manager.sun_path) + 1] = "", usec[32];
+	size_t len = manager_len - offsetof(struct sockaddr_un, sun_path);
+
+	if (manager.sun_family == 0)
+		return;
+	memcpy(path, manager.sun_path, len);
+	if (path[0] == '\0')
+		path[0] = '@';
+	setenv("NOTIFY_SOCKET", path, 1);
+	if (watchdog_us == 0)
+		return;
+	snprintf(usec, sizeof(usec), "%llu", (unsigned long long)watchdog_us * 2);
+	setenv("WATCHDOG_USEC", usec, 1);
+}
+
+void
+systemd_mute(void)
+{
+	manager.sun_family = 0;
+}
+
+void
 systemd_notify(const char *format, ...)
 {
 	char text[1024];

@@ -123,7 +123,7 @@ find_oldest(struct fault_ring *ring)
 }
 
 void
-faults_move(struct fault_ring *to, struct fault_ring *from)
+faults_merge(struct fault_ring *to, const struct fault_ring *from)
 {
 	const size_t body = offsetof(struct fault, kind);
 
@@ -139,5 +139,11 @@ faults_move(struct fault_ring *to, struct fault_ring *from)
 		finish(oldest);
 		atomic_store_explicit(&to->next, 1, memory_order_relaxed); /* not empty */
 	}
-	memset(from, 0, sizeof(*from));
+}
+
+void
+faults_clear(struct fault_ring *ring)
+{
+	if (atomic_load_explicit(&ring->next, memory_order_relaxed) != 0)
+		memset(ring, 0, sizeof(*ring));
 }

@@ -327,7 +327,8 @@ shm_retire_slot(struct shm *shm, int slot)
 	madvise(shm->slots + (size_t)slot * shm->slot_stride, shm->slot_stride, MADV_REMOVE);
 	madvise(shm->latencies + (size_t)slot * shm->latency_stride, shm->latency_stride,
 	    MADV_REMOVE);
-	faults_move(shm_faults(shm, SHM_SLOT_RETIRED), shm_faults(shm, slot));
+	faults_merge(shm_faults(shm, SHM_SLOT_RETIRED), shm_faults(shm, slot));
+	faults_clear(shm_faults(shm, slot));
 	slot_info_clear(&shm->header->info[slot]);
 	atomic_fetch_and(&shm->header->live[slot / 64], ~(UINT64_C(1) << (slot % 64)));
 }

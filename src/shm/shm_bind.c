@@ -278,14 +278,9 @@ copy_faults(struct shm *to, const struct shm *from)
 
 	shm_live_slots(from, live);
 	live[SHM_SLOT_RETIRED / 64] |= 1;
-	for (int slot = 0; slot < SHM_SLOTS; slot++) {
-		struct fault_ring ring;
-
-		if ((live[slot / 64] >> (slot % 64) & 1) == 0)
-			continue;
-		memcpy(&ring, shm_faults(from, slot), sizeof(ring));
-		faults_move(shm_faults(to, SHM_SLOT_RETIRED), &ring);
-	}
+	for (int slot = 0; slot < SHM_SLOTS; slot++)
+		if ((live[slot / 64] >> (slot % 64) & 1) != 0)
+			faults_merge(shm_faults(to, SHM_SLOT_RETIRED), shm_faults(from, slot));
 }
 
 /* Listeners and pools only: of servers nothing is recorded, and their pages stay untouched. */
