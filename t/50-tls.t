@@ -160,10 +160,43 @@ subtest 'sessions' => sub {
     is(resumptions('web', $session, 4, '-servername', 'a.wild.test', '-tls1_3'), 4, 'sessions outlive a reload');
 };
 
+subtest 'keys of tickets' => sub {
+    my $text = configuration();
+    $text =~ s/^global:\n/global:\n  tls: {ticket_rotation: 1s}\n/m or die;
+    $weir->reload($text);
+    my $session = $t->path('session-rotated');
+    ok(s_client('web', '-noservername', '-tls1_3', '-sess_out', $session)->{ok}, 'a session under a key of short life');
+    $t->wait_until(sub { !resumptions('web', $session, 1, '-noservername', '-tls1_3') }, 'the key to be forgotten');
+    pass('is not resumed when that key is gone');
+    my $keys = $t->write('tickets', join '', map { chr(65 + $_) x 80 } 0 .. 1);
+    chmod 0600, $keys;
+    $text =~ s/ticket_rotation: 1s/ticket_keys: $keys/ or die;
+    $weir->reload($text);
+    s_client('web', '-noservername', '-tls1_3', '-sess_out', $session);
+    is(resumptions('web', $session, 3, '-noservername', '-tls1_3'), 3, 'keys from a file');
+    $t->write('tickets', join '', map { chr(65 + $_) x 80 } 2, 0);
+    $weir->reload;
+    is(resumptions('web', $session, 3, '-noservername', '-tls1_3'), 3, 'one that is second now opens on');
+    $t->write('tickets', 'C' x 80);
+    $weir->reload;
+    is(resumptions('web', $session, 1, '-noservername', '-tls1_3'), 0, 'one that is gone does not');
+    for my $bad ('', 'x' x 81, 'x' x 800) {
+        $t->write('tickets', $bad);
+        $weir->reload_fails;
+    }
+    like($weir->log, qr/ticket_keys: \S+ has 81 bytes; allowed: 1 to 8 keys of 80 bytes/, 'a file of another length is refused');
+    $weir->reload(configuration());
+};
+
 subtest 'clients that speak no TLS' => sub {
-    my ($answer, $how) = $t->raw_exchange($port{web}, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    isnt($how, 'timeout', 'plain HTTP: closed');
-    unlike($answer, qr/200/, '... and not answered');
+    my ($answer, $how);
+    for my $request ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PROPFIND /x HTTP/1.1\r\n\r\n", 'POST / HTTP/1.0' . 'x' x 20_000) {
+        ($answer, $how) = $t->raw_exchange($port{web}, $request, half_close => 1);
+        like($answer, qr{\AHTTP/1\.1 400 .*This port speaks HTTPS}s, 'plain HTTP: a 400 that says so');
+    }
+    isnt($how, 'timeout', '... and the end');
+    ($answer, $how) = $t->raw_exchange($port{tls}, "GET / HTTP/1.1\r\n\r\n");
+    is($answer, '', 'a listener that knows no HTTP closes without a word');
     my @garbage = (
         zeros => "\0" x 1000,
         'a record of wrong length' => "\x16\x03\x01\xff\xff" . 'A' x 300,

@@ -56,6 +56,8 @@ struct global_config {
 	unsigned workers; /* CONF_AUTO: processors available */
 	const char *user; /* who workers run as when started as root */
 	const char *certificates_dir; /* global.certificates.dir */
+	uint32_t ticket_rotation_ms;  /* global.tls.ticket_rotation */
+	const char *ticket_keys;      /* global.tls.ticket_keys: a file's path; NULL: keys of our own */
 	const char *control_socket;   /* global.control.socket */
 	bool stats_on;                /* global.stats.listen: "off" or an address */
 	struct addr stats_listen;

@@ -19,6 +19,7 @@ enum end {
 	END_VERSION,
 	END_METHOD,
 	END_TLS_FAILED,
+	END_PLAIN_HTTP,
 	/* The configuration's. */
 	END_NO_ROUTE,
 	END_REDIRECTED,

@@ -57,6 +57,8 @@ const char *transport_tls_name(const struct transport *transport);
 const char *transport_tls_fault(const struct transport *transport);
 /* Go on with the handshake.  Returns 0 when it is done, IO_WAIT, IO_CLOSED or IO_ERROR. */
 int transport_handshake(struct transport *transport);
+/* After a handshake that failed: if the client spoke HTTP in the clear, go on so, without what it said; else false. */
+bool transport_leave_tls(struct transport *transport);
 /* Did the two agree on HTTP/2?  After the handshake. */
 bool transport_is_h2(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */

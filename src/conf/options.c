@@ -67,6 +67,23 @@ static const struct block certificates_block = {
 	.doc = "Certificates of TLS listeners.",
 };
 
+static const struct option global_tls_options[] = {
+	OPTION("ticket_rotation", global_config, ticket_rotation_ms, kind_duration, .preset = "12h",
+	    .min = "1s", .max = "168h",
+	    .doc = "How long one key seals session tickets; it opens them for as long again."),
+	OPTION("ticket_keys", global_config, ticket_keys, kind_path, .preset = "",
+	    .doc = "File with 1 to 8 keys of 80 random bytes for session tickets, which several "
+		   "machines may share: the first seals, all open. It is read at start and reload; "
+		   "then ticket_rotation has no effect."),
+};
+static const struct block global_tls_block = {
+	.name = "global_tls",
+	TABLE(global_tls_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.doc = "TLS sessions of all listeners.",
+};
+
 static const struct option control_options[] = {
 	OPTION("socket", global_config, control_socket, kind_path,
 	    .preset = WEIR_RUNSTATEDIR "/weir/control.sock",
@@ -145,6 +162,7 @@ static const struct option global_options[] = {
 	OPTION("user", global_config, user, kind_name, .preset = "weir",
 	    .doc = "Who workers run as when weir is started as root."),
 	INLINE_BLOCK("certificates", certificates_block, .preset = "{}"),
+	INLINE_BLOCK("tls", global_tls_block, .preset = "{}"),
 	INLINE_BLOCK("control", control_block, .preset = "{}"),
 	INLINE_BLOCK("stats", stats_block, .preset = "{}"),
 	INLINE_BLOCK("log", log_block, .preset = "{}"),

@@ -158,6 +158,8 @@ h1_handshake(struct h1_client *c)
 		tally_add(tally, TALLY_TLS_FAILURES, 1);
 		log_debug("listener %s: TLS handshake: %s", c->client.listener->conf->name,
 		    transport_tls_error());
+		if (transport_leave_tls(&c->client.transport))
+			return h1_refuse(c, END_PLAIN_HTTP);
 		return h1_close(c, false);
 	}
 }

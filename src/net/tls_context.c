@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/rand.h>
 
 #include "weir/arena.h"
 #include "weir/log.h"
@@ -23,8 +22,9 @@
 #include "tls_pem_priv.h"
 #include "tls_priv.h"
 #include "tls_servers_priv.h"
+#include "tls_tickets_priv.h"
 
-enum { TICKET_KEY_SIZE = 80, WIRE_SIZE = 1024 };
+enum { WIRE_SIZE = 1024 };
 
 struct tls_context {
 	SSL_CTX *ssl;            /* shared, counted */
@@ -59,27 +59,6 @@ struct job {
 	const struct tls_policy *policy;
 	const struct tls_alpn *alpn;
 };
-
-/*
- * The key that seals session tickets.  Made once in the master: workers inherit it by fork, so a
- * client may resume at any of them, and after a reload too.
- */
-static unsigned char ticket_key[TICKET_KEY_SIZE];
-static bool ticket_key_made;
-
-static int
-make_ticket_key(struct diag *diag)
-{
-	if (ticket_key_made)
-		return 0;
-	if (RAND_priv_bytes(ticket_key, sizeof(ticket_key)) != 1) {
-		diag_error(diag, (struct where){ 0 }, "no random bytes for session tickets: %s",
-		    tls_error_text());
-		return -1;
-	}
-	ticket_key_made = true;
-	return 0;
-}
 
 /* Asked once per load: without kernel TLS each handshake would try in vain, with a system call. */
 static bool
@@ -236,9 +215,8 @@ set_sessions(SSL_CTX *ssl, const struct job *job, const struct tls_cert *cert)
 	ok = ok && EVP_DigestFinal_ex(hash, digest, &len) == 1;
 	EVP_MD_CTX_free(hash);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-	ok = ok && SSL_CTX_set_session_id_context(ssl, digest, len) == 1 &&
-	     SSL_CTX_set_tlsext_ticket_keys(ssl, ticket_key, sizeof(ticket_key)) == 1;
-	return ok ? 0 : -1;
+	tls_tickets_use(ssl);
+	return ok && SSL_CTX_set_session_id_context(ssl, digest, len) == 1 ? 0 : -1;
 }
 
 static int
@@ -383,13 +361,15 @@ load_listener(struct load *load, const struct listener_config *listener)
 	return context;
 }
 
-/* The names by which TLS is passed through; conf_check() has seen that they are names, and each once. */
+/* The names by which TLS is passed through; conf_check() has seen that they are names, and each
+ * once. */
 static void
 load_sni_routes(struct config *config, struct listener_config *listener)
 {
 	listener->sni = server_names_new(config->arena);
 	for (size_t i = 0; i < listener->sni_route_count; i++)
-		server_names_add(listener->sni, listener->sni_routes[i].name, &listener->sni_routes[i]);
+		server_names_add(
+		    listener->sni, listener->sni_routes[i].name, &listener->sni_routes[i]);
 }
 
 static void
@@ -410,7 +390,7 @@ tls_load(struct config *config, struct diag *diag)
 	struct load load = { .config = config, .diag = diag };
 	size_t before = diag_errors(diag);
 
-	if (make_ticket_key(diag) == -1)
+	if (tls_tickets_load(&config->global, (struct where){ .file = config->file }, diag) == -1)
 		return -1;
 	load.arena = arena_new();
 	load.certs = tls_certs_new(config->global.certificates_dir);

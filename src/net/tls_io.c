@@ -97,6 +97,10 @@ fill_raw(struct transport *t)
 	n = receive(t, tls->raw->data, tls->raw->size);
 	if (n > 0) {
 		tls->raw->end = (uint32_t)n;
+		/* No record begins with a letter, a request in the clear does. */
+		if (!tls->was_read)
+			tls->spoke_http = tls->raw->data[0] >= 'A' && tls->raw->data[0] <= 'Z';
+		tls->was_read = true;
 		return n;
 	}
 	buf_give(tls->raw);
@@ -276,6 +280,13 @@ transport_handshake(struct transport *t)
 	int result;
 
 	errno = 0;
+	if (!tls->was_read && tls->session == NULL && fill_raw(t) > 0 && tls->spoke_http) {
+		t->tls_failed = true;
+		last_error = "request without TLS";
+		errno = EPROTO;
+		return IO_ERROR;
+	}
+	errno = 0;
 	result = SSL_do_handshake(tls->ssl);
 	if (result != 1)
 		return tls_failure(t, result);
@@ -289,6 +300,17 @@ transport_handshake(struct transport *t)
 	SSL_set_msg_callback(tls->ssl, NULL);
 	t->readable = t->readable || SSL_has_pending(tls->ssl);
 	return 0;
+}
+
+bool
+transport_leave_tls(struct transport *t)
+{
+	if (!t->ssl->spoke_http)
+		return false;
+	tls_free(t->ssl);
+	t->ssl = NULL;
+	t->tls_failed = false;
+	return true;
 }
 
 bool

@@ -30,6 +30,8 @@ struct tls {
 	bool counts;             /* sealed records are counted: they use the key that is to be taken over */
 	bool owes_update;        /* a KeyUpdate goes out before the next data */
 	bool close_sent;
+	bool was_read;           /* something came from the client */
+	bool spoke_http;         /* and it was no TLS */
 	bool is_h2;              /* agreed by ALPN */
 };
 
