@@ -282,7 +282,7 @@ proxyproto_print(unsigned version, bool is_udp, const struct addr *source,
 
 	if (version == 2)
 		memcpy(out, v2_signature, sizeof(v2_signature));
-	if (source == NULL)
+	if (source == NULL || destination == NULL)
 		return print_local(version, out);
 	from = addr_ip6(source);
 	to = addr_ip6(destination);

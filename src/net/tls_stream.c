@@ -435,7 +435,7 @@ open_some(struct transport *t, size_t len, uint8_t *data, size_t size, size_t *u
 	while (tls->ended == 0 && tls->plain == NULL && (record_len = next_record(at, len)) != 0) {
 		size_t body_len = (size_t)record_len - TLS_HEADER;
 		bool fits = record_len > 0 && size - out >= body_len;
-		uint8_t *place = fits ? data + out : inner, type;
+		uint8_t *place = fits ? data + out : inner, type = 0;
 		int n = record_len;
 
 		if (n > 0 && !fits && out > 0)
