@@ -271,7 +271,8 @@ close_node(struct reader *r)
 {
 	struct frame *f = &r->frames[r->depth - 1];
 	struct yaml_node *node = f->node;
-	const struct yaml_pair *from = r->entries + f->first;
+	/* Before the first entry there is no array. */
+	const struct yaml_pair *from = r->entries != NULL ? r->entries + f->first : NULL;
 
 	node->count = r->entry_count - f->first;
 	if (node->type == YAML_MAP) {
