@@ -155,6 +155,13 @@ is($r->{status}, 500, 'a path that needs too many steps is refused');
 $weir->wait_log(qr/listener web: a path needs too many steps/);
 is(get('slow.example', '/aaa')->{body}, "/aaa\n", 'a harmless one is served');
 
+for my $path (qw(/% /%4 /%zz /a%2 /x%%20 /%0g?a)) {
+    is(get('a.example', $path)->{status}, 400, "$path has a broken escape");
+}
+for my $path (qw(/%41 /x/%c3%BC /d?%zz)) {
+    is(get('a.example', $path)->{headers}{'x-route'}, 'host', "$path is sound");
+}
+
 is($weir->stop, 0, 'weir ends well');
 
 # --- what is refused at load ---

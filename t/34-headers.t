@@ -8,7 +8,7 @@ use Test::More;
 use Weir::Test;
 
 my $t = Weir::Test->new;
-my ($port, $other_port, $all_port, $late_port, $log) = ($t->ports(4), $t->path('access.log'));
+my ($port, $other_port, $all_port, $late_port, $moved_port, $log) = ($t->ports(5), $t->path('access.log'));
 my $origin = $t->origin('o', handler => sub {
     return { headers => [ 'X-Old' => 'a', 'x-old' => 'b', Server => 'hidden', 'Set-Cookie' => 'k=v' ], body => "ok\n" };
 });
@@ -32,6 +32,10 @@ listeners:
       - {path: {prefix: /none}, pool: none}
       - {path: {prefix: /moved}, redirect: {}}
     pool: p
+  - name: elsewhere
+    listen: ["127.0.0.1:$moved_port"]
+    protocol: http
+    redirect: {url: 'https://[2001:db8::1]:444/\${host}\${path}\${query}', status: 307}
   - name: other
     listen: ["127.0.0.1:$other_port"]
     protocol: http
@@ -102,6 +106,9 @@ is($origin->last_request->{body}, 'x' x 100_000, 'the body is the same');
 is(values_of($origin->last_request, 'X-Long'), 'y' x 9000, 'and the long field');
 $r = $t->http_get($port, '/' . 'p' x 14_000, headers => [ Host => 'a' ]);
 is(length values_of($origin->last_request, 'X-Url'), 14_000 + length 'http://a/ GET $1', 'a long value is made');
+
+$r = $t->http_get($moved_port, '/a?b', headers => [ Host => 'old.example' ]);
+is("$r->{status} $r->{headers}{location}", '307 https://[2001:db8::1]:444/old.example/a?b', 'a listener redirects to a URL');
 
 # --- forwarded ---
 

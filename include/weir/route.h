@@ -32,6 +32,8 @@ void router_free(struct router *router);
  */
 const struct route *router_find(
     const struct router *router, const struct message *request, const struct addr *client, bool *limit);
+/* Is each '%' of the path (before '?') followed by two hex digits?  What is not might be read as another path. */
+bool route_escapes_are_sound(struct slice path);
 /* condition.c: does it hold for this request? */
 bool condition_holds(
     const struct condition_config *condition, const struct message *request, const struct addr *client);

@@ -400,6 +400,11 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 		exchange_end(x, END_REDIRECTED);
 		return;
 	}
+	if (listener->router != NULL && !route_escapes_are_sound(x->request.path)) {
+		tally_add(listener->tally, TALLY_BAD_REQUESTS, 1);
+		exchange_end(x, END_REQUEST_MALFORMED);
+		return;
+	}
 	if (listener->router != NULL)
 		x->route =
 		    router_find(listener->router, &x->request, client, &limit);

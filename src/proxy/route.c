@@ -410,6 +410,28 @@ router_free(struct router *router)
 
 /* ---- finding ---- */
 
+static bool
+is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+bool
+route_escapes_are_sound(struct slice path)
+{
+	const char *at = path.ptr, *end = path.ptr + path.len;
+	const char *query = memchr(path.ptr, '?', path.len);
+
+	if (query != NULL)
+		end = query;
+	while (at < end && (at = memchr(at, '%', (size_t)(end - at))) != NULL) {
+		if (end - at < 3 || !is_hex(at[1]) || !is_hex(at[2]))
+			return false;
+		at += 3;
+	}
+	return true;
+}
+
 static const struct route *
 find_path(const struct router *router, const struct host *host, const struct query *query)
 {
