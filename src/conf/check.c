@@ -156,8 +156,7 @@ resolve_pool(struct load *l, struct index *pools, const char *name, struct where
 		return NULL;
 	}
 	if (pool->protocol != needed && !(needed == POOL_HTTP && pool_is_http(pool)) &&
-	    !load_is_broken(l, &pool->protocol) &&
-	    !load_is_broken(l, &listener->protocol))
+	    !load_is_broken(l, &pool->protocol) && !load_is_broken(l, &listener->protocol))
 		diag_error(l->diag, where,
 		    "pool: pool \"%s\" has protocol %s; this listener needs one with protocol %s",
 		    name, pool_protocol_name(pool->protocol), pool_protocol_name(needed));
@@ -242,7 +241,8 @@ check_sni_routes(struct load *l, struct listener_config *listener, struct index 
 	for (size_t i = 1; i < count; i++)
 		if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
 			diag_error(l->diag, sorted[i]->where,
-			    "server name \"%s\" has two pools, the other at line %u; one is allowed",
+			    "server name \"%s\" has two pools, the other at line %u; one is "
+			    "allowed",
 			    sorted[i]->name, sorted[i - 1]->where.line);
 	free(sorted);
 }
@@ -294,9 +294,8 @@ check_text(struct load *l, const struct route_config *route, const char *key, co
 	regex_free(regex);
 	for (size_t i = 0; i < out->count; i++)
 		if (out->parts[i].what == TEXT_GROUP && out->parts[i].group > groups) {
-			diag_error(l->diag, where,
-			    "%s: $%u is used, but %s; $$ is a dollar sign", key,
-			    out->parts[i].group,
+			diag_error(l->diag, where, "%s: $%u is used, but %s; $$ is a dollar sign",
+			    key, out->parts[i].group,
 			    groups > 0 ? "the route's regex has fewer groups"
 				       : "there is no regex with groups");
 			return;
@@ -381,8 +380,8 @@ check_targets(struct load *l, const struct listener_config *listener)
 		    listener->name, has_pool ? "a pool" : "routes");
 	else if (!listener->redirect.on && !has_pool && !has_routes &&
 		 !load_is_broken(l, &listener->redirect) &&
-		 !load_is_broken(l, &listener->pool_name) && !load_is_broken(l, &listener->routes) &&
-		 !load_is_broken(l, &listener->sni_routes))
+		 !load_is_broken(l, &listener->pool_name) &&
+		 !load_is_broken(l, &listener->routes) && !load_is_broken(l, &listener->sni_routes))
 		diag_error(l->diag, listener->where, "listener \"%s\" has no target; %s is needed",
 		    listener->name,
 		    is_http_protocol(listener->protocol) ? "a pool, routes or a redirect"
@@ -444,7 +443,7 @@ check_pool(struct load *l, struct pool_config *pool)
 		return;
 	if (pool->server_count == 0 && !load_is_broken(l, &pool->servers))
 		diag_warning(l->diag, pool->where, "pool \"%s\" has no servers; %s", pool->name,
-		    pool_is_http(pool)		 ? "requests are answered with 503"
+		    pool_is_http(pool)           ? "requests are answered with 503"
 		    : pool->protocol == POOL_UDP ? "datagrams are dropped"
 						 : "connections are closed");
 	if (pool->protocol == POOL_UDP && pool->proxy_protocol == PROXY_PROTOCOL_V1)
@@ -453,7 +452,8 @@ check_pool(struct load *l, struct pool_config *pool)
 		    pool->name);
 	if (pool_is_http(pool) && pool->proxy_protocol != PROXY_PROTOCOL_OFF)
 		diag_error(l->diag, pool->where,
-		    "pool \"%s\" has protocol %s and a proxy_protocol; allowed: off, or protocol tcp or "
+		    "pool \"%s\" has protocol %s and a proxy_protocol; allowed: off, or protocol "
+		    "tcp or "
 		    "udp",
 		    pool->name, pool_protocol_name(pool->protocol));
 	if (!pool_is_http(pool) && !load_is_broken(l, &pool->protocol) &&

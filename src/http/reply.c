@@ -87,7 +87,8 @@ append(struct buf *out, struct slice text)
 }
 
 static void
-append_field(struct buf *out, const struct field_edits *edits, struct slice name, struct slice value)
+append_field(
+    struct buf *out, const struct field_edits *edits, struct slice name, struct slice value)
 {
 	if (edits_hide(edits, name))
 		return;
@@ -195,7 +196,8 @@ print_own(const struct reply *reply, bool is_json, char *body, size_t size)
 	else
 		len = snprintf(body, size,
 		    "<!DOCTYPE html>\n<html lang=\"en\"><head><title>%u %s</title></head>\n"
-		    "<body><h1>%u %s</h1><p>%s</p><p><small>Request %.*s</small></p></body></html>\n",
+		    "<body><h1>%u %s</h1><p>%s</p><p><small>Request "
+		    "%.*s</small></p></body></html>\n",
 		    reply->status, reason, reply->status, reason, sentence, (int)reply->id.len,
 		    reply->id.ptr);
 	return len > 0 && (size_t)len < size ? (size_t)len : 0;

@@ -345,8 +345,8 @@ on_upstream_timeout(void *user, struct upstream *up)
 }
 
 /*
- * Successive IDs, multiplied with the golden ratio, are spread evenly: shares come out right over any stretch of
- * requests.
+ * Successive IDs, multiplied with the golden ratio, are spread evenly: shares come out right over
+ * any stretch of requests.
  */
 static const struct pool_config *
 pool_of_route(const struct exchange *x)
@@ -406,8 +406,7 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 		return;
 	}
 	if (listener->router != NULL)
-		x->route =
-		    router_find(listener->router, &x->request, client, &limit);
+		x->route = router_find(listener->router, &x->request, client, &limit);
 	if (x->route != NULL)
 		pool = pool_of_route(x);
 	if (pool == NULL || limit) {

@@ -15,8 +15,8 @@
 #include "weir/upstream.h"
 
 enum {
-	GZIP_READS = 4,  /* what a read counts when its bytes are compressed */
-	READS_MAX = 16,  /* in one go, so that a fast server cannot starve other connections */
+	GZIP_READS = 4,   /* what a read counts when its bytes are compressed */
+	READS_MAX = 16,   /* in one go, so that a fast server cannot starve other connections */
 	INTERIM_MAX = 16, /* 1xx responses to one request */
 	TARGET_SIZE = 48 * 1024
 };
