@@ -14,6 +14,11 @@
 
 /* By cookie: `value` is the cookie's value in the request.  NULL: none, unknown, or its server cannot be used. */
 struct server *sticky_find_cookie(const struct pool *pool, struct slice value);
+/*
+ * By a cookie of the application, whose value weir began with "SERVER~" when it passed the response.
+ * prefix  set to that, within `value`; len 0: it does not begin so.
+ */
+struct server *sticky_find_prefix(const struct pool *pool, struct slice value, struct slice *prefix);
 /* By source address, port not counted.  NULL as above. */
 struct server *sticky_find_source(const struct pool *pool, const struct addr *client);
 void sticky_store_source(const struct pool *pool, const struct addr *client, const struct server *server);
@@ -35,6 +40,8 @@ void sticky_forget_flow(const struct pool *pool, uint64_t key);
  *        the whole field if there is no other cookie in it.
  * Returns whether it is there.
  */
+/* The value of the cookie in a Set-Cookie field, if it is named `name`: where a prefix goes.  NULL: another cookie. */
+const char *sticky_find_set(struct slice field, struct slice name);
 bool sticky_find_in_field(struct slice field, struct slice name, struct slice *value, struct slice *cut);
 
 #endif

@@ -457,7 +457,7 @@ check_pool(struct load *l, struct pool_config *pool)
 		    "udp",
 		    pool->name, pool_protocol_name(pool->protocol));
 	if (!pool_is_http(pool) && !load_is_broken(l, &pool->protocol) &&
-	    pool->sticky.by == STICKY_COOKIE_INSERT)
+	    (pool->sticky.by == STICKY_COOKIE_INSERT || pool->sticky.by == STICKY_COOKIE_PREFIX))
 		diag_error(l->diag, pool->where,
 		    "pool \"%s\" has protocol %s and is sticky by cookie; allowed: source_ip, or "
 		    "protocol http",

@@ -8,7 +8,6 @@
 
 /* This version does not serve these; work that adds one deletes its row. */
 const struct unserved conf_unserved[] = {
-	{ "sticky", "by", "cookie_prefix" },
 	{ "log", "access", "syslog" },
 	{ NULL, NULL, NULL },
 };
@@ -200,28 +199,33 @@ static const struct block acl_block = {
 /* pools */
 
 static bool
-sticky_is_on(const void *structure)
+sticky_has_timeout(const void *structure)
 {
-	return ((const struct sticky_config *)structure)->by != STICKY_OFF;
+	enum sticky_by by = ((const struct sticky_config *)structure)->by;
+
+	return by == STICKY_COOKIE_INSERT || by == STICKY_SOURCE_IP;
 }
 
 static bool
 sticky_has_cookie(const void *structure)
 {
-	return ((const struct sticky_config *)structure)->by == STICKY_COOKIE_INSERT;
+	enum sticky_by by = ((const struct sticky_config *)structure)->by;
+
+	return by == STICKY_COOKIE_INSERT || by == STICKY_COOKIE_PREFIX;
 }
 
 static const struct option sticky_options[] = {
 	OPTION("by", sticky_config, by, kind_enum, .preset = "off",
 	    WORDS({ "off", STICKY_OFF }, { "cookie_insert", STICKY_COOKIE_INSERT },
-		{ "source_ip", STICKY_SOURCE_IP }),
-	    .doc = "What a client is known by: a cookie that weir adds to the response, or its "
+		{ "cookie_prefix", STICKY_COOKIE_PREFIX }, { "source_ip", STICKY_SOURCE_IP }),
+	    .doc = "What a client is known by: a cookie that weir adds to the response, a cookie of "
+		   "the application, before whose value weir writes the server's name, or its "
 		   "address."),
 	OPTION("name", sticky_config, name, kind_cookie_name, .preset = "SERVERID",
-	    .applies = sticky_has_cookie, .scope = "with by cookie_insert",
+	    .applies = sticky_has_cookie, .scope = "with by cookie_insert or cookie_prefix",
 	    .doc = "Name of the cookie."),
 	OPTION("timeout", sticky_config, timeout_ms, kind_duration, .preset = "30m", .min = "1s",
-	    .max = "24h", .applies = sticky_is_on, .scope = "with by cookie_insert or source_ip",
+	    .max = "24h", .applies = sticky_has_timeout, .scope = "with by cookie_insert or source_ip",
 	    .doc = "Life of the cookie, or how long an address is remembered after its last "
 		   "connection."),
 };

@@ -1,9 +1,10 @@
 /*
  * leave: what becomes of sessions whose server leaves.
  *
- * Runs in: worker.  A server leaves when its health checks fail, or when a reload takes it out of the configuration (the
- * old worker then still has its sessions).  Sessions are cut at once, or after the pool's drain timeout if it has one;
- * a server that comes back within that time keeps them.  Requests of HTTP end by themselves and are left alone.
+ * Runs in: worker.  A server leaves when its health checks fail, or when a reload takes it out of
+ * the configuration (the old worker then still has its sessions).  Sessions are cut at once, or
+ * after the pool's drain timeout if it has one; a server that comes back within that time keeps
+ * them.  Requests of HTTP end by themselves and are left alone.
  */
 #include <stdlib.h>
 
@@ -20,7 +21,8 @@ struct leave {
 	struct worker *worker;
 	struct client_list *clients;
 	uint32_t *seen;   /* owned; for each pool: its change counter at the last look */
-	bool *is_pending; /* owned; for each pool: some server has left, and its time is not over or it has sessions */
+	bool *is_pending; /* owned; for each pool: some server has left, and its time is not over or
+			     it has sessions */
 	uint64_t drain_ms; /* when this worker became an old one; 0: it has not */
 };
 
@@ -108,8 +110,8 @@ on_look(struct timer *timer)
 		uint32_t changes =
 		    atomic_load_explicit(&pool->entity->changes, memory_order_acquire);
 
-		if (!is_watched(pool->conf) || (changes == leave->seen[i] &&
-						   !leave->is_pending[i] && leave->drain_ms == 0))
+		if (!is_watched(pool->conf) ||
+		    (changes == leave->seen[i] && !leave->is_pending[i] && leave->drain_ms == 0))
 			continue;
 		leave->seen[i] = changes;
 		must_cut = look_at_pool(leave, pool, i) || must_cut;

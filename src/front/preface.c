@@ -1,8 +1,9 @@
 /*
  * preface: connections whose first bytes say who the client is (PROXY protocol), until they have.
  *
- * Runs in: worker.  The header is looked at without being taken, and then taken alone, so that what follows it, TLS for
- * example, is untouched.  Then the connection becomes what the listener's protocol says, and this object ends.
+ * Runs in: worker.  The header is looked at without being taken, and then taken alone, so that what
+ * follows it, TLS for example, is untouched.  Then the connection becomes what the listener's
+ * protocol says, and this object ends.
  */
 #include <errno.h>
 #include <event2/event.h>

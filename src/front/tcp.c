@@ -33,7 +33,7 @@ enum tcp_state {
 };
 
 struct tcp_client {
-	struct client client; /* first: front.c counts and ends it */
+	struct client client;      /* first: front.c counts and ends it */
 	struct pool *pool;         /* NULL: not known yet, or none */
 	struct server *server;     /* counted as active; NULL: none */
 	struct upstream *upstream; /* owned; NULL: none */
@@ -253,8 +253,9 @@ tcp_pick(struct tcp_client *c)
 }
 
 /*
- * Starts the idle time anew.  A reset that comes in one event with the last bytes before it is not told apart from more
- * bytes, and a short read then leaves it unseen; so a session that has just gone silent is read from once more.
+ * Starts the idle time anew.  A reset that comes in one event with the last bytes before it is not
+ * told apart from more bytes, and a short read then leaves it unseen; so a session that has just
+ * gone silent is read from once more.
  */
 static void
 tcp_moved(struct tcp_client *c)
@@ -276,8 +277,8 @@ send_client(struct tcp_client *c)
 	if (version == PROXY_PROTOCOL_OFF)
 		return;
 	buf = buf_take(BUF_SMALL);
-	c->header_len = (uint8_t)proxyproto_print(version == PROXY_PROTOCOL_V1 ? 1 : 2, false,
-	    source, &c->local, (uint8_t *)buf->data);
+	c->header_len = (uint8_t)proxyproto_print(
+	    version == PROXY_PROTOCOL_V1 ? 1 : 2, false, source, &c->local, (uint8_t *)buf->data);
 	buf->end = c->header_len;
 	tunnel_take_pending(&c->tunnel.in, buf);
 }

@@ -56,7 +56,8 @@ send_answers(struct udp *udp)
 	unsigned sent = 0;
 
 	while (sent < udp->out_count) {
-		int n = sendmmsg(socket->fd, udp->out.msgs + sent, udp->out_count - sent, MSG_DONTWAIT);
+		int n =
+		    sendmmsg(socket->fd, udp->out.msgs + sent, udp->out_count - sent, MSG_DONTWAIT);
 
 		if (n > 0) {
 			sent += (unsigned)n;
@@ -129,8 +130,7 @@ read_answers(struct udp *udp, struct flow *flow)
 	unsigned room, first;
 	int n;
 
-	if (udp->out_count > 0 &&
-	    (udp->out_socket != flow->socket || udp->out_count == UDP_BATCH))
+	if (udp->out_count > 0 && (udp->out_socket != flow->socket || udp->out_count == UDP_BATCH))
 		send_answers(udp);
 	udp->out_socket = flow->socket;
 	first = udp->out_count;
@@ -189,8 +189,9 @@ read_destination(const struct udp_socket *socket, struct msghdr *h, struct addr 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			local->in6.sin6_addr = info.ipi6_addr;
 			/* Which of the links: only link-local addresses need it. */
-			local->in6.sin6_scope_id =
-			    IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) ? (uint32_t)info.ipi6_ifindex : 0;
+			local->in6.sin6_scope_id = IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)
+						       ? (uint32_t)info.ipi6_ifindex
+						       : 0;
 		}
 	}
 }

@@ -1,9 +1,10 @@
 /*
  * udp_flow: which server a client's datagrams go to.
  *
- * Runs in: worker.  A flow is a client's address and port and the address it spoke to; it has one server and one
- * connected socket, and is forgotten when both directions were silent for timeouts.flow.  Its server also stands in
- * shared memory, for the worker that gets the flow's datagrams after a reload, or when this one dies.
+ * Runs in: worker.  A flow is a client's address and port and the address it spoke to; it has one
+ * server and one connected socket, and is forgotten when both directions were silent for
+ * timeouts.flow.  Its server also stands in shared memory, for the worker that gets the flow's
+ * datagrams after a reload, or when this one dies.
  */
 #include <assert.h>
 #include <errno.h>
@@ -59,8 +60,8 @@ flow_hash(const struct udp *udp, const struct addr *client, const struct addr *l
 }
 
 struct flow *
-flow_find(struct udp_socket *socket, const struct addr *client, const struct addr *local,
-    uint64_t *hash)
+flow_find(
+    struct udp_socket *socket, const struct addr *client, const struct addr *local, uint64_t *hash)
 {
 	struct udp *udp = front_worker(socket->front)->udp;
 	struct flow *flow;
@@ -160,18 +161,17 @@ flow_end(struct flow *flow, enum end end)
 		sticky_forget_flow(flow->pool, flow->memory_key);
 	}
 	if (worker->accesslog != NULL)
-		accesslog_write(worker->accesslog,
-		    &(struct accesslog_entry){
-			.id = flow->id,
-			.listener = listener->conf,
-			.client = &flow->client.address,
-			.pool = flow->pool->conf,
-			.server = flow->server->conf,
-			.bytes_in = flow->bytes_in,
-			.bytes_out = flow->bytes_out,
-			.total_us = clock_us() - flow->started_us,
-			.end = end,
-		    });
+		accesslog_write(worker->accesslog, &(struct accesslog_entry){
+						       .id = flow->id,
+						       .listener = listener->conf,
+						       .client = &flow->client.address,
+						       .pool = flow->pool->conf,
+						       .server = flow->server->conf,
+						       .bytes_in = flow->bytes_in,
+						       .bytes_out = flow->bytes_out,
+						       .total_us = clock_us() - flow->started_us,
+						       .end = end,
+						   });
 	table_remove(worker->udp, flow);
 	balance_release(flow->server);
 	client_close(&flow->client, &worker->flows, false);
@@ -188,8 +188,8 @@ flow_is_usable(const struct flow *flow)
 	/* Down, but its sessions have some time left. */
 	return pool->drain_on &&
 	       atomic_load_explicit(&e->admin, memory_order_relaxed) != ADMIN_MAINT &&
-	       now_ms < atomic_load_explicit(&e->health_since_ms, memory_order_relaxed) +
-			    pool->drain_ms;
+	       now_ms <
+		   atomic_load_explicit(&e->health_since_ms, memory_order_relaxed) + pool->drain_ms;
 }
 
 int
@@ -235,8 +235,7 @@ choose(struct pool *pool, const struct listener *listener, uint64_t memory_key,
     struct balance_request *request)
 {
 	bool by_source = pool->conf->sticky.by == STICKY_SOURCE_IP;
-	struct server *known =
-	    sticky_find_flow(pool, memory_key, listener->conf->timeouts.flow);
+	struct server *known = sticky_find_flow(pool, memory_key, listener->conf->timeouts.flow);
 	struct server *server;
 
 	if (known == NULL && by_source) {
@@ -276,8 +275,8 @@ flow_new(struct udp_socket *socket, const struct addr *client, struct server *se
 	struct event *event = &flow->client.transport.event;
 
 	memset(flow, 0, sizeof(*flow));
-	if (event_assign(event, worker->base, fd, EV_READ | EV_ET | EV_PERSIST, udp_on_answer,
-		flow) == -1 ||
+	if (event_assign(
+		event, worker->base, fd, EV_READ | EV_ET | EV_PERSIST, udp_on_answer, flow) == -1 ||
 	    event_add(event, NULL) == -1) {
 		close(fd);
 		slab_give(&worker->flows, flow);

@@ -122,8 +122,8 @@ pipe_drain(struct pipe *pipe, struct transport *to)
 
 	assert(pipe->len > 0 && to->ssl == NULL);
 	do
-		n = splice(pipe->fds[0], NULL, to->fd, NULL, pipe->len,
-		    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		n = splice(
+		    pipe->fds[0], NULL, to->fd, NULL, pipe->len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (n == -1 && errno == EINTR);
 	if (n > 0) {
 		pipe->len -= (size_t)n;

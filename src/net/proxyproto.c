@@ -288,8 +288,6 @@ proxyproto_print(unsigned version, bool is_udp, const struct addr *source,
 	to = addr_ip6(destination);
 	is_ip4 = IN6_IS_ADDR_V4MAPPED(&from) && IN6_IS_ADDR_V4MAPPED(&to);
 	if (version == 1)
-		return print_v1(
-		    &from, &to, is_ip4, addr_port(source), addr_port(destination), out);
-	return print_v2(
-	    &from, &to, is_ip4, is_udp, addr_port(source), addr_port(destination), out);
+		return print_v1(&from, &to, is_ip4, addr_port(source), addr_port(destination), out);
+	return print_v2(&from, &to, is_ip4, is_udp, addr_port(source), addr_port(destination), out);
 }

@@ -148,9 +148,13 @@ find_by_cookie(struct exchange *x)
 	for (unsigned i = 0; i < x->request.field_count; i++) {
 		const struct field *f = &x->request.fields[i];
 
-		if (f->id == FIELD_COOKIE && sticky_find_in_field(message_value(&x->request, f),
-						 name, &value, &x->cookie_cut))
+		if (f->id != FIELD_COOKIE ||
+		    !sticky_find_in_field(
+			message_value(&x->request, f), name, &value, &x->cookie_cut))
+			continue;
+		if (x->pool->conf->sticky.by == STICKY_COOKIE_INSERT)
 			return sticky_find_cookie(x->pool, value);
+		return sticky_find_prefix(x->pool, value, &x->cookie_cut);
 	}
 	return NULL;
 }
@@ -183,7 +187,7 @@ choose(struct exchange *x)
 	enum sticky_by by = x->pool->conf->sticky.by;
 	struct server *known = NULL;
 
-	if (by == STICKY_COOKIE_INSERT)
+	if (by == STICKY_COOKIE_INSERT || by == STICKY_COOKIE_PREFIX)
 		known = find_by_cookie(x);
 	else if (by == STICKY_SOURCE_IP)
 		known = sticky_find_source(x->pool, x->client);

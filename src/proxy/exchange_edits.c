@@ -10,6 +10,7 @@
 #include "weir/edits.h"
 #include "weir/reply.h"
 #include "weir/route.h"
+#include "weir/sticky.h"
 
 enum { ID_LEN_MAX = 128 };
 
@@ -182,6 +183,86 @@ apply_rules(const struct exchange *x, const struct field_rules *rules)
 	}
 }
 
+/* ---- cookies of the application that name the server (sticky by cookie_prefix) ---- */
+
+static bool
+has_prefixes(const struct exchange *x)
+{
+	return x->pool != NULL && x->pool->conf->sticky.by == STICKY_COOKIE_PREFIX;
+}
+
+/* Its value without what weir wrote before values; the number of those goes to `count`. */
+static struct slice
+write_cookies(const struct exchange *x, struct slice rest, unsigned *count)
+{
+	struct slice name = slice_of(x->pool->conf->sticky.name), value, cut, prefix;
+	size_t at = edits.used;
+
+	while (sticky_find_in_field(rest, name, &value, &cut)) {
+		const char *end = value.ptr + value.len;
+
+		sticky_find_prefix(x->pool, value, &prefix);
+		edits_write(&edits, (struct slice){ rest.ptr, (size_t)(value.ptr - rest.ptr) });
+		edits_write(
+		    &edits, (struct slice){ value.ptr + prefix.len, value.len - prefix.len });
+		*count += prefix.len > 0;
+		rest = (struct slice){ end, (size_t)(rest.ptr + rest.len - end) };
+	}
+	edits_write(&edits, rest);
+	return (struct slice){ edits.text + at, edits.used - at };
+}
+
+/*
+ * One is cut out where the head is written.  A client may have several cookies of that name, for
+ * several paths: then all Cookie fields are written anew.
+ */
+static bool
+unprefix_cookies(const struct exchange *x)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < x->request.field_count; i++)
+		if (x->request.fields[i].id == FIELD_COOKIE)
+			edits_put(&edits, EDIT_SET, SLICE("Cookie"),
+			    write_cookies(
+				x, message_value(&x->request, &x->request.fields[i]), &count));
+	if (count <= 1)
+		edits_init(&edits);
+	return count > 1;
+}
+
+/* Write the server's name before the value of each such cookie; the others stay as they are. */
+static bool
+prefix_cookies(const struct exchange *x, const struct message *response)
+{
+	struct slice name = slice_of(x->pool->conf->sticky.name);
+	bool is_there = false;
+
+	for (unsigned i = 0; i < response->field_count; i++) {
+		const struct field *f = &response->fields[i];
+		struct slice value = message_value(response, f);
+		const char *at;
+		size_t start = edits.used, before;
+
+		if (!slice_equal_nocase(message_name(response, f), SLICE("Set-Cookie")))
+			continue;
+		at = sticky_find_set(value, name);
+		before = at != NULL ? (size_t)(at - value.ptr) : value.len;
+		edits_write(&edits, (struct slice){ value.ptr, before });
+		if (at != NULL) {
+			edits_write(&edits, slice_of(x->server->conf->cookie));
+			edits_write(&edits, SLICE("~"));
+			edits_write(&edits, (struct slice){ at, value.len - before });
+			is_there = true;
+		}
+		edits_put(&edits, EDIT_SET, SLICE("Set-Cookie"),
+		    (struct slice){ edits.text + start, edits.used - start });
+	}
+	if (!is_there)
+		edits_init(&edits);
+	return is_there;
+}
+
 /* ---- heads ---- */
 
 struct field_edits *
@@ -190,9 +271,13 @@ exchange_edit_request(const struct exchange *x)
 	const struct field_rules *rules =
 	    x->route != NULL ? x->route->conf->request_rules : x->listener->conf->request_rules;
 
-	if (rules == NULL)
-		return NULL;
+	bool is_edited = false;
+
 	edits_init(&edits);
+	if (has_prefixes(x))
+		is_edited = unprefix_cookies(x);
+	if (rules == NULL && !is_edited)
+		return NULL;
 	apply_rules(x, rules);
 	return &edits;
 }
@@ -203,9 +288,13 @@ exchange_edit_response(const struct exchange *x, struct message *response)
 	const struct field_rules *rules =
 	    x->route != NULL ? x->route->conf->response_rules : x->listener->conf->response_rules;
 
-	if (rules == NULL && x->compress == COMPRESS_NO)
-		return NULL;
+	bool is_edited = false;
+
 	edits_init(&edits);
+	if (has_prefixes(x) && x->server != NULL)
+		is_edited = prefix_cookies(x, response);
+	if (rules == NULL && x->compress == COMPRESS_NO && !is_edited)
+		return NULL;
 	if (x->compress != COMPRESS_NO)
 		compress_edit(response, (enum compress)x->compress, &edits);
 	apply_rules(x, rules);

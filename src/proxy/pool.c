@@ -47,7 +47,8 @@ pool_index_servers(struct pool *pool)
 	for (size_t i = 0; i < pool->conf->server_count; i++)
 		index_add(pool->by_entity, pool->index_mask, entity_hash(pool->conf->servers[i].id),
 		    &pool->servers[i]);
-	if (pool->conf->sticky.by != STICKY_COOKIE_INSERT)
+	if (pool->conf->sticky.by != STICKY_COOKIE_INSERT &&
+	    pool->conf->sticky.by != STICKY_COOKIE_PREFIX)
 		return;
 	pool->by_cookie = xcalloc(size, sizeof(struct server *));
 	for (size_t i = 0; i < pool->conf->server_count; i++)

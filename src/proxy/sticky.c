@@ -16,6 +16,23 @@ sticky_find_cookie(const struct pool *pool, struct slice value)
 	return if_stickable(pool, pool_find_cookie(pool, value.ptr, value.len));
 }
 
+enum { COOKIE_LEN = sizeof(((struct server_config *)NULL)->cookie) - 1 };
+
+struct server *
+sticky_find_prefix(const struct pool *pool, struct slice value, struct slice *prefix)
+{
+	*prefix = (struct slice){ value.ptr, 0 };
+	if (value.len <= COOKIE_LEN || value.ptr[COOKIE_LEN] != '~')
+		return NULL;
+	for (size_t i = 0; i < COOKIE_LEN; i++)
+		if (!((value.ptr[i] >= '0' && value.ptr[i] <= '9') ||
+			(value.ptr[i] >= 'a' && value.ptr[i] <= 'f')))
+			return NULL;
+	/* Of a server that is gone, too: the application shall have its own value. */
+	prefix->len = COOKIE_LEN + 1;
+	return if_stickable(pool, pool_find_cookie(pool, value.ptr, COOKIE_LEN));
+}
+
 /* Seconds, rounded up. */
 static uint32_t
 seconds(uint32_t ms)
@@ -37,7 +54,8 @@ source_key(const struct pool *pool, const struct addr *client)
 struct server *
 sticky_find_source(const struct pool *pool, const struct addr *client)
 {
-	uint32_t id = shm_sticky_find(pool->shm, source_key(pool, client), seconds(pool->conf->sticky.timeout_ms));
+	uint32_t id = shm_sticky_find(
+	    pool->shm, source_key(pool, client), seconds(pool->conf->sticky.timeout_ms));
 
 	return id != UINT32_MAX ? if_stickable(pool, pool_find_entity(pool, id)) : NULL;
 }
@@ -45,7 +63,8 @@ sticky_find_source(const struct pool *pool, const struct addr *client)
 void
 sticky_store_source(const struct pool *pool, const struct addr *client, const struct server *server)
 {
-	shm_sticky_store(pool->shm, source_key(pool, client), server->conf->id, seconds(pool->conf->sticky.timeout_ms));
+	shm_sticky_store(pool->shm, source_key(pool, client), server->conf->id,
+	    seconds(pool->conf->sticky.timeout_ms));
 }
 
 uint64_t
@@ -171,4 +190,14 @@ sticky_find_in_field(struct slice field, struct slice name, struct slice *value,
 		is_first = is_first && slice_trim(pair).len == 0;
 	}
 	return false;
+}
+
+const char *
+sticky_find_set(struct slice field, struct slice name)
+{
+	struct slice value;
+
+	if (!is_named(take_pair(&field), name, &value))
+		return NULL;
+	return value.len > 0 && value.ptr[0] == '"' ? value.ptr + 1 : value.ptr;
 }

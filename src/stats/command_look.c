@@ -164,6 +164,8 @@ sticky_name(enum sticky_by by)
 		return "off";
 	case STICKY_COOKIE_INSERT:
 		return "cookie_insert";
+	case STICKY_COOKIE_PREFIX:
+		return "cookie_prefix";
 	case STICKY_SOURCE_IP:
 		return "source_ip";
 	default: /* a way that this list does not know yet */

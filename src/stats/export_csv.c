@@ -224,7 +224,7 @@ csv_server(struct csv *csv, const struct server_stats *server, unsigned iid, uns
 		csv_uint(csv, CSV_CHECK_FALL, health->fall);
 	}
 	csv_text(csv, CSV_ADDR, addr_print(&server->conf->address, addr));
-	if (pool->sticky.by == STICKY_COOKIE_INSERT)
+	if (pool->sticky.by == STICKY_COOKIE_INSERT || pool->sticky.by == STICKY_COOKIE_PREFIX)
 		csv_text(csv, CSV_COOKIE, server->conf->cookie);
 	csv_text(csv, CSV_MODE, pool_is_http(pool) ? "http" : "tcp");
 	csv_uint(csv, CSV_CONNECT, sums[TALLY_CONNECTIONS]);
@@ -271,7 +271,7 @@ csv_pool(struct csv *csv, const struct pool_stats *pool, unsigned iid)
 	csv_time(csv, CSV_CTIME, &pool->latency[LATENCY_CONNECT].all);
 	csv_time(csv, CSV_RTIME, &pool->latency[LATENCY_FIRST_BYTE].all);
 	csv_time(csv, CSV_TTIME, &pool->latency[LATENCY_TOTAL].all);
-	if (conf->sticky.by == STICKY_COOKIE_INSERT)
+	if (conf->sticky.by == STICKY_COOKIE_INSERT || conf->sticky.by == STICKY_COOKIE_PREFIX)
 		csv_text(csv, CSV_COOKIE, conf->sticky.name);
 	csv_text(csv, CSV_MODE, pool_is_http(conf) ? "http" : "tcp");
 	csv_text(csv, CSV_ALGO, collect_balance_name(conf->balance));

@@ -453,7 +453,7 @@ pool_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {by: cookie_prefix}}\n",
-	    "f:3:74: error: by: \"cookie_prefix\" is not served by this version; allowed: off, cookie_insert or source_ip\n");
+	    "");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {by: cookie_insert, name: 'a b', timeout: 25h}}\n",
@@ -463,11 +463,11 @@ pool_values(void **state)
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {timeout: 5m, name: x}}\n",
 	    "f:3:70: error: timeout has no meaning here; it is allowed with by cookie_insert or source_ip\n"
-	    "f:3:83: error: name has no meaning here; it is allowed with by cookie_insert\n");
+	    "f:3:83: error: name has no meaning here; it is allowed with by cookie_insert or cookie_prefix\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {by: source_ip, name: x}}\n",
-	    "f:3:85: error: name has no meaning here; it is allowed with by cookie_insert\n");
+	    "f:3:85: error: name has no meaning here; it is allowed with by cookie_insert or cookie_prefix\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], protocol: tcp, sticky: {by: cookie_insert}}\n",
