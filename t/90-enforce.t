@@ -22,6 +22,7 @@ my $origin = $t->origin('pod', host => '127.0.1.11', handler => sub {
     return undef if $request->{path} !~ m{^/type/(\S+)};
     return { body => 'x' x 5000, headers => [ 'Content-Type' => $1 ] };
 });
+my $new = $t->origin('new', host => '127.0.1.12');
 my (%port, $manifest);
 
 # A Service with one port, whose pod is at `address`; $port{NAME} is where it listens.
@@ -50,8 +51,8 @@ YAML
 # An Ingress whose paths all lead to the Service "web".
 sub ingress {
     my ($name, $annotations, @paths) = @_;
-    my $port = $port{$name} = $t->port;
-    my $web = $name eq 'tls' ? 'tls-web' : 'web';
+    my $port = $port{$name} = $name eq 'canary' ? $port{stable} : $t->port;
+    my $web = $name eq 'tls' ? 'tls-web' : $name eq 'canary' ? 'new-web' : 'web';
     my $backend = "backend: {service: {name: $web, port: {number: 80}}}";
     $manifest .= "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: $name\n  annotations:\n    ${elb}id: default\n    ${elb}port: '$port'\n"
         . (join '', map { "    $_\n" } @$annotations) . "spec:\n  ingressClassName: cce\n  rules:\n    - http:\n        paths:\n"
@@ -64,7 +65,7 @@ sub udp_server {
     my $socket = IO::Socket::IP->new(LocalHost => '127.0.1.11', LocalPort => 0, Proto => 'udp', Type => SOCK_DGRAM) or die "udp: $!";
     $t->spawn(sub {
         while (defined(my $from = recv $socket, my $data, 65536, 0)) {
-            send $socket, "$name:$data", 0, $from if $data ne '';
+            send $socket, $data eq '' ? '' : "$name:$data", 0, $from; # health checks are empty, and so is their answer
         }
     });
     return '127.0.1.11:' . $socket->sockport;
@@ -122,6 +123,11 @@ service('cce-gzip', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${
 service('cce-tls', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}security-pool-protocol: 'on'" ], address => "127.0.0.1:$port{h1}");
 service('tls-web', [], type => 'ClusterIP', port => 80, address => "127.0.0.1:$port{h1}");
 ingress('tls', [ "${elb}pool-protocol: https", "${elb}tls-certificate-ids: cert-2" ], '/');
+ingress('stable', [], '/c');
+ingress('canary', [ "${elb}canary: 'true'", "${elb}canary-weight: '50'", "${elb}canary-by-header: X-Canary", "${elb}canary-by-header-value: '{\"values\":[\"al*\"]}'",
+    "${elb}canary-by-cookie: canary", "${elb}canary-by-cookie-value: '{\"values\":[\"yes\"]}'" ], '/c');
+service('new-web', [], type => 'ClusterIP', port => 80, address => $new->address);
+ingress('header', [ "${elb}headers.web: '{\"key\":\"X-Stage\",\"values\":[\"beta\"]}'" ], '/');
 ingress('rewrite', ["${elb}rewrite-target: /new/\$2/\$1"], '/a/([^/]*)/(.*)');
 ingress('redirect', [ "${elb}redirect-url: 'https://other.example/x?cost=1\$'", "${elb}redirect-url-code: '308'" ], '/old');
 
@@ -168,6 +174,15 @@ for my $case ([ 'application/json', 'gzip' ], [ 'text/plain', 'gzip' ], [ 'text/
 is($t->http_get($port{'cce-tls'}, '/', host => 'shop.example')->{body}, "pod\n", 'security-pool-protocol: servers that speak TLS');
 is(https('tls', 'cert-2', 'cert-2.example'), "pod\n", 'pool-protocol of an Ingress');
 
+sub body { my ($name, $path, @headers) = @_; return $t->http_get($port{$name}, $path, host => 'shop.example', headers => \@headers)->{body} }
+my %share;
+$share{ body('stable', '/c') }++ for 1 .. 60; # each by chance: never all one way
+is(join('', sort keys %share), "new\npod\n", 'canary-weight');
+is(join('', map { body('stable', '/c', 'X-Canary' => 'always') } 1 .. 4), "new\n" x 4, 'canary-by-header');
+is(join('', map { body('stable', '/c', 'Cookie' => 'a=b; canary=yes') } 1 .. 4), "new\n" x 4, 'canary-by-cookie');
+is(body('header', '/', 'X-Stage' => 'beta'), "pod\n", 'headers.SERVICE: with the field');
+is($t->http_get($port{header}, '/', host => 'shop.example')->{status}, 404, 'and without');
+
 like(seen('rewrite', '/a/b/c/d?q=1'), qr{^GET /new/c/d/b\?q=1 HTTP}, 'rewrite-target');
 $r = $t->http_get($port{redirect}, '/older', host => 'shop.example');
 is("$r->{status} $r->{headers}{location}", '308 https://other.example/x?cost=1$', 'redirect-url and its code');
@@ -190,5 +205,5 @@ $client{drain}->fill;
 is($client{drain}{in}, 'pingpong', 'connection-drain: they go on');
 $_->close for values %client;
 
-is($weir->quit, 0, 'weir ends');
+is($weir->stop, 0, 'weir ends');
 done_testing;

@@ -214,6 +214,33 @@ my $strict = $t->write('strict.yaml', $t->read('site.yaml') . "defaults: {verify
 accepts('and must prove it', ingress('i', [ $id, qq{${elb}pool-protocol: "https"} ], $simple, spec => $with_tls) . $two . $tls,
     qr/tls: \{verify: on, ca: site-1\}\n/, '-s', $strict);
 
+accepts('a header', ingress('i', [ $id, qq(${elb}headers.a: '{"key":"X-Stage","values":["beta","b*"]}') ],
+    [ [ '', path('/', 'a'), path('/', 'b') ] ]) . $two,
+    [ qr/\{path: \{prefix: \/\}, when: \[\{header: X-Stage, values: \[beta, "b\*"\]\}\], pool: "default\/a:80"\}/, qr/\{path: \{prefix: \/\}, pool: "default\/b:80"\}/ ]);
+for my $bad ([ 'no JSON', 'x', qr/headers\.a: / ], [ 'no key', '{"values":["a"]}', qr/headers\.a: key is not the name of a field/ ],
+    [ 'no values', '{"key":"a"}', qr/headers\.a: values must be a list; allowed: 1 to 9 texts/ ], [ 'a space', '{"key":"a","values":["a b"]}', qr/"a b" is not a value/ ]) {
+    refuses("a header: $bad->[0]", ingress('i', [ $id, "${elb}headers.a: '$bad->[1]'" ], $simple) . $two, $bad->[2]);
+}
+like(accepts('a header of a Service that is not there', ingress('i', [ $id, qq(${elb}headers.z: '{"key":"a","values":["a"]}') ], $simple) . $two, qr/default\/a:80/),
+    qr/headers\.z: no effect: no rule has a Service of that name/, 'has no effect');
+
+my $canary = qq{${elb}canary: "true"};
+my $main = ingress('main', [$id], [ [ 'x.example', path('/', 'a'), path('/other', 'a') ] ]);
+my $share = sub { ingress('aaa', [ $id, $canary, @_ ], [ [ 'x.example', path('/', 'b') ] ]) };
+accepts('a canary by weight', $share->(qq{${elb}canary-weight: "10"}) . $main . $two,
+    [ qr/name: default\/main:80\n/, qr/\{host: x\.example, path: \{prefix: \/\}, split: \[\{pool: "default\/a:80", weight: 90\}, \{pool: "default\/b:80", weight: 10\}\]\}/,
+        qr/path: \{prefix: \/other\}, pool: "default\/a:80"/ ]);
+my @by_header = (qq{${elb}canary-by-header: "X-Canary"}, qq(${elb}canary-by-header-value: '{"values":["always"]}'));
+my @by_cookie = (qq{${elb}canary-by-cookie: "canary"}, qq(${elb}canary-by-cookie-value: '{"values":["yes","y*"]}'));
+accepts('by header, cookie and weight', $share->(@by_cookie, qq{${elb}canary-weight: "5"}, @by_header) . $main . $two,
+    qr/when: \[\{header: X-Canary, values: \[always\]\}\], pool: "default\/b:80"\}\n.*when: \[\{cookie: canary, values: \["yes", "y\*"\]\}\], pool: "default\/b:80"\}\n.*split: /);
+refuses('a canary without counterpart', ingress('aaa', [ $id, $canary, qq{${elb}canary-weight: "1"} ], [ [ 'y.example', path('/', 'b') ] ]) . $main . $two,
+    qr/canary of Ingress default\/aaa: no other Ingress on listener default\/main:80 has host "y\.example" and path "\/"/);
+refuses('a canary without a share', $share->() . $main . $two, qr/canary: "true" needs .*canary-weight, .*canary-by-header or/);
+refuses('half a pair', $share->($by_header[0]) . $main . $two, qr/canary-by-header: needs .*canary-by-header-value/);
+refuses('two canaries by weight', $share->(qq{${elb}canary-weight: "10"}) . ($share->(qq{${elb}canary-weight: "10"}) =~ s/name: aaa/name: bbb/r) . $main . $two,
+    qr/path "\/" of Ingress default\/main \(in:\d+\) has one already; allowed: one canary by weight/);
+
 # --- certificates ---
 
 accepts('spec.tls with hosts', ingress('i', [$id], $simple, spec => ['tls: [{secretName: one, hosts: [one.example]}, {secretName: two, hosts: [Two.example]}]'])

@@ -233,6 +233,7 @@ bool check_path(const char *text);
 bool check_health_uri(const char *text);
 bool check_health_domain(const char *text);
 bool check_url(const char *text);
+bool check_header_name(const char *text);
 bool check_rewrite(const char *text);
 bool check_probe_port(const char *text);
 

@@ -194,6 +194,12 @@ check_url(const char *text)
 }
 
 bool
+check_header_name(const char *text)
+{
+	return is_made_of(text, LETTERS DIGITS "_-", 1, 40);
+}
+
+bool
 check_rewrite(const char *text)
 {
 	for (const char *p = strchr(text, '$'); p != NULL; p = strchr(p + 1, '$'))

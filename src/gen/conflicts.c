@@ -121,6 +121,7 @@ conflicts_resolve(struct gen *gen)
 		if (listener->is_dropped)
 			continue;
 		ingress_drop_twins(gen, listener);
+		ingress_join_canaries(gen, listener);
 		if (listener->pool != NULL)
 			listener->pool->is_used = true;
 		for (size_t k = 0; k < listener->routes.count; k++) {
@@ -128,6 +129,8 @@ conflicts_resolve(struct gen *gen)
 
 			if (route->pool != NULL)
 				route->pool->is_used = true;
+			if (route->canary != NULL)
+				route->canary->is_used = true;
 		}
 	}
 }

@@ -255,6 +255,33 @@ emit_literal(FILE *out, const char *text)
 }
 
 static void
+emit_condition(FILE *out, const struct gen_condition *condition)
+{
+	fputs(condition->header != NULL ? ", when: [{header: " : ", when: [{cookie: ", out);
+	emit_text(out, condition->header != NULL ? condition->header : condition->cookie);
+	for (size_t i = 0; i < condition->value_count; i++) {
+		fputs(i == 0 ? ", values: [" : ", ", out);
+		emit_text(out, condition->values[i]);
+	}
+	fputs("]}]", out);
+}
+
+static void
+emit_target(FILE *out, const struct gen_route *route)
+{
+	if (route->canary == NULL) {
+		fputs(", pool: ", out);
+		emit_text(out, route->pool->name);
+		return;
+	}
+	fputs(", split: [{pool: ", out);
+	emit_text(out, route->pool->name);
+	fprintf(out, ", weight: %u}, {pool: ", 100 - route->canary_weight);
+	emit_text(out, route->canary->name);
+	fprintf(out, ", weight: %u}]", route->canary_weight);
+}
+
+static void
 emit_route(FILE *out, const struct gen_route *route)
 {
 	static const char *const matches[] = {
@@ -273,6 +300,8 @@ emit_route(FILE *out, const struct gen_route *route)
 	fprintf(out, "path: {%s: ", matches[route->match]);
 	emit_text(out, route->path);
 	fputc('}', out);
+	if (route->condition != NULL)
+		emit_condition(out, route->condition);
 	if (route->redirect != NULL) {
 		fputs(", redirect: {url: ", out);
 		emit_literal(out, route->redirect);
@@ -283,8 +312,7 @@ emit_route(FILE *out, const struct gen_route *route)
 		fputs(", rewrite: ", out);
 		emit_text(out, route->rewrite);
 	}
-	fputs(", pool: ", out);
-	emit_text(out, route->pool->name);
+	emit_target(out, route);
 	fputs("}\n", out);
 }
 

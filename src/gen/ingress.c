@@ -181,12 +181,14 @@ build(struct service *ingress)
 	struct ingress_rules rules = { 0 };
 
 	ingress_read_rules(ingress, &rules);
+	ingress_read_canary(ingress, &rules);
 	for (size_t i = 0; i < ingress->port_count; i++) {
 		struct service_port *port = &ingress->ports[i];
 		struct gen_listener *listener = listen_build(ingress, port);
 
 		port->listener = listener;
 		listener->is_ingress = true;
+		listener->is_canary = value_is(&ingress->set, CCE_CANARY, "true");
 		if (port->redirect_to != 0)
 			continue;
 		listener->pool = rules.pool;
@@ -225,15 +227,17 @@ generate(struct gen *gen, const struct object *object)
 struct ranked {
 	const struct object *object;
 	const char *created; /* RFC 3339 in UTC: sorts as text; NULL: not yet */
-	bool is_master;
+	bool is_master, is_canary;
 };
 
 static int
 compare_ranked(const void *a, const void *b)
 {
 	const struct ranked *left = a, *right = b;
-	int order = right->is_master - left->is_master;
+	int order = left->is_canary - right->is_canary; /* it adds to the others */
 
+	if (order == 0)
+		order = right->is_master - left->is_master;
 	if (order == 0)
 		order = (left->created == NULL) - (right->created == NULL);
 	if (order == 0 && left->created != NULL)
@@ -258,6 +262,15 @@ find_masters(const struct gen *gen)
 	return masters;
 }
 
+static bool
+is_canary(const struct object *object)
+{
+	const char *text =
+	    yaml_get_text(yaml_get(object->metadata, "annotations"), annotation_key(CCE_CANARY));
+
+	return text != NULL && strcmp(text, "true") == 0;
+}
+
 void
 ingresses_generate(struct gen *gen)
 {
@@ -272,7 +285,7 @@ ingresses_generate(struct gen *gen)
 		if (is_wanted(gen, object))
 			ranked[count++] = (struct ranked){ object,
 				yaml_get_text(object->metadata, "creationTimestamp"),
-				index_find(masters, object->label) != NULL };
+				index_find(masters, object->label) != NULL, is_canary(object) };
 	}
 	if (count > 0)
 		qsort(ranked, count, sizeof(*ranked), compare_ranked);

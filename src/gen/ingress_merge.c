@@ -46,7 +46,7 @@ ingress_merge(struct gen *gen, struct gen_listener *first, struct gen_listener *
 		    other->where.line);
 		return;
 	}
-	if (difference != NULL)
+	if (difference != NULL && !other->is_canary)
 		diag_warning(gen->diag, other->where,
 		    "listener %u/TCP of %s is shared by Ingress %s and Ingress %s (%s:%u and "
 		    "%s:%u), which differ: %s come from the former",
@@ -80,10 +80,15 @@ ingress_drop_twins(struct gen *gen, struct gen_listener *listener)
 
 	for (size_t i = 0; i < listener->routes.count; i++) {
 		struct gen_route *route = listener->routes.items[i];
-		const struct gen_route *first = index_add(seen,
-		    arena_printf(gen->arena, "%s %d %s", route->host != NULL ? route->host : "",
-			(int)route->match, route->path),
-		    route);
+		const struct gen_route *first = NULL;
+
+		/* those with conditions are tried in turn */
+		if (route->condition == NULL && !route->is_canary)
+			first = index_add(seen,
+			    arena_printf(gen->arena, "%s %d %s",
+				route->host != NULL ? route->host : "", (int)route->match,
+				route->path),
+			    route);
 
 		if (first == NULL) {
 			listener->routes.items[kept++] = route;

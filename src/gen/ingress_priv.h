@@ -2,7 +2,8 @@
  * ingress: CCE Ingresses become listeners with routes, and pools.
  *
  * ingress.c reads the object and its listeners, ingress_tls.c certificates, ingress_rules.c rules, ingress_pools.c the
- * Services behind them; ingress_merge.c joins those that share a listener.
+ * Services behind them, ingress_conditions.c header conditions and canaries; ingress_merge.c joins those that share a
+ * listener.
  */
 #ifndef GEN_INGRESS_PRIV_H
 #define GEN_INGRESS_PRIV_H
@@ -33,6 +34,13 @@ void ingress_read_rules(struct service *ingress, struct ingress_rules *rules);
  */
 struct gen_pool *ingress_find_pool(struct service *ingress, const struct yaml_node *backend,
     const char *place);
+
+/* headers.SERVICE as a condition of `route`; false after an error. */
+bool ingress_read_headers(struct service *ingress, const char *service, struct gen_route *route);
+/* The rules of a canary become conditions and shares. */
+void ingress_read_canary(struct service *ingress, struct ingress_rules *rules);
+/* Canaries find the routes that they belong to. */
+void ingress_join_canaries(struct gen *gen, struct gen_listener *listener);
 
 /* Join `other` to `first`, which is on the same port of the same load balancer and comes before it. */
 void ingress_merge(struct gen *gen, struct gen_listener *first, struct gen_listener *other);

@@ -177,6 +177,17 @@ read_text(struct reader *r, const struct yaml_node *node, enum path_match match)
 	return arena_strndup(r->ingress->gen->arena, node->text, len);
 }
 
+static bool
+read_headers(struct reader *r, const struct yaml_node *item, struct gen_route *route)
+{
+	const struct yaml_node *backend = yaml_get(item, "backend");
+	const char *name = yaml_get_text(yaml_get(backend, "service"), "name");
+
+	if (name == NULL)
+		name = yaml_get_text(backend, "serviceName");
+	return name == NULL || ingress_read_headers(r->ingress, name, route);
+}
+
 /* Where the requests of the path go; false after an error. */
 static bool
 read_target(struct reader *r, const struct yaml_node *item, struct gen_route *route)
@@ -199,7 +210,7 @@ read_target(struct reader *r, const struct yaml_node *item, struct gen_route *ro
 		    quote_value(arena, route->path), route->where.file, route->where.line);
 	route->pool = ingress_find_pool(r->ingress, yaml_get(item, "backend"),
 	    arena_printf(arena, "spec.rules[%zu].http.paths[%zu].backend", r->rule, r->path));
-	return route->pool != NULL;
+	return route->pool != NULL && read_headers(r, item, route);
 }
 
 static void
@@ -235,6 +246,27 @@ read_rule(struct reader *r, const struct yaml_node *rule)
 	}
 }
 
+/* Conditions for Services that no rule names. */
+static void
+check_headers(struct service *ingress)
+{
+	const struct yaml_node *map = yaml_get(ingress->object->metadata, "annotations");
+	const char *prefix = annotation_key(CCE_HEADERS);
+	size_t len = strlen(prefix);
+
+	for (size_t i = 0; map != NULL && map->type == YAML_MAP && i < map->count; i++) {
+		const struct yaml_pair *pair = &map->pairs[i];
+
+		if (strncmp(pair->key, prefix, len) != 0 ||
+		    index_find(ingress->gen->ingress_services,
+			arena_printf(ingress->gen->arena, "%s/%s", ingress->object->namespace_,
+			    pair->key + len)) != NULL)
+			continue;
+		diag_warning(ingress->gen->diag, pair->where,
+		    "%.128s: no effect: no rule has a Service of that name", pair->key);
+	}
+}
+
 void
 ingress_read_rules(struct service *ingress, struct ingress_rules *rules)
 {
@@ -256,6 +288,7 @@ ingress_read_rules(struct service *ingress, struct ingress_rules *rules)
 		r.rule = i;
 		read_rule(&r, list->items[i]);
 	}
+	check_headers(ingress);
 	if (rules->routes.count == 0 && rules->pool == NULL &&
 	    diag_errors(ingress->gen->diag) == errors)
 		diag_error(ingress->gen->diag, ingress->object->where,

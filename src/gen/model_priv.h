@@ -63,6 +63,13 @@ struct gen_server_name {
 	const char *name, *certificate;
 };
 
+/* What a request must have beside host and path: a field or a cookie with one of the values. */
+struct gen_condition {
+	const char *header, *cookie; /* name; one of them is NULL */
+	const char **values;
+	size_t value_count;
+};
+
 /* A rule of an Ingress. */
 struct gen_route {
 	const struct object *object; /* the Ingress */
@@ -74,6 +81,10 @@ struct gen_route {
 	const char *redirect;    /* URL; NULL: none */
 	const char *status;      /* of the redirect */
 	const char *rewrite;     /* new path; NULL: none */
+	const struct gen_condition *condition; /* NULL: none */
+	bool is_canary;          /* takes from the route with the same host and path: a share, or by its condition */
+	struct gen_pool *canary; /* what gets a share of this one; NULL: nothing */
+	unsigned canary_weight;  /* that share in percent */
 };
 
 /* What servers are told about the client. */
@@ -110,7 +121,7 @@ struct gen_listener {
 	struct gen_forwarded forwarded;
 	uint16_t redirect_port;   /* 0: no redirect; with --port-offset */
 	struct gen_pool *pool;    /* NULL with a redirect, or without a default back end */
-	bool is_ingress;
+	bool is_ingress, is_canary;
 	struct where pool_where;  /* of an Ingress's default back end */
 	const struct object *pool_object; /* likewise, the Ingress that names it */
 	struct list routes;       /* struct gen_route, of an Ingress */
