@@ -19,9 +19,12 @@ my $site = $t->write('site.yaml', "certificates: {dir: certs}\nload_balancers: {
 
 my $origin = $t->origin('pod', host => '127.0.1.11', handler => sub {
     my ($request) = @_;
+    return { headers => [ 'Set-Cookie' => 'SESSION=abc; Path=/' ] } if $request->{path} eq '/login';
+    return { body => $request->{headers}{cookie} } if $request->{path} eq '/cookie';
     return undef if $request->{path} !~ m{^/type/(\S+)};
     return { body => 'x' x 5000, headers => [ 'Content-Type' => $1 ] };
 });
+my $twin = $t->origin('twin', host => '127.0.1.13', port => $origin->{port}, handler => $origin->{handler});
 my $new = $t->origin('new', host => '127.0.1.12');
 my (%port, $manifest);
 
@@ -123,6 +126,13 @@ service('cce-gzip', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${
 service('cce-tls', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}security-pool-protocol: 'on'" ], address => "127.0.0.1:$port{h1}");
 service('tls-web', [], type => 'ClusterIP', port => 80, address => "127.0.0.1:$port{h1}");
 ingress('tls', [ "${elb}pool-protocol: https", "${elb}tls-certificate-ids: cert-2" ], '/');
+for my $case ([ 'app-ack', "${ack}protocol-port: http:PORT", "${ack}sticky-session: 'on'", "${ack}sticky-session-type: server", "${ack}cookie: SESSION" ],
+    [ 'app-cce', "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}session-affinity-mode: APP_COOKIE",
+        "${elb}session-affinity-option: '{\"app_cookie_name\":\"SESSION\"}'" ]) {
+    my ($name, @annotations) = @$case;
+    service($name, \@annotations);
+    $manifest =~ s/(name: $name-1, .*\n.*\n)endpoints: .*\n/$1endpoints: [{addresses: [127.0.1.11], targetRef: {kind: Pod, name: one}}, {addresses: [127.0.1.13], targetRef: {kind: Pod, name: two}}]\n/;
+}
 ingress('stable', [], '/c');
 ingress('canary', [ "${elb}canary: 'true'", "${elb}canary-weight: '50'", "${elb}canary-by-header: X-Canary", "${elb}canary-by-header-value: '{\"values\":[\"al*\"]}'",
     "${elb}canary-by-cookie: canary", "${elb}canary-by-cookie-value: '{\"values\":[\"yes\"]}'" ], '/c');
@@ -175,6 +185,13 @@ is($t->http_get($port{'cce-tls'}, '/', host => 'shop.example')->{body}, "pod\n",
 is(https('tls', 'cert-2', 'cert-2.example'), "pod\n", 'pool-protocol of an Ingress');
 
 sub body { my ($name, $path, @headers) = @_; return $t->http_get($port{$name}, $path, host => 'shop.example', headers => \@headers)->{body} }
+for my $name (qw(app-ack app-cce)) {
+    $r = $t->http_get($port{$name}, '/login', host => 'shop.example');
+    my ($cookie) = $r->{headers}{'set-cookie'} =~ /^(SESSION=[^;]+); Path=\/$/ or diag explain $r->{headers};
+    isnt($cookie, 'SESSION=abc', "$name: the application's cookie says which server");
+    is(join('', map { body($name, '/', Cookie => $cookie) } 1 .. 6), $r->{body} x 6, 'to which requests with it go');
+    is(body($name, '/cookie', Cookie => $cookie), 'SESSION=abc', 'and which sees its own value');
+}
 my %share;
 $share{ body('stable', '/c') }++ for 1 .. 60; # each by chance: never all one way
 is(join('', sort keys %share), "new\npod\n", 'canary-weight');

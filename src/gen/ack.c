@@ -352,6 +352,11 @@ read_stickiness(struct service *service)
 			    "no effect: sticky-session-type is insert");
 	} else if (type != NULL) {
 		needs(set, type, ACK_COOKIE, " (a cookie name)");
+		service->sticky_l7.by = STICKY_COOKIE_PREFIX;
+		service->sticky_l7.name = value_text(set, ACK_COOKIE);
+		if (value_get(set, ACK_COOKIE) != NULL)
+			ports_check_cookie(service, value_get(set, ACK_COOKIE)->where,
+			    value_get(set, ACK_COOKIE)->key, service->sticky_l7.name);
 		if (value_get(set, ACK_COOKIE_TIMEOUT) != NULL)
 			value_idle(set, value_get(set, ACK_COOKIE_TIMEOUT),
 			    "no effect: sticky-session-type is server");

@@ -236,7 +236,6 @@ const struct annotation ack_annotations[ACK_END] = {
 	    .kind = KIND_CHOICE,
 	    .choices = "insert, server",
 	    .protocols = ON_L7,
-	    .unserved = "server",
 	    .doc = "insert: weir sets its own cookie; server: it marks the application's cookie.",
 	    .source = ACK_DOC },
 	[ACK_COOKIE_TIMEOUT] = { .name = "cookie-timeout",

@@ -130,6 +130,7 @@ read_stickiness(struct service *service)
 	struct value *mode = value_get(set, CCE_AFFINITY_MODE);
 	struct value *option = value_get(set, CCE_AFFINITY_OPTION);
 	unsigned protocols = service_protocols(service);
+	const struct yaml_node *node;
 	bool by_address;
 
 	if (mode == NULL) {
@@ -163,10 +164,17 @@ read_stickiness(struct service *service)
 		service->sticky_l7.by = STICKY_COOKIE_INSERT;
 		service->sticky_l7.name = "ELBSESSION";
 	}
-	if (strcmp(mode->text, "APP_COOKIE") == 0 &&
-	    (option == NULL || yaml_get(option->json, "app_cookie_name") == NULL))
+	if (strcmp(mode->text, "APP_COOKIE") != 0)
+		return;
+	node = option != NULL ? yaml_get(option->json, "app_cookie_name") : NULL;
+	if (node == NULL) {
 		value_error(set, mode, "\"APP_COOKIE\" needs app_cookie_name in %s",
 		    annotation_key(CCE_AFFINITY_OPTION));
+		return;
+	}
+	service->sticky_l7.by = STICKY_COOKIE_PREFIX;
+	service->sticky_l7.name = node->text;
+	ports_check_cookie(service, node->where, option->key, node->text);
 }
 
 /* Several lists count as one: a list of its own under their names. */

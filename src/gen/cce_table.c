@@ -141,7 +141,6 @@ const struct annotation cce_annotations[CCE_END - ACK_END] = {
 	    ELB,
 	    .kind = KIND_CHOICE,
 	    .choices = "SOURCE_IP, HTTP_COOKIE, APP_COOKIE",
-	    .unserved = "APP_COOKIE",
 	    .doc = "What keeps a client on its server: its address or a cookie.",
 	    .source = CCE_DOC },
 	ROW(CCE_AFFINITY_OPTION) = { .name = "session-affinity-option",

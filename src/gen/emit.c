@@ -413,10 +413,17 @@ emit_servers(FILE *out, const struct list *servers)
 static void
 emit_sticky(FILE *out, const struct gen_pool *pool)
 {
+	static const char *const methods[] = {
+		[STICKY_COOKIE_INSERT] = "cookie_insert",
+		[STICKY_COOKIE_PREFIX] = "cookie_prefix",
+		[STICKY_SOURCE_IP] = "source_ip",
+	};
+
 	if (pool->sticky == STICKY_OFF)
 		return;
-	fprintf(out, "    sticky: {by: %s, timeout: %us",
-	    pool->sticky == STICKY_COOKIE_INSERT ? "cookie_insert" : "source_ip", pool->sticky_s);
+	fprintf(out, "    sticky: {by: %s", methods[pool->sticky]);
+	if (pool->sticky != STICKY_COOKIE_PREFIX) /* the life is the application's */
+		fprintf(out, ", timeout: %us", pool->sticky_s);
 	if (pool->sticky_name != NULL) {
 		fputs(", name: ", out);
 		emit_text(out, pool->sticky_name);

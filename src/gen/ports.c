@@ -50,6 +50,18 @@ service_find_port(struct service *service, unsigned number, bool is_udp)
 	return NULL;
 }
 
+/* The clouds take longer names than weir.yaml(5). */
+void
+ports_check_cookie(struct service *service, struct where where, const char *key, const char *name)
+{
+	enum { NAME_SERVED = 128 };
+
+	if (strlen(name) > NAME_SERVED)
+		diag_error(service->gen->diag, where,
+		    "%s: %s is %zu characters; allowed: 1 to %d in this version", key,
+		    quote_value(service->gen->arena, name), strlen(name), NAME_SERVED);
+}
+
 /* "80, 443": the ports of the Service, each number once. */
 static const char *
 print_ports(struct service *service)

@@ -117,6 +117,9 @@ void cce_apply(struct service *service);
 
 /* Shared by the providers (ports.c). */
 struct service_port *service_find_port(struct service *service, unsigned number, bool is_udp);
+/* Is the cookie's name short enough?  Not so is an error. */
+void ports_check_cookie(struct service *service, struct where where, const char *key,
+    const char *name);
 /* ON_... of all listeners of the Service. */
 unsigned service_protocols(const struct service *service);
 unsigned protocol_bit(enum gen_protocol protocol);
