@@ -9,10 +9,10 @@
 #include "weir/log.h"
 
 enum {
-	FRAME_MAX = 16 * 1024 + 9, /* we allow no larger ones, and send none */
-	READS_MAX = 8,             /* in one go, so that one busy client cannot starve the others */
-	FLOOD_WINDOW_MS = 10 * 1000,
-	SMALL_INCREMENT = 1024 /* a WINDOW_UPDATE below is not worth its frame */
+	FRAME_MAX = 16 * 1024 + 10, /* we allow no larger ones, and send none */
+	READS_MAX = 8,              /* in one go, so that one busy client cannot starve the others */
+	QUEUE_MAX = 256,            /* frames of nghttp2's own that wait to be made */
+	HEAD_MAX = 256 * 1024       /* of a response, counted as nghttp2 does: no bound of its own */
 };
 
 static nghttp2_session_callbacks *callbacks; /* live as long as the process */
@@ -41,59 +41,11 @@ h2_stream_free(struct h2_stream *s)
 	if (s->is_waiting)
 		TAILQ_REMOVE(&h2->todo, s, waiting);
 	TAILQ_REMOVE(&h2->streams, s, link);
-	h2->stream_count--;
+	if (--h2->stream_count == 0)
+		h2->idle_since_ms = now_ms;
 	h2_request_free(s);
 	buf_give(s->reply);
 	slab_give(&h2->worker->h2_streams, s);
-}
-
-/* ---- floods ---- */
-
-/*
- * Frames that cost us something and the client nothing: published attacks (rapid reset,
- * made-you-reset, PING, SETTINGS, empty DATA, tiny WINDOW_UPDATE) all consist of such.  Returns -1
- * when there were too many.
- */
-static int
-count_flood(struct h2 *h2, uint32_t *counter, uint32_t limit)
-{
-	if (now_ms - h2->window_start_ms >= FLOOD_WINDOW_MS) {
-		h2->window_start_ms = now_ms;
-		h2->resets = h2->cheap_frames = 0;
-	}
-	if (++*counter <= limit)
-		return 0;
-	if (!h2->is_broken) {
-		tally_add(h2->client->listener->tally, TALLY_FLOODS, 1);
-		nghttp2_session_terminate_session(h2->session, NGHTTP2_ENHANCE_YOUR_CALM);
-	}
-	return -1;
-}
-
-static int
-watch_frame(struct h2 *h2, const nghttp2_frame *frame)
-{
-	const struct http2_config *conf = config_of(h2);
-	bool is_cheap = false;
-
-	switch (frame->hd.type) {
-	case NGHTTP2_RST_STREAM:
-		return count_flood(h2, &h2->resets, conf->resets);
-	case NGHTTP2_PING:
-	case NGHTTP2_SETTINGS:
-	case NGHTTP2_PRIORITY:
-		is_cheap = true;
-		break;
-	case NGHTTP2_WINDOW_UPDATE:
-		is_cheap = frame->window_update.window_size_increment < SMALL_INCREMENT;
-		break;
-	case NGHTTP2_DATA:
-		is_cheap = frame->hd.length == 0 && !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-		break;
-	default:
-		break;
-	}
-	return is_cheap ? count_flood(h2, &h2->cheap_frames, conf->control_frames) : 0;
 }
 
 /* ---- nghttp2's callbacks ---- */
@@ -104,8 +56,15 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	struct h2 *h2 = user;
 	struct h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
-	if (watch_frame(h2, frame) < 0)
-		return 0;
+	int result = h2_watch_received(h2, frame);
+
+	if (result != 0)
+		return result;
+	if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) &&
+	    h2->drain_since_ms != 0)
+		h2_say_goodbye(h2);
+	if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_SETTINGS)
+		h2->head_since_ms = 0;
 	if (s == NULL)
 		return 0;
 	if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
@@ -116,10 +75,8 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	return 0;
 }
 
-/*
- * Resets that a client provokes cost as much as those it sends.  A response that is complete while
- * the client still sends its body: it may stop (RFC 9113 section 8.1).
- */
+/* A response that is complete while the client still sends its body: it may stop (RFC 9113 section
+ * 8.1). */
 static int
 on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
@@ -130,10 +87,23 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	    (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
-	if (frame->hd.type == NGHTTP2_RST_STREAM &&
-	    frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
-		count_flood(h2, &h2->resets, config_of(h2)->resets);
+	h2_watch_sent(h2, frame);
 	return 0;
+}
+
+/* A field that no HTTP/2 message may have makes the stream's request malformed (section 8.2.1);
+ * nghttp2 alone would leave it out. */
+static int
+on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+    nghttp2_rcbuf *value, uint8_t flags, void *user)
+{
+	(void)session;
+	(void)frame;
+	(void)name;
+	(void)value;
+	(void)flags;
+	(void)user;
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static int
@@ -159,7 +129,9 @@ set_up(void)
 	if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
 		return -1;
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, h2_on_begin_headers);
+	nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, h2_on_begin_frame);
 	nghttp2_session_callbacks_set_on_header_callback2(callbacks, h2_on_header);
+	nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, h2_on_data_chunk);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
 	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
@@ -167,6 +139,7 @@ set_up(void)
 	nghttp2_option_set_no_auto_window_update(option, 1);
 	nghttp2_option_set_no_closed_streams(option, 1);
 	nghttp2_option_set_max_outbound_ack(option, 100);
+	nghttp2_option_set_max_send_header_block_length(option, HEAD_MAX);
 	return 0;
 }
 
@@ -220,7 +193,7 @@ write_output(struct h2 *h2)
 		n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
 		if (n < 0)
 			return (int)n;
-		timer_clear(&h2->client->timer);
+		h2->out_stalled_ms = 0;
 		buf_consume(h2->out, (size_t)n);
 		if (buf_len(h2->out) == 0) {
 			buf_give(h2->out);
@@ -243,7 +216,7 @@ advance(struct h2 *h2)
 				exchange_fail(s->x, END_CLIENT_CLOSED); /* frees the stream */
 			else
 				h2_stream_free(s);
-		} else if (s->is_complete && s->x == NULL && s->reply == NULL && !s->is_begun) {
+		} else if (s->is_complete && !s->is_begun && !h2->is_deaf) {
 			s->is_begun = true;
 			h2_begin(s);
 		} else if (s->x != NULL) {
@@ -263,10 +236,17 @@ is_over(const struct h2 *h2)
 	       !nghttp2_session_want_write(h2->session);
 }
 
+void
+h2_terminate(struct h2 *h2, uint32_t error)
+{
+	h2->is_deaf = true;
+	nghttp2_session_terminate_session(h2->session, error);
+	worker_defer(h2->worker, &h2->deferred);
+}
+
 static enum h2_result
 flush(struct h2 *h2)
 {
-	const struct timeouts_config *timeouts = &h2->client->listener->conf->timeouts;
 	int result;
 
 	advance(h2);
@@ -276,33 +256,42 @@ flush(struct h2 *h2)
 		advance(h2);
 		result = write_output(h2);
 	}
+	if (h2->is_flooding && !h2->is_deaf) {
+		h2_terminate(h2, NGHTTP2_ENHANCE_YOUR_CALM);
+		result = write_output(h2);
+	}
 	if (result == IO_ERROR || h2->is_broken)
 		return H2_RESET;
 	if (result == 0 && is_over(h2))
 		return H2_CLOSE;
-	if (result == IO_WAIT && h2->client->timer.deadline_ms == 0)
-		timer_set(&h2->client->timer, timeouts->client_body);
-	if (h2->stream_count == 0 && result == 0 && h2->client->timer.deadline_ms == 0)
-		timer_set(&h2->client->timer, timeouts->client_idle);
+	if (result == IO_WAIT && h2->out_stalled_ms == 0)
+		h2->out_stalled_ms = now_ms;
+	else if (result == 0)
+		h2->out_stalled_ms = 0;
 	return H2_WAIT;
 }
 
-static enum h2_result
+static void
 receive(struct h2 *h2, const char *bytes, size_t len)
 {
 	ssize_t n;
 
+	if (h2->is_deaf)
+		return;
 	h2->is_receiving = true;
 	n = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes, len);
 	h2->is_receiving = false;
-	if (n < 0) {
-		tally_add(h2->client->listener->tally, TALLY_BAD_REQUESTS, 1);
-		/* nghttp2 has put a GOAWAY in the queue for all but a broken preface. */
-		h2_make_output(h2);
-		write_output(h2);
-		return H2_RESET;
+	if (n >= 0)
+		return;
+	if (n == NGHTTP2_ERR_FLOODED && !h2->is_flooding) {
+		h2->is_flooding = true;
+		tally_add(h2->client->listener->tally, TALLY_FLOODS, 1);
 	}
-	return H2_WAIT;
+	if (!h2->is_flooding)
+		tally_add(h2->client->listener->tally, TALLY_BAD_REQUESTS, 1);
+	h2_terminate(h2, h2->is_flooding ? NGHTTP2_ENHANCE_YOUR_CALM
+			 : h2->error != 0 ? h2->error
+					  : NGHTTP2_PROTOCOL_ERROR);
 }
 
 static void
@@ -333,11 +322,11 @@ h2_run(struct h2 *h2)
 		if (n == IO_WAIT)
 			break;
 		if (n < 0)
-			return H2_RESET;
-		if (h2->stream_count == 0)
-			timer_clear(&h2->client->timer);
-		if (receive(h2, bytes, (size_t)n) != H2_WAIT)
-			return H2_RESET;
+			return n == IO_CLOSED && h2->stream_count == 0 ? H2_CLOSE : H2_RESET;
+		receive(h2, bytes, (size_t)n);
+		/* Answers to what is wrong are counted when they are made. */
+		if (nghttp2_session_get_outbound_queue_size(h2->session) > QUEUE_MAX)
+			h2_make_output(h2);
 	}
 	/* Frames leave at the end of the turn: then those of all streams that this turn moved go
 	 * together. */
@@ -359,6 +348,7 @@ h2_new(struct client *client, struct buf *first, void (*end)(struct client *clie
 	h2->end = end;
 	h2->worker = client->listener->worker;
 	h2->deferred.run = on_turn_end;
+	h2->head_since_ms = h2->idle_since_ms = now_ms;
 	TAILQ_INIT(&h2->streams);
 	TAILQ_INIT(&h2->todo);
 	if (set_up() == -1 ||
@@ -377,49 +367,17 @@ h2_new(struct client *client, struct buf *first, void (*end)(struct client *clie
 		 nghttp2_session_set_local_window_size(
 		     h2->session, NGHTTP2_FLAG_NONE, 0, (int32_t)(config_of(h2)->window * 4)) != 0;
 	if (!failed && first != NULL)
-		failed = receive(h2, buf_head(first), buf_len(first)) != H2_WAIT;
+		receive(h2, buf_head(first), buf_len(first));
 	buf_give(first);
 	if (failed) {
 		h2_free(h2);
 		return NULL;
 	}
+	h2_arm(h2);
 	if (h2->worker->draining)
 		h2_drain(h2);
 	worker_defer(h2->worker, &h2->deferred);
 	return h2;
-}
-
-void
-h2_drain(struct h2 *h2)
-{
-	if (h2->is_draining)
-		return;
-	h2->is_draining = true;
-	/* The streams opened until now are served; the client opens further ones elsewhere
-	 * (section 6.8). */
-	nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
-	    nghttp2_session_get_last_proc_stream_id(h2->session), NGHTTP2_NO_ERROR, NULL, 0);
-	worker_defer(h2->worker, &h2->deferred);
-}
-
-enum h2_result
-h2_timeout(struct h2 *h2)
-{
-	struct h2_stream *s, *next;
-
-	if (h2->stream_count == 0) {
-		nghttp2_session_terminate_session(h2->session, NGHTTP2_NO_ERROR);
-		return flush(h2) == H2_WAIT ? H2_RESET : H2_CLOSE;
-	}
-	if (h2->out != NULL)
-		return H2_RESET; /* it does not read */
-	/* Those that wait for their client end; the others go on. */
-	for (s = TAILQ_FIRST(&h2->streams); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, link);
-		if (s->x != NULL && (exchange_has_more(s->x) || !s->x->body_done))
-			exchange_fail(s->x, END_CLIENT_TIMEOUT_BODY);
-	}
-	return H2_WAIT;
 }
 
 void

@@ -2,7 +2,8 @@
  * h2: clients that speak HTTP/2 (RFC 9113), over nghttp2's framing and HPACK.
  *
  * Runs in: worker.  One struct h2 per connection, one struct h2_stream per request; each request is an exchange like any
- * other.  Shared by h2.c (the connection), h2_request.c (requests in) and h2_response.c (responses out).
+ * other.  Shared by h2.c (the connection), h2_request.c (requests in), h2_response.c (responses out) and h2_watch.c
+ * (limits).
  *
  * A request becomes the text of an HTTP/1.1 head and goes through the same strict parser as those of HTTP/1 clients: what
  * that would refuse cannot be smuggled in through HTTP/2.
@@ -17,8 +18,10 @@
 #include "weir/exchange.h"
 
 struct buf;
+struct h2_tunnel;
 
 enum { H2_PSEUDO_METHOD = 0, H2_PSEUDO_SCHEME, H2_PSEUDO_AUTHORITY, H2_PSEUDO_PATH, H2_PSEUDOS };
+enum { H2_RESETS_KEPT = 64 };
 
 struct h2_stream {
 	TAILQ_ENTRY(h2_stream) link;    /* in h2->streams */
@@ -56,6 +59,9 @@ struct h2_stream {
 	size_t piece_len, piece_taken;
 	bool piece_is_last;
 	bool is_deferred;  /* nghttp2 waits for nghttp2_session_resume_data() */
+
+	struct h2_tunnel *tunnel; /* owned; bytes both ways after CONNECT; NULL: none */
+	uint64_t stalled_ms; /* since when the client neither sends nor reads; 0: it does, or need not */
 };
 
 TAILQ_HEAD(h2_streams, h2_stream);
@@ -70,11 +76,25 @@ struct h2 {
 	struct buf *out;          /* owned; frames on their way; NULL: nothing */
 	uint32_t stream_count;
 	bool is_broken;           /* the connection is of no more use */
-	bool is_draining;
+	bool is_deaf;             /* it is ending by an error: what comes is not looked at */
 	bool is_receiving;        /* inside nghttp2_session_mem_recv(): no frame may be made */
+	bool is_draining, has_said_goodbye;
 	/* Flood limits: counted in windows of ten seconds. */
+	bool is_flooding;
 	uint64_t window_start_ms;
 	uint32_t resets, cheap_frames;
+	uint32_t continuations;   /* of the header block of the moment */
+	uint32_t updates_welcome; /* WINDOW_UPDATE frames that answer data we sent */
+	/* Streams that we reset: frames that were under way may still come. */
+	int32_t reset_ids[H2_RESETS_KEPT];
+	unsigned reset_at;
+	int32_t last_id;          /* the highest that the client opened */
+	uint32_t error;           /* of the connection, found by us; 0: none */
+	/* Since when; 0: not now. */
+	uint64_t idle_since_ms;   /* no stream; counts only while there is none */
+	uint64_t head_since_ms;   /* a header block, or the preface, is incomplete */
+	uint64_t out_stalled_ms;  /* the client reads nothing */
+	uint64_t drain_since_ms;  /* the first of two GOAWAYs was sent */
 };
 
 /* h2_request.c */
@@ -99,10 +119,29 @@ void h2_switched(struct exchange *x);
 /* Answer without an exchange. */
 void h2_refuse(struct h2_stream *s, enum end end);
 
+/* h2_watch.c */
+int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);
+/* Returns 0, or what the callback must return because there were too many such frames. */
+int h2_watch_received(struct h2 *h2, const nghttp2_frame *frame);
+/* May set is_flooding. */
+void h2_watch_sent(struct h2 *h2, const nghttp2_frame *frame);
+/* The exchange of `s` waits for the client from now on, or already did. */
+void h2_stall(struct h2_stream *s);
+/* The client did something. */
+void h2_move(struct h2_stream *s);
+/*
+ * The connection's timer runs all the time, and looks at what waits since when: so no stream costs a timer operation.
+ */
+void h2_arm(struct h2 *h2);
+/* GOAWAY: streams opened from now on are not served. */
+void h2_say_goodbye(struct h2 *h2);
+
 /* h2.c */
 extern const struct exchange_ops h2_exchange_ops;
 /* Look at `s` once nghttp2 is done. */
 void h2_wait(struct h2_stream *s);
+/* GOAWAY with an error (or NO_ERROR), and the end. */
+void h2_terminate(struct h2 *h2, uint32_t error);
 /* Make frames of what is there, as long as the buffer has room. */
 void h2_make_output(struct h2 *h2);
 void h2_stream_free(struct h2_stream *s);

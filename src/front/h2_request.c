@@ -40,6 +40,8 @@ append(struct h2_stream *s, struct buf **buf, const void *bytes, size_t len)
 		refuse(s, END_REQUEST_TOO_LARGE);
 		return;
 	}
+	if (len == 0)
+		return; /* and no bytes: a value may be NULL */
 	memcpy((*buf)->data + (*buf)->end, bytes, len);
 	(*buf)->end += (uint32_t)len;
 }
@@ -162,6 +164,7 @@ h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *
 	s->id = frame->hd.stream_id;
 	TAILQ_INSERT_TAIL(&h2->streams, s, link);
 	h2->stream_count++;
+	h2->head_since_ms = now_ms;
 	nghttp2_session_set_stream_user_data(session, s->id, s);
 	return 0;
 }
@@ -184,7 +187,7 @@ h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf
 		return 0;
 	}
 	pseudo = name.len > 0 && name.ptr[0] == ':' ? pseudo_of(name) : -1;
-	if (pseudo >= 0) {
+	if (pseudo >= 0 && s->pseudo[pseudo] == NULL) {
 		nghttp2_rcbuf_incref(value_buf);
 		s->pseudo[pseudo] = value_buf;
 		return 0;
@@ -280,7 +283,7 @@ h2_on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id, con
 
 	(void)flags;
 	(void)user;
-	if (s == NULL || s->is_refused || (s->is_complete && s->x == NULL && !s->is_waiting)) {
+	if (s == NULL || s->is_refused || (s->is_begun && s->x == NULL)) {
 		/* Nobody wants it any more; the connection's window must not suffer. */
 		nghttp2_session_consume(session, stream_id, len);
 		return 0;
@@ -308,6 +311,7 @@ h2_on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id, con
 		data += n;
 		len -= n;
 	}
+	h2_move(s);
 	h2_wait(s);
 	return 0;
 }
@@ -366,9 +370,7 @@ h2_peek_body(struct exchange *x, const char **bytes)
 		if (s->is_closed && !s->is_ended)
 			return IO_CLOSED;
 		if (!s->is_ended) {
-			if (s->h2->client->timer.deadline_ms == 0)
-				timer_set(
-				    &s->h2->client->timer, x->listener->conf->timeouts.client_body);
+			h2_stall(s);
 			return IO_WAIT;
 		}
 		if (x->request.framing != FRAMING_CHUNKED || s->is_end_framed)
@@ -397,7 +399,7 @@ h2_consume_body(struct exchange *x, size_t len)
 			nghttp2_session_consume_connection(s->h2->session, data);
 		worker_defer(s->h2->worker, &s->h2->deferred);
 	}
-	timer_clear(&s->h2->client->timer);
+	h2_move(s);
 	if (!is_last_byte) {
 		first->start += (uint32_t)len;
 		return;

@@ -9,7 +9,8 @@
 #include "weir/h1_parse.h"
 #include "weir/reply.h"
 
-enum { NAMES_SIZE = 8 * 1024 }; /* field names in lower case, of one head */
+/* Field names in lower case, of one head: no more than heads and edits can have. */
+enum { NAMES_SIZE = 96 * 1024 };
 
 static ssize_t
 read_piece(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags,
@@ -25,6 +26,8 @@ read_piece(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint3
 	if (n > 0)
 		memcpy(to, s->piece + s->piece_taken, n);
 	s->piece_taken += n;
+	if (n > 0)
+		s->stalled_ms = s->x != NULL ? 0 : now_ms;
 	if (n == left && s->piece_is_last) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		return (ssize_t)n;
@@ -146,14 +149,15 @@ h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 	h2_make_output(h2);
 	*taken = s->piece_taken;
 	x->bytes_out += s->piece_taken;
+	if (piece->len == 0)
+		h2_move(s);
 	s->piece = NULL;
 	s->piece_len = s->piece_taken = 0;
 	/* What was not taken waits in the exchange, which offers it again: it is not the last piece
 	 * yet. */
 	if (*taken < piece->len) {
 		s->piece_is_last = false;
-		if (h2->client->timer.deadline_ms == 0)
-			timer_set(&h2->client->timer, x->listener->conf->timeouts.client_body);
+		h2_stall(s);
 	}
 	return 0;
 }
@@ -165,18 +169,21 @@ submit_reply(struct h2_stream *s, struct buf *reply)
 	static struct message head;
 	const struct h1_limits limits = { (uint32_t)buf_len(reply), FIELDS_MAX };
 	uint32_t scanned = 0;
+	int failed = -1;
 
 	s->reply = reply;
-	if (s->is_closed || h1_parse_response(&head, buf_head(reply), buf_len(reply), &scanned,
-				&limits, false) != H1_DONE)
-		return;
-	s->piece = buf_head(reply) + head.head_len;
-	s->piece_len = buf_len(reply) - head.head_len;
-	s->piece_taken = 0;
-	s->piece_is_last = true;
-	if (submit_head(s, &head, NULL, (struct slice){ NULL, 0 }, s->piece_len > 0) < 0)
+	if (h1_parse_response(
+		&head, buf_head(reply), buf_len(reply), &scanned, &limits, false) == H1_DONE) {
+		s->piece = buf_head(reply) + head.head_len;
+		s->piece_len = buf_len(reply) - head.head_len;
+		s->piece_taken = 0;
+		s->piece_is_last = true;
+		failed = submit_head(s, &head, NULL, (struct slice){ NULL, 0 }, s->piece_len > 0);
+	}
+	if (failed != 0)
 		nghttp2_submit_rst_stream(
 		    s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+	h2_stall(s); /* until the stream is closed */
 	worker_defer(s->h2->worker, &s->h2->deferred);
 }
 
@@ -197,7 +204,8 @@ h2_done(struct exchange *x, enum end end)
 	nghttp2_session *session = s->h2->session;
 	bool is_answerable = !x->head_sent && !s->is_closed, close = false;
 
-	timer_clear(&s->h2->client->timer);
+	h2_move(s);
+	h2_stall(s); /* what is left for nghttp2 to send must go, too */
 	if (end != END_OK && is_answerable && exchange_has_answer(end))
 		submit_reply(s, exchange_answer(x, end, &close));
 	else if (end != END_OK && !s->is_closed)

@@ -1,0 +1,274 @@
+/*
+ * h2_watch: what a client must not do to us: floods of frames, and being slow for ever.
+ */
+#include "h2_priv.h"
+#include "weir/h2.h"
+
+enum {
+	FLOOD_WINDOW_MS = 10 * 1000,
+	/*
+	 * Of one header block: 16 KiB each, and the largest head that weir takes is 64 KiB.
+	 */
+	CONTINUATIONS_MAX = 7,
+	SMALL_INCREMENT = 1024,  /* a WINDOW_UPDATE below is not worth its frame */
+	UPDATES_PER_DATA = 4,    /* for the stream and the connection, and some that come late */
+	UPDATES_MAX = 64 * 1024, /* saved up */
+	NOTICE_MS = 1000         /* between the two GOAWAYs, for clients that do not answer PING */
+};
+
+static const struct http2_config *
+config_of(const struct h2 *h2)
+{
+	return &h2->client->listener->conf->http2;
+}
+
+static const struct timeouts_config *
+timeouts(const struct h2 *h2)
+{
+	return &h2->client->listener->conf->timeouts;
+}
+
+/* ---- floods ---- */
+
+static int
+flooded(struct h2 *h2)
+{
+	if (!h2->is_flooding)
+		tally_add(h2->client->listener->tally, TALLY_FLOODS, 1);
+	h2->is_flooding = true;
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/*
+ * Frames that cost us something and the client nothing: published attacks (rapid reset,
+ * made-you-reset, PING, SETTINGS, empty DATA, tiny WINDOW_UPDATE) all consist of such.  Returns 0;
+ * when there were too many the error that makes nghttp2 stop at once.
+ */
+static int
+count_flood(struct h2 *h2, uint32_t *counter, uint32_t limit)
+{
+	if (now_ms - h2->window_start_ms >= FLOOD_WINDOW_MS) {
+		h2->window_start_ms = now_ms;
+		h2->resets = h2->cheap_frames = 0;
+	}
+	return ++*counter <= limit ? 0 : flooded(h2);
+}
+
+static int
+count_cheap(struct h2 *h2)
+{
+	return count_flood(h2, &h2->cheap_frames, config_of(h2)->control_frames);
+}
+
+/*
+ * HEADERS of a stream that is over.  nghttp2, which forgets such streams, would let them pass:
+ * right only for those that we ended, and the client did not know yet (section 5.1).
+ */
+static int
+check_stream(struct h2 *h2, int32_t id)
+{
+	if (id > h2->last_id || id % 2 == 0) {
+		h2->last_id = id > h2->last_id ? id : h2->last_id;
+		return 0;
+	}
+	if (nghttp2_session_find_stream(h2->session, id) != NULL)
+		return 0;
+	for (unsigned i = 0; i < H2_RESETS_KEPT; i++)
+		if (h2->reset_ids[i] == id)
+			return 0;
+	h2->error = NGHTTP2_STREAM_CLOSED;
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/*
+ * The header of a frame has come.  Frames that nghttp2 does not tell us about (of unknown types,
+ * or for streams that are closed) are counted here, too.
+ */
+int
+h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
+{
+	struct h2 *h2 = user;
+
+	(void)session;
+	switch (hd->type) {
+	case NGHTTP2_HEADERS:
+		h2->continuations = 0;
+		return check_stream(h2, hd->stream_id);
+	case NGHTTP2_CONTINUATION:
+		return ++h2->continuations > CONTINUATIONS_MAX ? flooded(h2) : count_cheap(h2);
+	case NGHTTP2_RST_STREAM:
+		return 0;
+	case NGHTTP2_DATA:
+		return hd->length > 0 || (hd->flags & NGHTTP2_FLAG_END_STREAM) ? 0
+									       : count_cheap(h2);
+	case NGHTTP2_WINDOW_UPDATE:
+		/* Those that answer data are welcome. */
+		if (h2->updates_welcome == 0)
+			return count_cheap(h2);
+		h2->updates_welcome--;
+		return 0;
+	default:
+		return count_cheap(h2);
+	}
+}
+
+int
+h2_watch_received(struct h2 *h2, const nghttp2_frame *frame)
+{
+	bool is_cheap = false;
+
+	if (frame->hd.type == NGHTTP2_RST_STREAM)
+		return count_flood(h2, &h2->resets, config_of(h2)->resets);
+	if (frame->hd.type == NGHTTP2_WINDOW_UPDATE)
+		is_cheap = frame->window_update.window_size_increment < SMALL_INCREMENT;
+	else if (frame->hd.type == NGHTTP2_DATA) /* all of it padding */
+		is_cheap = frame->hd.length > 0 && frame->hd.length == frame->data.padlen &&
+			   !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+	return is_cheap ? count_cheap(h2) : 0;
+}
+
+/* Resets that a client provokes cost as much as those it sends; those that a server is to blame
+ * for are INTERNAL_ERROR. */
+void
+h2_watch_sent(struct h2 *h2, const nghttp2_frame *frame)
+{
+	if (frame->hd.type == NGHTTP2_DATA && h2->updates_welcome < UPDATES_MAX)
+		h2->updates_welcome += UPDATES_PER_DATA;
+	if (frame->hd.type == NGHTTP2_RST_STREAM)
+		h2->reset_ids[h2->reset_at++ % H2_RESETS_KEPT] = frame->hd.stream_id;
+	if (frame->hd.type == NGHTTP2_RST_STREAM &&
+	    frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+	    frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR)
+		count_flood(h2, &h2->resets, config_of(h2)->resets);
+}
+
+/* ---- slow clients ---- */
+
+void
+h2_stall(struct h2_stream *s)
+{
+	if (s->stalled_ms == 0)
+		s->stalled_ms = now_ms;
+}
+
+void
+h2_move(struct h2_stream *s)
+{
+	s->stalled_ms = 0;
+}
+
+/* The largest time that cannot be too late for any of the deadlines that begin meanwhile. */
+static uint32_t
+period(const struct h2 *h2)
+{
+	const struct timeouts_config *t = timeouts(h2);
+	uint32_t ms = t->client_idle;
+
+	if (t->client_head < ms)
+		ms = t->client_head;
+	if (t->client_body < ms)
+		ms = t->client_body;
+	if (t->tunnel < ms)
+		ms = t->tunnel;
+	return ms;
+}
+
+void
+h2_arm(struct h2 *h2)
+{
+	timer_set(&h2->client->timer, period(h2));
+}
+
+/* Is `since` (0: nothing waits) so long ago?  If not, *left is at most what is left of it. */
+static bool
+is_late(uint64_t since, uint32_t limit, uint32_t *left)
+{
+	uint64_t waited = now_ms - since;
+
+	if (since == 0)
+		return false;
+	if (waited >= limit)
+		return true;
+	if (limit - waited < *left)
+		*left = (uint32_t)(limit - waited);
+	return false;
+}
+
+static void
+end_late_streams(struct h2 *h2, uint32_t *left)
+{
+	struct h2_stream *s, *next;
+
+	for (s = TAILQ_FIRST(&h2->streams); s != NULL; s = next) {
+		uint32_t limit =
+		    s->tunnel != NULL ? timeouts(h2)->tunnel : timeouts(h2)->client_body;
+
+		next = TAILQ_NEXT(s, link);
+		if (!is_late(s->stalled_ms, limit, left))
+			continue;
+		h2_move(s);
+		if (s->x != NULL)
+			exchange_fail(s->x, END_CLIENT_TIMEOUT_BODY); /* may free s */
+		else
+			nghttp2_submit_rst_stream(
+			    h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+	}
+	worker_defer(h2->worker, &h2->deferred);
+}
+
+enum h2_result
+h2_timeout(struct h2 *h2)
+{
+	const struct timeouts_config *t = timeouts(h2);
+	uint32_t left = period(h2);
+
+	if (is_late(h2->out_stalled_ms, t->client_body, &left))
+		return H2_RESET; /* it does not read */
+	if (is_late(h2->head_since_ms, t->client_head, &left) ||
+	    (h2->stream_count == 0 && is_late(h2->idle_since_ms, t->client_idle, &left))) {
+		/* A client that does not take this GOAWAY either is the next call's. */
+		if (h2->is_deaf)
+			return H2_RESET;
+		h2_terminate(h2, NGHTTP2_NO_ERROR);
+	}
+	if (h2->is_draining && is_late(h2->drain_since_ms, NOTICE_MS, &left))
+		h2_say_goodbye(h2);
+	end_late_streams(h2, &left);
+	timer_set(&h2->client->timer, left > 0 ? left : 1);
+	return H2_WAIT;
+}
+
+/* ---- draining ---- */
+
+void
+h2_say_goodbye(struct h2 *h2)
+{
+	if (h2->has_said_goodbye)
+		return;
+	h2->has_said_goodbye = true;
+	h2->drain_since_ms = 0;
+	/* The streams opened until now are served; the client opens further ones elsewhere
+	 * (section 6.8). */
+	nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+	    nghttp2_session_get_last_proc_stream_id(h2->session), NGHTTP2_NO_ERROR, NULL, 0);
+	worker_defer(h2->worker, &h2->deferred);
+}
+
+/*
+ * Requests that are on their way to us now are still served: a first GOAWAY takes none away, and
+ * the answer to a PING behind it shows that the client knows (section 6.8).
+ */
+void
+h2_drain(struct h2 *h2)
+{
+	if (!h2->is_draining && !h2->worker->stopping) {
+		nghttp2_submit_shutdown_notice(h2->session);
+		nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL);
+		h2->drain_since_ms = now_ms;
+		timer_set(&h2->client->timer, NOTICE_MS);
+	}
+	h2->is_draining = true;
+	if (h2->worker->stopping)
+		h2_say_goodbye(h2);
+	worker_defer(h2->worker, &h2->deferred);
+}

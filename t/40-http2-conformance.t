@@ -1,0 +1,360 @@
+# HTTP/2 frame by frame: what RFC 9113 (sections 3 to 8) and RFC 7541 demand of a server.
+use strict;
+use warnings;
+use List::Util ();
+use Test::More;
+use Weir::Test;
+use Weir::Test::H2 qw(:all);
+
+my $t = Weir::Test->new;
+my ($port, $small) = $t->ports(2);
+my $a = $t->origin('a');
+my $weir = $t->start_weir(config => $t->config(<<"CONFIG", workers => 1));
+listeners:
+  - {name: web, listen: ["127.0.0.1:$port"], protocol: http, http2: {cleartext: on}, pool: web}
+  - name: small
+    listen: ["127.0.0.1:$small"]
+    protocol: http
+    http2: {cleartext: on, streams: 4, window: 16k}
+    timeouts: {client_head: 1s, client_body: 1s, client_idle: 1s}
+    pool: web
+pools:
+  - {name: web, servers: [{name: a, address: "@{[ $a->address ]}"}]}
+CONFIG
+
+my @get = (':method' => 'GET', ':scheme' => 'http', ':path' => '/', ':authority' => 'x');
+my @post = (':method' => 'POST', @get[ 2 .. 7 ]);
+my $open = END_HEADERS;
+my $whole = END_HEADERS | END_STREAM;
+my $preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+sub head { my ($id, @more) = @_; return frame(HEADERS, $whole, $id, fields(@get, @more)) }
+sub begun { my ($id, @more) = @_; return frame(HEADERS, $open, $id, fields(@post, @more)) }
+sub block { my ($bytes) = @_; return frame(HEADERS, $whole, 1, fields(@get) . $bytes) }
+sub request { return frame(HEADERS, $whole, 1, fields(@_)) }
+sub settings { my $out = ''; while (my ($id, $value) = splice @_, 0, 2) { $out .= pack 'nN', $id, $value } return $out }
+sub without { my ($name) = @_; my %f = @get; delete $f{$name}; return map { $_ => $f{$_} } sort keys %f }
+
+# Bytes to send, and what must come of it: a pattern for the verdict.  "served": a request on stream 101 is answered.
+my @cases = (
+    'section 4.1: frames',
+    ['a frame of unknown type is ignored', frame(0xee, 0, 0, 'hello'), 'served'],
+    ['and one on a stream', frame(0xee, 0xff, 5, ''), 'served'],
+    ['undefined flags are ignored', frame(PING, 0xfe, 0, 'x' x 8), 'served'],
+    ['the reserved bit is ignored', frame(PING, 0, 0x80000000, 'x' x 8), 'served'],
+
+    'section 4.2: sizes',
+    ['DATA at the limit', begun(1) . frame(DATA, 1, 1, 'x' x 16384), 'status 200'],
+    ['DATA beyond the limit', begun(1) . frame(DATA, 1, 1, 'x' x 16385), 'connection FRAME_SIZE_ERROR'],
+    ['HEADERS beyond the limit', frame(HEADERS, $whole, 1, fields(@get, x => 'y' x 16385)), 'connection FRAME_SIZE_ERROR'],
+
+    'section 4.3: header blocks',
+    ['an unfinished field', frame(HEADERS, $whole, 1, fields(@get) . "\0\x05na"), 'connection COMPRESSION_ERROR'],
+    ['PRIORITY inside a block', frame(HEADERS, 1, 1, fields(@get)) . frame(PRIORITY, 0, 1, "\0\0\0\0\x0f") . frame(CONTINUATION, 4, 1, ''), 'connection PROTOCOL_ERROR'],
+    ['another stream inside a block', frame(HEADERS, 1, 1, fields(@get)) . head(3), 'connection PROTOCOL_ERROR'],
+    ['an unknown frame inside a block', frame(HEADERS, 1, 1, fields(@get)) . frame(0xee, 0, 1, ''), 'connection PROTOCOL_ERROR'],
+    ['CONTINUATION of another stream', frame(HEADERS, 1, 1, fields(@get)) . frame(CONTINUATION, 4, 3, ''), 'connection PROTOCOL_ERROR'],
+
+    'section 5.1: states of streams',
+    ['idle: DATA', frame(DATA, 1, 1, 'x'), 'connection PROTOCOL_ERROR'],
+    ['idle: RST_STREAM', frame(RST_STREAM, 0, 1, pack 'N', 8), 'connection PROTOCOL_ERROR'],
+    ['idle: WINDOW_UPDATE', frame(WINDOW_UPDATE, 0, 1, pack 'N', 100), 'connection PROTOCOL_ERROR'],
+    ['idle: CONTINUATION', frame(CONTINUATION, 4, 1, fields(@get)), 'connection PROTOCOL_ERROR'],
+    ['idle: PRIORITY', frame(PRIORITY, 0, 1, "\0\0\0\0\x0f"), 'served'],
+    ['half-closed: DATA', head(1) . frame(DATA, 1, 1, 'x'), '(?:connection|stream 1) STREAM_CLOSED'],
+    ['half-closed: HEADERS', head(1) . head(1), '(?:connection|stream 1) STREAM_CLOSED'],
+    ['half-closed: CONTINUATION', head(1) . frame(CONTINUATION, 4, 1, fields('a' => 'b')), 'connection PROTOCOL_ERROR'],
+    ['half-closed: WINDOW_UPDATE, PRIORITY', head(1) . frame(WINDOW_UPDATE, 0, 1, pack 'N', 100) . frame(PRIORITY, 0, 1, "\0\0\0\0\x0f"), 'status 200'],
+    ['reset: DATA that was under way', begun(1) . frame(RST_STREAM, 0, 1, pack 'N', 8) . frame(DATA, 1, 1, 'x'), 'served|connection STREAM_CLOSED'],
+    ['reset: HEADERS', begun(1) . frame(RST_STREAM, 0, 1, pack 'N', 8) . head(1), 'connection (?:STREAM_CLOSED|PROTOCOL_ERROR)'],
+    ['reset: CONTINUATION', begun(1) . frame(RST_STREAM, 0, 1, pack 'N', 8) . frame(CONTINUATION, 4, 1, ''), 'connection PROTOCOL_ERROR'],
+    ['reset: RST_STREAM, WINDOW_UPDATE', begun(1) . frame(RST_STREAM, 0, 1, pack 'N', 8) x 2 . frame(WINDOW_UPDATE, 0, 1, pack 'N', 100), 'served'],
+
+    'section 5.1.1: stream numbers',
+    ['an even number', head(2), 'connection PROTOCOL_ERROR'],
+    ['a smaller number', head(5) . head(3), 'connection (?:PROTOCOL_ERROR|STREAM_CLOSED)'],
+    ['numbers may be left out', head(7) . frame(PING, 0, 0, 'x' x 8), 'served'],
+
+    'section 5.3: priorities of RFC 7540',
+    ['HEADERS with priority', frame(HEADERS, $whole | WITH_PRIORITY, 1, "\x80\0\0\x03\x10" . fields(@get)), 'status 200'],
+    ['HEADERS too short for it', frame(HEADERS, $whole | WITH_PRIORITY, 1, "\x80"), 'connection (?:FRAME_SIZE|PROTOCOL)_ERROR'],
+
+    'section 6.1: DATA',
+    ['on stream 0', frame(DATA, 1, 0, 'x'), 'connection PROTOCOL_ERROR'],
+    ['padding', begun(1) . frame(DATA, 1 | PADDED, 1, "\x05hello" . "\0" x 5), 'status 200'],
+    ['nothing but padding', begun(1) . frame(DATA, 1 | PADDED, 1, "\x05" . "\0" x 5), 'status 200'],
+    ['as much padding as payload', begun(1) . frame(DATA, 1 | PADDED, 1, "\x06hello"), 'connection PROTOCOL_ERROR'],
+    ['no room for the pad length', begun(1) . frame(DATA, 1 | PADDED, 1, ''), 'connection (?:PROTOCOL|FRAME_SIZE)_ERROR'],
+
+    'section 6.2: HEADERS',
+    ['on stream 0', frame(HEADERS, $whole, 0, fields(@get)), 'connection PROTOCOL_ERROR'],
+    ['padding', frame(HEADERS, $whole | PADDED, 1, "\x03" . fields(@get) . "\0\0\0"), 'status 200'],
+    ['too much padding', frame(HEADERS, $whole | PADDED, 1, "\xff" . fields(@get)), 'connection PROTOCOL_ERROR'],
+
+    'section 6.3: PRIORITY',
+    ['on stream 0', frame(PRIORITY, 0, 0, "\0\0\0\0\x0f"), 'connection PROTOCOL_ERROR'],
+    ['of wrong size', begun(1) . frame(PRIORITY, 0, 1, "\0\0\0\0"), '(?:connection|stream 1) FRAME_SIZE_ERROR'],
+
+    'section 6.4: RST_STREAM',
+    ['on stream 0', frame(RST_STREAM, 0, 0, pack 'N', 8), 'connection PROTOCOL_ERROR'],
+    ['of wrong size', begun(1) . frame(RST_STREAM, 0, 1, "\0\0\0"), 'connection FRAME_SIZE_ERROR'],
+    ['of an unknown code', begun(1) . frame(RST_STREAM, 0, 1, pack 'N', 0xdead), 'served'],
+
+    'section 6.5: SETTINGS',
+    ['ACK with a payload', frame(SETTINGS, ACK, 0, settings(3, 1)), 'connection FRAME_SIZE_ERROR'],
+    ['on a stream', frame(SETTINGS, 0, 1, settings(3, 1)), 'connection PROTOCOL_ERROR'],
+    ['of wrong size', frame(SETTINGS, 0, 0, "\0\x03\0\0\0"), 'connection FRAME_SIZE_ERROR'],
+    ['ENABLE_PUSH 2', frame(SETTINGS, 0, 0, settings(2, 2)), 'connection PROTOCOL_ERROR'],
+    ['INITIAL_WINDOW_SIZE too large', frame(SETTINGS, 0, 0, settings(4, 0x80000000)), 'connection FLOW_CONTROL_ERROR'],
+    ['MAX_FRAME_SIZE too small', frame(SETTINGS, 0, 0, settings(5, 16383)), 'connection PROTOCOL_ERROR'],
+    ['MAX_FRAME_SIZE too large', frame(SETTINGS, 0, 0, settings(5, 16777216)), 'connection PROTOCOL_ERROR'],
+    ['an unknown setting', frame(SETTINGS, 0, 0, settings(0xff, 1)), 'served'],
+    ['all of them', frame(SETTINGS, 0, 0, settings(1, 0, 2, 0, 3, 100, 4, 65535, 5, 16384, 6, 100000)), 'served'],
+    ['a header table of size 0', frame(SETTINGS, 0, 0, settings(1, 0)) . head(1), 'status 200'],
+    ['a huge header table', frame(SETTINGS, 0, 0, settings(1, 0xffffffff)) . head(1), 'status 200'],
+
+    'section 6.6: PUSH_PROMISE',
+    ['from a client', frame(PUSH_PROMISE, 4, 1, pack('N', 2) . fields(@get)), 'connection PROTOCOL_ERROR'],
+
+    'section 6.7: PING',
+    ['on a stream', frame(PING, 0, 1, 'x' x 8), 'connection PROTOCOL_ERROR'],
+    ['of wrong size', frame(PING, 0, 0, 'x' x 6), 'connection FRAME_SIZE_ERROR'],
+    ['an answer that nobody asked for', frame(PING, ACK, 0, 'x' x 8), 'served'],
+
+    'section 6.8: GOAWAY',
+    ['on a stream', frame(GOAWAY, 0, 1, pack 'NN', 0, 0), 'connection PROTOCOL_ERROR'],
+    ['of wrong size', frame(GOAWAY, 0, 0, pack 'N', 0), 'connection FRAME_SIZE_ERROR'],
+    ['streams before it are served', head(1) . frame(GOAWAY, 0, 0, pack 'NN', 0, 0), 'status 200'],
+
+    'section 6.9: WINDOW_UPDATE',
+    ['0 for the connection', frame(WINDOW_UPDATE, 0, 0, pack 'N', 0), 'connection PROTOCOL_ERROR'],
+    ['0 for a stream', begun(1) . frame(WINDOW_UPDATE, 0, 1, pack 'N', 0), '(?:connection|stream 1) PROTOCOL_ERROR'],
+    ['of wrong size', frame(WINDOW_UPDATE, 0, 0, "\0\0\x10"), 'connection FRAME_SIZE_ERROR'],
+    ['too much for the connection', frame(WINDOW_UPDATE, 0, 0, pack 'N', 0x7fffffff) x 2, 'connection FLOW_CONTROL_ERROR'],
+    ['too much for a stream', begun(1) . frame(WINDOW_UPDATE, 0, 1, pack 'N', 0x7fffffff) x 2, 'stream 1 FLOW_CONTROL_ERROR'],
+    ['too much by SETTINGS', begun(1) . frame(WINDOW_UPDATE, 0, 1, pack 'N', 0x7fff0000) . frame(SETTINGS, 0, 0, settings(4, 0x7fffffff)), '(?:connection|stream 1) FLOW_CONTROL_ERROR'],
+
+    'section 6.10: CONTINUATION',
+    ['after a whole block', head(1) . frame(CONTINUATION, 4, 1, ''), 'connection PROTOCOL_ERROR'],
+    ['on stream 0', frame(HEADERS, 1, 1, fields(@get)) . frame(CONTINUATION, 4, 0, ''), 'connection PROTOCOL_ERROR'],
+    ['several', frame(HEADERS, 1, 1, fields(@get)) . frame(CONTINUATION, 0, 1, fields(a => 'b')) . frame(CONTINUATION, 4, 1, fields(c => 'd')), 'status 200'],
+    ['a field cut in two', frame(HEADERS, 1, 1, fields(@get) . "\0\x01") . frame(CONTINUATION, 4, 1, "x\x01y"), 'status 200'],
+
+    'section 8.1: messages',
+    ['trailers', begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, fields('x-t' => 'v')), 'status 200'],
+    ['trailers that do not end the stream', begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $open, 1, fields('x-t' => 'v')), 'stream 1 PROTOCOL_ERROR'],
+    ['pseudo-fields in trailers', begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, fields(':path' => '/')), 'stream 1 PROTOCOL_ERROR'],
+    ['content-length, and less data', begun(1, 'content-length' => 5) . frame(DATA, 1, 1, 'abc'), 'stream 1 PROTOCOL_ERROR'],
+    ['content-length, and more data', begun(1, 'content-length' => 2) . frame(DATA, 1, 1, 'abc'), 'stream 1 PROTOCOL_ERROR'],
+    ['content-length, and more data in two frames', begun(1, 'content-length' => 2) . frame(DATA, 0, 1, 'ab') . frame(DATA, 1, 1, 'c'), 'stream 1 PROTOCOL_ERROR'],
+    ['content-length, and no data', head(1, 'content-length' => 5), 'stream 1 PROTOCOL_ERROR'],
+    ['content-length twice', begun(1, 'content-length' => 3, 'content-length' => 3) . frame(DATA, 1, 1, 'abc'), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['content-length that is no number', begun(1, 'content-length' => '+3') . frame(DATA, 1, 1, 'abc'), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['content-length as it should be', begun(1, 'content-length' => 3) . frame(DATA, 1, 1, 'abc'), 'status 200'],
+
+    'section 8.2: fields',
+    (map { ["name \"" . ($_ =~ s/([^!-~])/sprintf '\\x%02x', ord $1/ger) . '"', head(1, $_ => 'v'), 'stream 1 PROTOCOL_ERROR'] }
+        'Upper', 'sp ace', 'co:lon', "n\0ul", "c\rr", "l\nf", "h\xe9", '', 'a(b'),
+    (map { ["value \"" . ($_ =~ s/([^!-~])/sprintf '\\x%02x', ord $1/ger) . '"', head(1, x => $_), 'stream 1 PROTOCOL_ERROR'] }
+        "a\rb", "a\nb", "a\0b", "a\r\nHost: y", ' a', 'a ', "\ta", "a\x7fb", "a\x01b"),
+    ['an empty value', head(1, x => ''), 'status 200'],
+    ['obs-text', head(1, x => "\xc3\xa9"), 'status 200'],
+    (map { ["field $_->[0]: $_->[1]", head(1, @$_), 'stream 1 PROTOCOL_ERROR'] } ['connection', 'close'],
+        ['keep-alive', '1'], ['proxy-connection', 'x'], ['transfer-encoding', 'chunked'], ['upgrade', 'websocket'], ['te', 'gzip']),
+    ['te: trailers', head(1, te => 'trailers'), 'status 200'],
+
+    'section 8.3: pseudo-fields',
+    (map { ["no $_", request(without($_)), 'stream 1 PROTOCOL_ERROR'] } ':method', ':scheme', ':path', ':authority'),
+    (map { ["two $_", request(@get, $_ => {@get}->{$_}), 'stream 1 PROTOCOL_ERROR'] } ':method', ':scheme', ':path', ':authority'),
+    ['an unknown one', request(@get, ':test' => 'x'), 'stream 1 PROTOCOL_ERROR'],
+    ['one of responses', request(@get, ':status' => '200'), 'stream 1 PROTOCOL_ERROR'],
+    ['behind a field', request(@get[ 0 .. 5 ], a => 'b', @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR'],
+    ['an empty path', request(@get[ 0 .. 3 ], ':path' => '', @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR'],
+    ['a path without a slash', request(@get[ 0 .. 3 ], ':path' => 'x', @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['a path with a space', request(@get[ 0 .. 3 ], ':path' => '/ HTTP/1.1', @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['a path with a line feed', request(@get[ 0 .. 3 ], ':path' => "/\r\nevil: y", @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['a path with a fragment', request(@get[ 0 .. 3 ], ':path' => '/#x', @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['an absolute path', request(@get[ 0 .. 3 ], ':path' => 'http://y/', @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['the path * of GET', request(@get[ 0 .. 3 ], ':path' => '*', @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['the path * of OPTIONS', request(':method' => 'OPTIONS', ':scheme' => 'http', ':path' => '*', ':authority' => 'x'), 'status 200'],
+    ['a method with a space', request(':method' => 'GET /', @get[ 2 .. 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['a method with a line feed', request(':method' => "GET\r\n", @get[ 2 .. 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['an unknown method', request(':method' => 'BREW', @get[ 2 .. 7 ]), 'status 200'],
+    ['host instead of :authority', request(@get[ 0 .. 5 ], host => 'x'), 'status 200'],
+    ['host beside :authority', request(@get, host => 'X'), 'status 200'],
+    ['another host beside :authority', request(@get, host => 'y'), 'status 400'],
+    ['two hosts', request(@get[ 0 .. 5 ], host => 'x', host => 'y'), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['an empty :authority', request(@get[ 0 .. 5 ], ':authority' => ''), 'stream 1 PROTOCOL_ERROR|status (?:200|400)'],
+    ['userinfo in :authority', request(@get[ 0 .. 5 ], ':authority' => 'u@x'), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['a path in :authority', request(@get[ 0 .. 5 ], ':authority' => 'x/y'), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['a port that is no number', request(@get[ 0 .. 5 ], ':authority' => 'x:y'), 'stream 1 PROTOCOL_ERROR|status 400'],
+
+    'section 8.5: CONNECT',
+    ['to any port', request(':method' => 'CONNECT', ':authority' => 'x:1'), 'status 501'],
+    ['with a path', request(':method' => 'CONNECT', @get[ 2 .. 7 ]), 'stream 1 PROTOCOL_ERROR|status 501'],
+
+    'RFC 7541',
+    ['index 0', block("\x80"), 'connection COMPRESSION_ERROR'],
+    ['an index behind the table', block("\xff\x0f"), 'connection COMPRESSION_ERROR'],
+    ['a name index behind the table', block("\x7f\x40\x01x"), 'connection COMPRESSION_ERROR'],
+    ['an endless integer', block("\xff" . "\xff" x 12), 'connection COMPRESSION_ERROR'],
+    ['a string longer than the block', block("\0\x01x\x7f\xff\x7fy"), 'connection COMPRESSION_ERROR'],
+    ['Huffman padding of 8 bits', block("\0\x01x\x82\x1f\xff\xff"), 'connection COMPRESSION_ERROR'],
+    ['Huffman padding of zeros', block("\0\x01x\x81\x18"), 'connection COMPRESSION_ERROR'],
+    ['the symbol EOS', block("\0\x01x\x84\xff\xff\xff\xff"), 'connection COMPRESSION_ERROR'],
+    ['a table larger than allowed', frame(HEADERS, $whole, 1, "\x3f\xe2\x1f" . fields(@get)), 'connection COMPRESSION_ERROR'],
+    ['a smaller table', frame(HEADERS, $whole, 1, "\x20" . fields(@get)), 'status 200'],
+    ['a table change behind a field', block("\x20"), 'connection COMPRESSION_ERROR'],
+    ['static fields', frame(HEADERS, $whole, 1, "\x82\x86\x84\x41\x01x"), 'status 200'],
+    ['a field from the dynamic table', frame(HEADERS, $whole, 1, "\x82\x86\x84\x41\x01x\x40\x01a\x01b\xbe"), 'status 200'],
+
+    'limits',
+    ['a head that is too large', frame(HEADERS, 1, 1, fields(@get)) . join('', map { frame(CONTINUATION, 0, 1, fields("x$_" => 'y' x 16000)) } 1 .. 3) . frame(CONTINUATION, 4, 1, ''), 'status 431'],
+    ['a head of many small indices', frame(HEADERS, $whole, 1, fields(@get) . "\x40\x01a\x7f\xa1\x1e" . 'b' x 4000 . "\xbe" x 2000), 'status 431'],
+    ['too many fields', head(1, map { ("x$_" => 1) } 1 .. 300), 'status 431'],
+    ['too long a path', request(@get[ 0 .. 3 ], ':path' => '/' . 'x' x 16000, @get[ 6, 7 ]), 'status 414|status 431|status 200'],
+);
+
+for my $case (@cases) {
+    if (!ref $case) {
+        note $case;
+        next;
+    }
+    my ($name, $bytes, $want) = @$case;
+    my $c = Weir::Test::H2->new($t, $port);
+    my $served = $want =~ /^served/;
+    $c->send($bytes . ($served ? head(101) : ''));
+    my $got = eval { $c->verdict($served ? 101 : 1) } // "nothing: $@";
+    my $pattern = $want =~ s/^served/status 200/r;
+    like($got, qr/^(?:$pattern)$/, $name);
+    $c->close;
+}
+
+subtest 'the server saw no malformed request' => sub {
+    is_deeply([grep { $_->{head} =~ /^host: (?!x\r$|\r$)/mi || $_->{head} =~ /\n\n|\r\r|^evil/m } $a->requests], [], 'none');
+    is(scalar(grep { $_->{raw} =~ /content-length/i && $_->{method} eq 'GET' } $a->requests), 0, 'no content-length without a body');
+};
+
+subtest 'section 3.4: the preface' => sub {
+    for (['garbage', "GARBAGE * HTTP/2.0\r\n\r\nSM\r\n\r\n"], ['no SETTINGS', $preface . frame(PING, 0, 0, 'x' x 8)],
+        ['another request inside', "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"]) {
+        my $bytes = $t->raw_exchange($port, $_->[1]);
+        unlike($bytes, qr/HTTP\/1.1 200|\0\0\x08\x06\x01/, "$_->[0]: not served");
+    }
+    my $c = Weir::Test::H2->new($t, $port, bare => 1);
+    $c->send($_) for split //, $preface . frame(SETTINGS, 0, 0, '') . head(1);
+    is($c->verdict(1), 'status 200', 'byte by byte');
+};
+
+subtest 'answers to control frames' => sub {
+    my $c = Weir::Test::H2->new($t, $port);
+    $c->send(frame(PING, 0, 0, 'abcdefgh') . frame(SETTINGS, 0, 0, ''));
+    my $pong = $c->wait_for(sub { $_[0]{type} == PING });
+    is($pong->{payload}, 'abcdefgh', 'PING comes back');
+    ok($pong->{flags} & ACK, 'as an answer');
+    ok((grep { $_->{type} == SETTINGS && $_->{flags} & ACK } @{ $c->{seen} })
+        || $c->wait_for(sub { $_[0]{type} == SETTINGS && $_[0]{flags} & ACK }), 'SETTINGS is confirmed');
+};
+
+subtest 'section 5.1.2: too many streams' => sub {
+    $a->hold;
+    my $c = Weir::Test::H2->new($t, $small, bare => 1);
+    $c->send($preface . frame(SETTINGS, 0, 0, '') . join '', map { head($_) } 1, 3, 5, 7, 9);
+    is($c->verdict(9), 'stream 9 REFUSED_STREAM', 'the fifth of four, before the client can know');
+    $a->release;
+    ok($c->response(7), 'the others are served');
+    $c->send(head(11));
+    ok($c->response(11), 'and further ones');
+    $a->hold;
+    $c = Weir::Test::H2->new($t, $small);
+    $c->send(join '', map { head($_) } 1, 3, 5, 7, 9);
+    like($c->verdict(9), qr/^(?:connection PROTOCOL_ERROR|stream 9 (?:REFUSED_STREAM|PROTOCOL_ERROR))$/, 'one that knows');
+    $a->release;
+};
+
+subtest 'windows of the client' => sub {
+    my $c = Weir::Test::H2->new($t, $port, settings => settings(4, 0));
+    $c->request(1, [@get[ 0 .. 3 ], ':path' => '/bytes/10', @get[ 6, 7 ]]);
+    $c->wait_for(sub { $_[0]{type} == HEADERS });
+    is($c->{body}{1}, undef, 'nothing is sent into a closed window');
+    $c->send(frame(WINDOW_UPDATE, 0, 1, pack 'N', 1));
+    $c->wait_for(sub { $_[0]{type} == DATA });
+    is($c->{body}{1}, 'x', 'one byte into a window of one');
+    $c->send(frame(SETTINGS, 0, 0, settings(4, 3)));
+    $c->wait_for(sub { $_[0]{type} == DATA });
+    is($c->{body}{1}, 'xxxx', 'SETTINGS change the window of open streams');
+    $c->send(frame(SETTINGS, 0, 0, settings(4, 0)) . frame(WINDOW_UPDATE, 0, 1, pack 'N', 3) . frame(PING, 0, 0, 'x' x 8));
+    $c->wait_for(sub { $_[0]{type} == PING });
+    is($c->{body}{1}, 'xxxx', 'a window may be negative');
+    $c->send(frame(WINDOW_UPDATE, 0, 1, pack 'N', 100));
+    ok($c->response(1), 'until it is opened');
+    is($c->{body}{1}, 'x' x 10, 'the whole body');
+    my @sizes = map { length $_->{payload} } grep { $_->{type} == DATA } @{ $c->{seen} };
+    cmp_ok(List::Util::max(@sizes), '<=', 16384, 'no frame is too large');
+};
+
+subtest 'windows of weir' => sub {
+    my $c = Weir::Test::H2->new($t, $small);
+    my $sent = 0;
+    my $send = sub { my ($id, $flags, $payload) = @_; $sent += length $payload; $c->send(frame(DATA, $flags, $id, $payload)) };
+    my ($limit) = map { my %s = unpack '(nN)*', $_->{payload}; $s{4} } grep { $_->{type} == SETTINGS } @{ $c->{seen} };
+    is($limit, 16384, 'the configured window is announced');
+
+    # All of it comes back: data, padding, data for streams that are refused, reset or done.
+    for my $i (0 .. 19) {
+        my $id = 1 + 4 * $i;
+        $c->send(begun($id));
+        $send->($id, PADDED, "\xff" . 'x' x 7000 . "\0" x 255);
+        $send->($id, PADDED, "\0");
+        $send->($id, END_STREAM, 'y' x 3000);
+        ok($c->response($id), "response $id") or last;
+        $c->send(frame(HEADERS, $open, $id + 2, fields(@post, host => 'z')));
+        $send->($id + 2, 0, 'x' x 4000);
+        $c->wait_for(sub { $c->{reset}{$id + 2} });
+        $send->($id + 2, END_STREAM, 'x' x 4000);
+    }
+    $c->send(frame(PING, 0, 0, 'x' x 8));
+    $c->wait_for(sub { $_[0]{type} == PING });
+    my $window = 4 * 16384 + 0;
+    cmp_ok($sent, '>', 3 * $window, 'more than the connection\'s window was sent');
+    cmp_ok($sent - ($c->{window}{0} // 0), '<', $window, 'and given back');
+
+    $a->hold;
+    $c = Weir::Test::H2->new($t, $small);
+    $c->send(begun(1, 'content-length' => 100_000) . frame(DATA, 0, 1, 'x' x 16384));
+    $c->send(frame(DATA, 0, 1, 'x' x 16384) x 5);
+    like($c->verdict(1), qr/^(?:connection|stream 1) FLOW_CONTROL_ERROR$|^status/, 'a client that sends beyond its window');
+    $a->release;
+};
+
+subtest 'slow clients' => sub {
+    my $c = Weir::Test::H2->new($t, $small);
+    $c->send(frame(HEADERS, 1, 1, fields(@get)));
+    is($c->verdict(1), 'connection NO_ERROR', 'a head that does not end');
+
+    my ($bytes, $how) = $t->raw_exchange($small, substr $preface, 0, 10);
+    isnt($how, 'timeout', 'a preface that does not end');
+
+    $c = Weir::Test::H2->new($t, $small);
+    $c->send(begun(1, 'content-length' => 10) . frame(DATA, 0, 1, 'x') . begun(3, 'content-length' => 10));
+    # Others that go on do not keep it alive.
+    my $id = 5;
+    while (!$c->{ended}{1} && !$c->{reset}{1} && $id < 20_000) {
+        $c->send(head($id));
+        $c->response($id) or last;
+        $id += 2;
+    }
+    is($c->{status}{1}, 408, 'a body that does not go on');
+    $c->response(3);
+    is($c->{status}{3}, 408, 'nor begin');
+
+    $c = Weir::Test::H2->new($t, $small, settings => settings(4, 0));
+    $c->request(1, [@get[ 0 .. 3 ], ':path' => '/bytes/10', @get[ 6, 7 ]]);
+    like($c->verdict(1), qr/^stream 1 (?:CANCEL|INTERNAL_ERROR)$/, 'a response that is not read');
+
+    $c = Weir::Test::H2->new($t, $small);
+    is($c->verdict(1), 'connection NO_ERROR', 'no request for too long');
+};
+
+is($weir->quit, 0, 'weir ends in peace');
+done_testing;
