@@ -26,6 +26,7 @@ enum { CONF_AUTO = 0 }; /* "auto" for counts */
 enum listener_protocol { PROTOCOL_TCP = 0, PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOCOL_TLS, PROTOCOL_UDP };
 enum pool_protocol { POOL_TCP = 0, POOL_HTTP, POOL_UDP, POOL_HTTPS };
 enum proxy_protocol { PROXY_PROTOCOL_OFF = 0, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
+enum tls_verify { TLS_VERIFY_OFF = 0, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
 enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH };
 enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP, STICKY_COOKIE_PREFIX };
 enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
@@ -96,6 +97,9 @@ struct tls_config {
 	size_t server_name_count;
 	const char *policy; /* name; tls_policy_find() knows it */
 	struct where policy_where;
+	enum tls_verify verify; /* client certificates */
+	const char *client_ca;  /* an ID or a path; NULL: none */
+	struct where client_ca_where;
 	const char **alpn;  /* offered protocols, most wanted first */
 	size_t alpn_count;
 };

@@ -21,6 +21,7 @@
 #include "weir/worker.h"
 
 struct buf;
+struct client_cert;
 struct exchange;
 struct field_edits;
 struct gzip;
@@ -83,6 +84,7 @@ struct exchange {
 	const struct listener *listener;
 	const struct addr *client;     /* borrowed from the front */
 	bool is_tls;                   /* the client's side */
+	const struct client_cert *client_cert; /* borrowed from the front; NULL: the client was not asked for one */
 	bool is_h2;                    /* the client speaks HTTP/2 */
 	bool wants_decoded;            /* response bodies without chunked coding */
 	uint8_t state;                 /* enum exchange_state */

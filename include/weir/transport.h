@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 struct buf;
+struct client_cert;
 struct tls;        /* net/tls_priv.h */
 struct tls_session; /* tls_servers.h */
 struct ssl_st;     /* SSL */
@@ -59,6 +60,8 @@ const char *transport_tls_fault(const struct transport *transport);
 int transport_handshake(struct transport *transport);
 /* After a handshake that failed: if the client spoke HTTP in the clear, go on so, without what it said; else false. */
 bool transport_leave_tls(struct transport *transport);
+/* What the client proved; NULL: it was not asked.  Borrowed while the transport lives. */
+const struct client_cert *transport_client_cert(const struct transport *transport);
 /* Did the two agree on HTTP/2?  After the handshake. */
 bool transport_is_h2(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */

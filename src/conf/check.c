@@ -417,6 +417,12 @@ check_listener(
 		    "listener \"%s\" has protocol %s and no tls; tls with a certificate is needed",
 		    listener->name, protocol_name(listener->protocol));
 	check_server_names(l, &listener->tls);
+	if (listener->tls.verify != TLS_VERIFY_OFF && listener->tls.client_ca == NULL &&
+	    !load_is_broken(l, &listener->tls.client_ca))
+		diag_error(l->diag, listener->tls.where,
+		    "listener \"%s\" verifies clients and has no client_ca; the authorities to "
+		    "believe are needed",
+		    listener->name);
 	check_access(l, listener, acls);
 	check_targets(l, listener);
 	if (listener->pool_name != NULL)

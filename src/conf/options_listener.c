@@ -65,6 +65,15 @@ static const struct option tls_options[] = {
 	    .doc = "Protocol versions and cipher suites: weir's own intermediate (TLS 1.2 and "
 		   "1.3), modern (1.3) and old, "
 		   "and those of the clouds by their names."),
+	OPTION("verify", tls_config, verify, kind_enum, .preset = "off",
+	    WORDS({ "off", TLS_VERIFY_OFF }, { "no", TLS_VERIFY_OFF }, { "false", TLS_VERIFY_OFF },
+		{ "optional", TLS_VERIFY_OPTIONAL }, { "required", TLS_VERIFY_REQUIRED }),
+	    .doc = "Client certificates: not asked for; verified if the client has one; needed. "
+		   "Servers are told in fields that clients cannot set: see doc/tls.md."),
+	OPTION("client_ca", tls_config, client_ca, kind_certificate_or_path, .preset = "",
+	    .where_offset = offsetof(struct tls_config, client_ca_where),
+	    .doc = "Certificates of the authorities that client certificates must come from: an ID "
+		   "(ID.pem or ID/ca.crt in the directory of certificates) or a file's path."),
 	LIST("alpn", tls_config, alpn, alpn_count, kind_alpn, .preset = "http/1.1", .min = "1",
 	    WORDS({ "h2", 0 }, { "http/1.1", 0 }), .doc = "Application protocols offered, most wanted first."),
 };

@@ -18,6 +18,7 @@
 
 #include "namemap_priv.h"
 #include "tls_cert_priv.h"
+#include "tls_client_priv.h"
 #include "tls_hello_priv.h"
 #include "tls_pem_priv.h"
 #include "tls_priv.h"
@@ -58,6 +59,7 @@ struct job {
 	const char *who; /* "listener NAME" */
 	const struct tls_policy *policy;
 	const struct tls_alpn *alpn;
+	X509_STORE *clients; /* authorities of client certificates; borrowed; NULL: none are asked for */
 };
 
 /* Asked once per load: without kernel TLS each handshake would try in vain, with a system call. */
@@ -212,6 +214,8 @@ set_sessions(SSL_CTX *ssl, const struct job *job, const struct tls_cert *cert)
 	for (size_t i = 0; ok && i < cert->pair_count; i++)
 		ok = X509_digest(cert->pairs[i].leaf, EVP_sha256(), digest, &len) == 1 &&
 		     EVP_DigestUpdate(hash, digest, len) == 1;
+	if (job->clients)
+		ok = ok && tls_client_digest(hash, job->listener->tls.verify, job->clients);
 	ok = ok && EVP_DigestFinal_ex(hash, digest, &len) == 1;
 	EVP_MD_CTX_free(hash);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
@@ -239,7 +243,9 @@ make_ssl(const struct load *load, const struct job *job, const struct tls_cert *
 
 	/* The policy first: its security level decides which keys are strong enough. */
 	if (!ssl || tls_set_policy(ssl, job->policy) == -1 || set_sessions(ssl, job, cert) == -1 ||
-	    set_certificates(ssl, cert) == -1) {
+	    set_certificates(ssl, cert) == -1 ||
+	    (job->clients &&
+		tls_client_ask(ssl, job->listener->tls.verify, job->clients) == -1)) {
 		SSL_CTX_free(ssl);
 		return NULL;
 	}
@@ -285,8 +291,9 @@ find_ssl(struct load *load, const struct job *job, const char *id, struct where 
 
 	if (!cert || !check_keys(load, job, cert, where))
 		return NULL;
-	name = arena_printf(load->arena, "%s %s %p %p", id, job->policy->name,
-	    (const void *)job->alpn, (const void *)owner);
+	name = arena_printf(load->arena, "%s %s %p %p %p %d", id, job->policy->name,
+	    (const void *)job->alpn, (const void *)owner, (const void *)job->clients,
+	    (int)job->listener->tls.verify);
 	ssl = namemap_find(&load->contexts, name, strlen(name));
 	if (ssl)
 		return ssl;
@@ -344,6 +351,10 @@ load_listener(struct load *load, const struct listener_config *listener)
 		diag_error(load->diag, tls->where, "listener %s: no certificate", listener->name);
 		return NULL;
 	}
+	if (tls->verify != TLS_VERIFY_OFF &&
+	    !(job.clients = tls_stores_find(&load->stores, load->config->global.certificates_dir,
+		  tls->client_ca, tls->client_ca_where, job.who, load->diag)))
+		return NULL;
 	context = arena_alloc(load->config->arena, sizeof(*context));
 	ssl = find_ssl(load, &job, tls->certificate, tls->certificate_where,
 	    tls->server_name_count > 0 ? listener : NULL);

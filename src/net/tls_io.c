@@ -13,6 +13,7 @@
  * counts as written.
  */
 #include "tls_priv.h"
+#include "tls_client_priv.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -185,6 +186,7 @@ static void
 tls_free(struct tls *tls)
 {
 	SSL_free(tls->ssl);
+	tls_client_free(tls->client);
 	tls_key_fini(&tls->open);
 	tls_key_fini(&tls->seal);
 	buf_give(tls->raw);
@@ -291,6 +293,8 @@ transport_handshake(struct transport *t)
 	if (result != 1)
 		return tls_failure(t, result);
 	note_protocol(tls);
+	if (tls->session == NULL)
+		tls->client = tls_client_note(tls->ssl);
 	tls_take_over(t);
 	/* The first request may have come along with the end of the handshake. */
 	t->readable = t->readable || tls->raw != NULL;
@@ -311,6 +315,12 @@ transport_leave_tls(struct transport *t)
 	t->ssl = NULL;
 	t->tls_failed = false;
 	return true;
+}
+
+const struct client_cert *
+transport_client_cert(const struct transport *t)
+{
+	return t->ssl != NULL ? t->ssl->client : NULL;
 }
 
 bool

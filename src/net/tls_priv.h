@@ -13,6 +13,7 @@
 #include "weir/transport.h"
 
 struct buf;
+struct client_cert;
 struct tls_session;
 
 struct tls {
@@ -21,6 +22,7 @@ struct tls {
 	struct buf *plain;       /* owned; opened, and more than the reader had room for; NULL while empty */
 	struct buf *unsent_more; /* owned; follows transport.unsent; NULL while empty */
 	struct tls_traffic_key open, seal;
+	struct client_cert *client;  /* owned; NULL: the client was not asked for a certificate */
 	struct tls_session *session; /* borrowed; towards servers: where the newest one is kept; else NULL */
 	uint32_t burst;          /* bytes written since the connection was silent: decides the size of records */
 	uint64_t written_ms;     /* the last write */
