@@ -28,7 +28,7 @@ listeners:
       remove: [X-Secret, accept-language]
     response_headers: {set: {X-Old: new}, add: {X-Via: 'weir \${listen_port}'}, remove: [server]}
     routes:
-      - {path: {prefix: /route}, request_headers: {set: {X-Client: route}, remove: [User-Agent]}, response_headers: {set: {X-Via: route}}, pool: p}
+      - {path: {prefix: /route}, request_headers: {set: {X-Client: route, host: 'inner.example:81'}, remove: [User-Agent]}, response_headers: {set: {X-Via: route}}, pool: p}
       - {path: {prefix: /none}, pool: none}
       - {path: {prefix: /moved}, redirect: {}}
     pool: p
@@ -89,10 +89,16 @@ is(values_of($response, 'Set-Cookie'), 'k=v', 'responses: others stay');
 
 ($request, $response) = seen($port, '/route/x', Host => 'a', 'User-Agent' => 'test');
 is(values_of($request, 'X-Client'), 'route', "a route's rule wins over its listener's");
+is(values_of($request, 'Host'), 'inner.example:81', 'Host may be set');
 is(values_of($request, 'User-Agent'), '', 'and may remove what that one sets');
 is(values_of($request, 'X-More'), 'two', 'the others hold');
 is($response->{headers}{'x-via'}, 'route', 'in responses likewise');
 is($response->{headers}{'x-old'}, 'new', 'and the others hold there too');
+
+for my $head ("GET http://outer.example/route HTTP/1.1\r\nHost: other\r\n", "GET /route HTTP/1.0\r\n") {
+    $t->raw_exchange($port, "${head}Connection: close\r\n\r\n");
+    is(values_of($origin->last_request, 'Host'), 'inner.example:81', 'and is the only one then');
+}
 
 my $r = $t->http_get($port, '/moved', headers => [ Host => 'a' ]);
 is("$r->{status} $r->{headers}{'x-via'} $r->{headers}{'x-old'}", "301 weir $port new", "weir's own answers get the fields");

@@ -41,6 +41,19 @@ check_name(struct load *load, struct where where, const char *key, const char *n
 		diag_error(load->diag, where, "%s: %s cannot be changed", key, name);
 }
 
+/* Servers choose by it who they are: it is one, and always there. */
+static void
+check_host(struct load *load, const struct yaml_node *value)
+{
+	const char *host, *wrong = "is no text";
+
+	if (value->type == YAML_SCALAR)
+		wrong = kind_host_field.parse(load->arena, NULL, value->text, &host);
+	if (wrong != NULL)
+		diag_error(load->diag, value->where, "Host: the value %s; allowed: %s", wrong,
+		    kind_host_field.form);
+}
+
 static void
 check_texts(
     struct load *load, const struct yaml_node *map, const char *key, const char *const *others)
@@ -53,6 +66,11 @@ check_texts(
 		const struct yaml_pair *pair = &texts->pairs[i];
 		const char *value = pair->value->type == YAML_SCALAR ? pair->value->text : "";
 
+		if (others == request_names && strcmp(key, "set") == 0 &&
+		    strcasecmp(pair->key, "Host") == 0) {
+			check_host(load, pair->value);
+			continue;
+		}
 		check_name(load, pair->where, key, pair->key, others);
 		wrong = strlen(value) > VALUE_MAX
 			    ? "is longer than 1024 bytes"

@@ -151,7 +151,7 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 			outv_add(out, line.ptr, line.len);
 		}
 	}
-	if (!has_host)
+	if (!has_host && !edits_hide(edits->fields, SLICE("Host")))
 		add_host(out, m, edits);
 	if (last_for == -1 && edits->forwarded->for_ != FORWARDED_FOR_OFF) {
 		outv_text(out, SLICE("X-Forwarded-For: "));
