@@ -182,18 +182,19 @@ take_control(struct master *master, char *rest)
 	return fd != -1 && *end == ' ' ? sockets_take_control(master->sockets, fd, end + 1) : -1;
 }
 
-/* group tcp|udp V6ONLY ADDRESS FD... */
+/* group tcp|udp V6ONLY FOREIGN ADDRESS FD... */
 static int
 take_group(struct master *master, char *rest)
 {
 	char protocol[4], address[ADDR_TEXT_SIZE];
 	int v6only, used = 0;
+	unsigned foreign;
 	struct group *group;
 
-	if (sscanf(rest, "%3s %d %63s%n", protocol, &v6only, address, &used) != 3)
+	if (sscanf(rest, "%3s %d %u %63s%n", protocol, &v6only, &foreign, address, &used) != 4)
 		return -1;
 	group = sockets_take_group(
-	    master->sockets, address, strcmp(protocol, "udp") == 0, v6only != 0);
+	    master->sockets, address, strcmp(protocol, "udp") == 0, v6only != 0, foreign);
 	if (group == NULL)
 		return -1;
 	for (rest += used; *rest == ' ';) {

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "activation_priv.h"
 #include "pidfile_priv.h"
 #include "systemd_priv.h"
 #include "weir/arena.h"
@@ -231,7 +232,7 @@ master_run(const char *file, char **argv)
 	master.base = new_base();
 	master.sockets = sockets_new();
 	watch(&master, events);
-	if (upgrade_take(&master) == 0) {
+	if (upgrade_take(&master) == 0 && activation_take(master.sockets) == 0) {
 		reload_begin(&master);
 	} else {
 		master.phase = PHASE_STOPPING;

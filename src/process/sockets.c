@@ -26,6 +26,7 @@ struct group {
 	bool retired;      /* takes no new connections; open until those under way are accepted */
 	int *fds;          /* owned */
 	unsigned count, listening; /* 0 <= listening <= count; the rest is bound only */
+	unsigned foreign;          /* the first ones: the service manager has them too */
 };
 TAILQ_HEAD(group_list, group);
 
@@ -418,7 +419,8 @@ retire_group(struct group *group)
 	group->retired = true;
 	if (group->is_udp)
 		return; /* a datagram makes no connection that could be cut */
-	for (unsigned i = 0; i < group->count; i++)
+	/* What comes to the service manager's waits there for the next weir. */
+	for (unsigned i = group->foreign; i < group->count; i++)
 		if (listen_stop_new(group->fds[i]) == -1) {
 			/* Workers go on accepting until they close it; what comes in that instant
 			 * is reset. */
@@ -565,8 +567,8 @@ sockets_print(const struct sockets *sockets, FILE *out)
 	     group = TAILQ_NEXT(group, entry)) {
 		if (group->retired || group->listening == 0)
 			continue;
-		fprintf(out, "group %s %d %s", group->is_udp ? "udp" : "tcp", group->v6only,
-		    addr_print(&group->addr, text));
+		fprintf(out, "group %s %d %u %s", group->is_udp ? "udp" : "tcp", group->v6only,
+		    group->foreign, addr_print(&group->addr, text));
 		for (unsigned i = 0; i < group->listening; i++)
 			fprintf(out, " %d", group->fds[i]);
 		fputc('\n', out);
@@ -608,7 +610,8 @@ sockets_take_control(struct sockets *sockets, int fd, const char *path)
 }
 
 struct group *
-sockets_take_group(struct sockets *sockets, const char *address, bool is_udp, bool v6only)
+sockets_take_group(struct sockets *sockets, const char *address, bool is_udp, bool v6only,
+    unsigned foreign)
 {
 	struct group *group;
 	struct addr addr;
@@ -618,6 +621,7 @@ sockets_take_group(struct sockets *sockets, const char *address, bool is_udp, bo
 		return NULL;
 	group = group_new(sockets, &addr, is_udp, v6only);
 	group->is_new = false;
+	group->foreign = foreign;
 	return group;
 }
 
@@ -627,4 +631,18 @@ sockets_take_fd(struct group *group, int fd)
 	group->fds = xrealloc(group->fds, (group->count + 1) * sizeof(*group->fds));
 	group->fds[group->count++] = fd;
 	group->listening = group->count;
+}
+
+void
+sockets_take_listening(
+    struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only, int fd)
+{
+	struct group *group = find_group(sockets, addr, is_udp, v6only);
+
+	if (group == NULL || group->v6only != v6only) {
+		group = group_new(sockets, addr, is_udp, v6only);
+		group->is_new = false;
+	}
+	sockets_take_fd(group, fd);
+	group->foreign = group->count;
 }

@@ -60,16 +60,19 @@ int sockets_control_fd(const struct sockets *sockets, bool is_next);
 
 /* Leaving all to a new binary (handover.c), and taking it. */
 
-/* Lines "stats FD ADDRESS", "control FD PATH", "group tcp|udp V6ONLY ADDRESS FD...". */
+/* Lines "stats FD ADDRESS", "control FD PATH", "group tcp|udp V6ONLY FOREIGN ADDRESS FD...". */
 void sockets_print(const struct sockets *sockets, FILE *out);
 /* Those that sockets_print() names. */
 void sockets_each_fd(const struct sockets *sockets, void (*each)(void *arg, int fd), void *arg);
 /* Returns 0 with the descriptor taken, or -1: the text makes no sense. */
 int sockets_take_stats(struct sockets *sockets, int fd, const char *address);
 int sockets_take_control(struct sockets *sockets, int fd, const char *path);
-/* NULL: the text makes no sense. */
-struct group *sockets_take_group(struct sockets *sockets, const char *address, bool is_udp, bool v6only);
+/* foreign: so many of its sockets the service manager has too.  NULL: the text makes no sense. */
+struct group *sockets_take_group(struct sockets *sockets, const char *address, bool is_udp, bool v6only,
+    unsigned foreign);
 void sockets_take_fd(struct group *group, int fd);
+/* One that the service manager opened: this master's alone. */
+void sockets_take_listening(struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only, int fd);
 /*
  * Another master has the same sockets: closing them takes nothing from it, the control socket's file stays.  So it is
  * after the first sockets_take_*(), and after sockets_share().
