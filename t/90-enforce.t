@@ -133,6 +133,8 @@ for my $case ([ 'app-ack', "${ack}protocol-port: http:PORT", "${ack}sticky-sessi
     service($name, \@annotations);
     $manifest =~ s/(name: $name-1, .*\n.*\n)endpoints: .*\n/$1endpoints: [{addresses: [127.0.1.11], targetRef: {kind: Pod, name: one}}, {addresses: [127.0.1.13], targetRef: {kind: Pod, name: two}}]\n/;
 }
+ingress('cors', [ "${elb}cors-allow-origin: 'https://a.example,https://b.example'", "${elb}cors-allow-methods: GET,PUT", "${elb}cors-allow-headers: X-One",
+    "${elb}cors-expose-headers: X-Two", "${elb}cors-allow-credentials: 'true'", "${elb}cors-max-age: '600'" ], '/');
 ingress('stable', [], '/c');
 ingress('canary', [ "${elb}canary: 'true'", "${elb}canary-weight: '50'", "${elb}canary-by-header: X-Canary", "${elb}canary-by-header-value: '{\"values\":[\"al*\"]}'",
     "${elb}canary-by-cookie: canary", "${elb}canary-by-cookie-value: '{\"values\":[\"yes\"]}'" ], '/c');
@@ -192,6 +194,16 @@ for my $name (qw(app-ack app-cce)) {
     is(join('', map { body($name, '/', Cookie => $cookie) } 1 .. 6), $r->{body} x 6, 'to which requests with it go');
     is(body($name, '/cookie', Cookie => $cookie), 'SESSION=abc', 'and which sees its own value');
 }
+sub cors {
+    my ($method, @headers) = @_;
+    $r = $t->http_get($port{cors}, '/', method => $method, host => 'shop.example', headers => \@headers);
+    return "$r->{status} " . join ' ', map { s/^access-control-//r . "=$r->{headers}{$_}" } grep { /^access-control-|^vary/ } sort keys %{ $r->{headers} };
+}
+is(cors('OPTIONS', Origin => 'https://b.example', 'Access-Control-Request-Method' => 'PUT'),
+    '204 allow-credentials=true allow-headers=X-One allow-methods=GET,PUT allow-origin=https://b.example max-age=600 vary=Origin', 'cors: a preflight is answered');
+is(cors('GET', Origin => 'https://a.example'), '200 allow-credentials=true allow-origin=https://a.example expose-headers=X-Two vary=Origin', 'and the request gets its leave');
+is(cors('GET', Origin => 'https://c.example'), '200 vary=Origin', 'another origin does not');
+is(cors('OPTIONS'), '200 vary=Origin', 'OPTIONS that asks for nothing goes to the server');
 my %share;
 $share{ body('stable', '/c') }++ for 1 .. 60; # each by chance: never all one way
 is(join('', sort keys %share), "new\npod\n", 'canary-weight');

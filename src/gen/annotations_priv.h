@@ -234,6 +234,7 @@ bool check_health_uri(const char *text);
 bool check_health_domain(const char *text);
 bool check_url(const char *text);
 bool check_header_name(const char *text);
+bool check_field_value(const char *text);
 bool check_rewrite(const char *text);
 bool check_probe_port(const char *text);
 

@@ -16,6 +16,9 @@
 #define TRUE_FALSE .kind = KIND_CHOICE, .choices = "true, false", .preset = "false"
 #define ON_INGRESS ELB, .on_ingress_only = true
 #define SECONDS(low, high) .kind = KIND_NUMBER, .min = (low), .max = (high), .unit = "seconds"
+#define FIELD_VALUE                                                                                \
+	.check = check_field_value, .what = "the value of a field",                                \
+	.allowed = "1 to 512 printable characters, no quotes"
 #define NAME_ALLOWED "1 to 64 of A-Z, a-z, 0-9, _, ., -"
 
 static const struct json_field autocreate_fields[] = {
@@ -459,34 +462,34 @@ const struct annotation cce_annotations[CCE_END - ACK_END] = {
 	    .source = CCE_ING },
 	ROW(CCE_CORS_ALLOW_ORIGIN) = { .name = "cors-allow-origin",
 	    ON_INGRESS,
-	    .unserved = "*",
-	    .doc = "Access-Control-Allow-Origin of answers.",
+	    .kind = KIND_LIST,
+	    .allowed = "*, or up to 32 of SCHEME://HOST[:PORT], comma-separated",
+	    .doc = "Pages of these origins may use the answers; browsers that ask beforehand are "
+		   "answered.",
 	    .source = CCE_ING },
 	ROW(CCE_CORS_ALLOW_HEADERS) = { .name = "cors-allow-headers",
 	    ON_INGRESS,
-	    .unserved = "*",
+	    FIELD_VALUE,
 	    .doc = "Access-Control-Allow-Headers of answers.",
 	    .source = CCE_ING },
 	ROW(CCE_CORS_EXPOSE_HEADERS) = { .name = "cors-expose-headers",
 	    ON_INGRESS,
-	    .unserved = "*",
+	    FIELD_VALUE,
 	    .doc = "Access-Control-Expose-Headers of answers.",
 	    .source = CCE_ING },
 	ROW(CCE_CORS_ALLOW_METHODS) = { .name = "cors-allow-methods",
 	    ON_INGRESS,
-	    .unserved = "*",
+	    FIELD_VALUE,
 	    .doc = "Access-Control-Allow-Methods of answers.",
 	    .source = CCE_ING },
 	ROW(CCE_CORS_ALLOW_CREDENTIALS) = { .name = "cors-allow-credentials",
 	    ON_INGRESS,
-	    .unserved = "*",
 	    .kind = KIND_CHOICE,
 	    .choices = "true, false",
 	    .doc = "Access-Control-Allow-Credentials of answers.",
 	    .source = CCE_ING },
 	ROW(CCE_CORS_MAX_AGE) = { .name = "cors-max-age",
 	    ON_INGRESS,
-	    .unserved = "*",
 	    .kind = KIND_NUMBER,
 	    .min = 0,
 	    .max = 86400,

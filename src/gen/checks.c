@@ -200,6 +200,15 @@ check_header_name(const char *text)
 }
 
 bool
+check_field_value(const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++)
+		if (*p < ' ' || *p > '~' || *p == '"' || *p == '\\')
+			return false;
+	return text[0] != '\0' && strlen(text) <= 512;
+}
+
+bool
 check_rewrite(const char *text)
 {
 	for (const char *p = strchr(text, '$'); p != NULL; p = strchr(p + 1, '$'))

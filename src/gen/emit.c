@@ -10,7 +10,7 @@
  * A text as YAML: plain where every parser reads the same text, in block and in flow context; else
  * in double quotes.
  */
-static void
+void
 emit_text(FILE *out, const char *text)
 {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -242,78 +242,6 @@ emit_forwarded(FILE *out, const struct gen_forwarded *forwarded)
 	}
 	if (before[0] == ',')
 		fputs("}\n", out);
-}
-
-/* A dollar sign begins a variable in the configuration. */
-static void
-emit_literal(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text != '\0'; text++)
-		fputs(*text == '$' ? "$$" : (const char[]){ *text, '\0' }, out);
-	fputc('"', out);
-}
-
-static void
-emit_condition(FILE *out, const struct gen_condition *condition)
-{
-	fputs(condition->header != NULL ? ", when: [{header: " : ", when: [{cookie: ", out);
-	emit_text(out, condition->header != NULL ? condition->header : condition->cookie);
-	for (size_t i = 0; i < condition->value_count; i++) {
-		fputs(i == 0 ? ", values: [" : ", ", out);
-		emit_text(out, condition->values[i]);
-	}
-	fputs("]}]", out);
-}
-
-static void
-emit_target(FILE *out, const struct gen_route *route)
-{
-	if (route->canary == NULL) {
-		fputs(", pool: ", out);
-		emit_text(out, route->pool->name);
-		return;
-	}
-	fputs(", split: [{pool: ", out);
-	emit_text(out, route->pool->name);
-	fprintf(out, ", weight: %u}, {pool: ", 100 - route->canary_weight);
-	emit_text(out, route->canary->name);
-	fprintf(out, ", weight: %u}]", route->canary_weight);
-}
-
-static void
-emit_route(FILE *out, const struct gen_route *route)
-{
-	static const char *const matches[] = {
-		[PATH_EXACT] = "exact",
-		[PATH_PREFIX] = "prefix",
-		[PATH_STARTS_WITH] = "starts_with",
-		[PATH_REGEX] = "regex",
-	};
-
-	fputs("      - {", out);
-	if (route->host != NULL) {
-		fputs("host: ", out);
-		emit_text(out, route->host);
-		fputs(", ", out);
-	}
-	fprintf(out, "path: {%s: ", matches[route->match]);
-	emit_text(out, route->path);
-	fputc('}', out);
-	if (route->condition != NULL)
-		emit_condition(out, route->condition);
-	if (route->redirect != NULL) {
-		fputs(", redirect: {url: ", out);
-		emit_literal(out, route->redirect);
-		fprintf(out, ", status: %s}}\n", route->status);
-		return;
-	}
-	if (route->rewrite != NULL) {
-		fputs(", rewrite: ", out);
-		emit_text(out, route->rewrite);
-	}
-	emit_target(out, route);
-	fputs("}\n", out);
 }
 
 static void

@@ -2,7 +2,8 @@
  * ingress: CCE Ingresses become listeners with routes, and pools.
  *
  * ingress.c reads the object and its listeners, ingress_tls.c certificates, ingress_rules.c rules, ingress_pools.c the
- * Services behind them, ingress_conditions.c header conditions and canaries; ingress_merge.c joins those that share a
+ * Services behind them, ingress_conditions.c header conditions and canaries, ingress_cors.c what pages
+ * of other origins may do; ingress_merge.c joins those that share a
  * listener.
  */
 #ifndef GEN_INGRESS_PRIV_H
@@ -37,6 +38,8 @@ struct gen_pool *ingress_find_pool(struct service *ingress, const struct yaml_no
 
 /* headers.SERVICE as a condition of `route`; false after an error. */
 bool ingress_read_headers(struct service *ingress, const char *service, struct gen_route *route);
+/* The cors- annotations; NULL: none, or wrong. */
+const struct gen_cors *ingress_read_cors(struct service *ingress);
 /* The rules of a canary become conditions and shares. */
 void ingress_read_canary(struct service *ingress, struct ingress_rules *rules);
 /* Canaries find the routes that they belong to. */

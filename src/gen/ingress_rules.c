@@ -13,6 +13,7 @@ struct reader {
 	struct service *ingress;
 	struct ingress_rules *rules;
 	const char *host; /* of the rule; NULL: any */
+	const struct gen_cors *cors;
 	size_t rule, path;
 };
 
@@ -225,6 +226,7 @@ read_path(struct reader *r, const struct yaml_node *item)
 		.where = path != NULL ? path->where : item->where,
 		.host = r->host,
 		.match = read_match(r, item),
+		.cors = r->cors,
 	};
 	route->path = read_text(r, path, route->match);
 	if (route->path != NULL && read_target(r, item, route))
@@ -270,7 +272,9 @@ check_headers(struct service *ingress)
 void
 ingress_read_rules(struct service *ingress, struct ingress_rules *rules)
 {
-	struct reader r = { .ingress = ingress, .rules = rules };
+	struct reader r = {
+		.ingress = ingress, .rules = rules, .cors = ingress_read_cors(ingress)
+	};
 	const struct yaml_node *list = yaml_get(ingress->object->spec, "rules");
 	const struct yaml_node *backend = yaml_get(ingress->object->spec, "defaultBackend");
 	const char *place = "spec.defaultBackend";

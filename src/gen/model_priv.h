@@ -70,6 +70,14 @@ struct gen_condition {
 	size_t value_count;
 };
 
+/* What pages of other origins may do. */
+struct gen_cors {
+	const char **origins; /* none: any */
+	size_t origin_count;
+	bool with_credentials;
+	const char *methods, *headers, *expose, *max_age; /* values of fields; NULL: not sent */
+};
+
 /* A rule of an Ingress. */
 struct gen_route {
 	const struct object *object; /* the Ingress */
@@ -82,6 +90,7 @@ struct gen_route {
 	const char *status;      /* of the redirect */
 	const char *rewrite;     /* new path; NULL: none */
 	const struct gen_condition *condition; /* NULL: none */
+	const struct gen_cors *cors;           /* NULL: none */
 	bool is_canary;          /* takes from the route with the same host and path: a share, or by its condition */
 	struct gen_pool *canary; /* what gets a share of this one; NULL: nothing */
 	unsigned canary_weight;  /* that share in percent */

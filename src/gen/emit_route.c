@@ -1,0 +1,165 @@
+/* The rules of Ingresses as routes. */
+#include <string.h>
+
+#include "emit_priv.h"
+#include "model_priv.h"
+
+/* A dollar sign begins a variable in the configuration. */
+static void
+emit_literal(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text != '\0'; text++) {
+		if (*text == '$')
+			fputc('$', out);
+		fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+static void
+emit_place(FILE *out, const struct gen_route *route)
+{
+	static const char *const matches[] = {
+		[PATH_EXACT] = "exact",
+		[PATH_PREFIX] = "prefix",
+		[PATH_STARTS_WITH] = "starts_with",
+		[PATH_REGEX] = "regex",
+	};
+
+	fputs("      - {", out);
+	if (route->host != NULL) {
+		fputs("host: ", out);
+		emit_text(out, route->host);
+		fputs(", ", out);
+	}
+	fprintf(out, "path: {%s: ", matches[route->match]);
+	emit_text(out, route->path);
+	fputc('}', out);
+}
+
+static void
+emit_condition(FILE *out, const struct gen_condition *condition)
+{
+	fputs(condition->header != NULL ? "{header: " : "{cookie: ", out);
+	emit_text(out, condition->header != NULL ? condition->header : condition->cookie);
+	for (size_t i = 0; i < condition->value_count; i++) {
+		fputs(i == 0 ? ", values: [" : ", ", out);
+		emit_text(out, condition->values[i]);
+	}
+	fputs("]}", out);
+}
+
+/* origin  NULL: any. */
+static void
+emit_conditions(FILE *out, const struct gen_condition *condition, const char *origin)
+{
+	if (condition == NULL && origin == NULL)
+		return;
+	fputs(", when: [", out);
+	if (condition != NULL)
+		emit_condition(out, condition);
+	if (origin != NULL) {
+		fprintf(out, "%s{header: Origin, values: [", condition != NULL ? ", " : "");
+		emit_text(out, origin);
+		fputs("]}", out);
+	}
+	fputc(']', out);
+}
+
+static void
+emit_target(FILE *out, const struct gen_route *route)
+{
+	if (route->redirect != NULL) {
+		fputs(", redirect: {url: ", out);
+		emit_literal(out, route->redirect);
+		fprintf(out, ", status: %s}", route->status);
+		return;
+	}
+	if (route->rewrite != NULL) {
+		fputs(", rewrite: ", out);
+		emit_text(out, route->rewrite);
+	}
+	if (route->canary == NULL) {
+		fputs(", pool: ", out);
+		emit_text(out, route->pool->name);
+		return;
+	}
+	fputs(", split: [{pool: ", out);
+	emit_text(out, route->pool->name);
+	fprintf(out, ", weight: %u}, {pool: ", 100 - route->canary_weight);
+	emit_text(out, route->canary->name);
+	fprintf(out, ", weight: %u}]", route->canary_weight);
+}
+
+static void
+emit_field(FILE *out, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	fprintf(out, ", Access-Control-%s: ", name);
+	emit_literal(out, value);
+}
+
+/* origin  NULL: any. */
+static void
+emit_cors(FILE *out, const struct gen_cors *cors, const char *origin, bool is_preflight)
+{
+	fputs(", response_headers: {set: {Access-Control-Allow-Origin: ", out);
+	emit_literal(out, origin != NULL ? origin : "*");
+	if (cors->with_credentials)
+		emit_field(out, "Allow-Credentials", "true");
+	if (is_preflight) {
+		emit_field(out, "Allow-Methods", cors->methods);
+		emit_field(out, "Allow-Headers", cors->headers);
+		emit_field(out, "Max-Age", cors->max_age);
+	} else {
+		emit_field(out, "Expose-Headers", cors->expose);
+	}
+	fputs(origin != NULL ? "}, add: {Vary: Origin}}" : "}}", out);
+}
+
+/* A browser asks beforehand, with OPTIONS, whether a page of `origin` may do it. */
+static void
+emit_preflight(FILE *out, const struct gen_route *route, const char *origin)
+{
+	emit_place(out, route);
+	fputs(", when: [{method: [OPTIONS]}, {header: Access-Control-Request-Method, values: "
+	      "[\"*\"]}, {header: Origin, values: [",
+	    out);
+	emit_text(out, origin != NULL ? origin : "*");
+	fputs("]}], respond: {status: 204}", out);
+	emit_cors(out, route->cors, origin, true);
+	fputs("}\n", out);
+}
+
+static void
+emit_plain(FILE *out, const struct gen_route *route, const char *origin)
+{
+	emit_place(out, route);
+	emit_conditions(out, route->condition, origin);
+	emit_target(out, route);
+}
+
+void
+emit_route(FILE *out, const struct gen_route *route)
+{
+	const struct gen_cors *cors = route->cors;
+
+	for (size_t i = 0; cors != NULL && i < cors->origin_count; i++) {
+		emit_preflight(out, route, cors->origins[i]);
+		emit_plain(out, route, cors->origins[i]);
+		emit_cors(out, cors, cors->origins[i], false);
+		fputs("}\n", out);
+	}
+	if (cors != NULL && cors->origin_count == 0) {
+		emit_preflight(out, route, NULL);
+		emit_plain(out, route, NULL);
+		emit_cors(out, cors, NULL, false);
+	} else {
+		emit_plain(out, route, NULL);
+		if (cors != NULL) /* caches must keep it apart from those for origins */
+			fputs(", response_headers: {add: {Vary: Origin}}", out);
+	}
+	fputs("}\n", out);
+}
