@@ -19,6 +19,7 @@
 #include "systemd_priv.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
+#include "weir/limits.h"
 #include "weir/log.h"
 
 enum {
@@ -351,6 +352,23 @@ reload_on_drained(struct master *master)
 }
 
 static void
+log_limit(void *arg, const char *text)
+{
+	(void)arg;
+	log_warnx("limits: %s", text);
+}
+
+static void
+report_limits(const struct master *master)
+{
+	struct limits_found found;
+
+	limits_find(&found);
+	limits_judge(
+	    &found, master->current->config, master->current->workers, log_limit, NULL);
+}
+
+static void
 reload_commit(struct master *master)
 {
 	struct change *change = &master->change;
@@ -367,6 +385,8 @@ reload_commit(struct master *master)
 	log_set_level((enum log_level)master->current->config->global.log_level);
 	if (old != NULL)
 		diag_each(change->diag, log_finding, "weir", NULL);
+	else
+		report_limits(master);
 	TAILQ_FOREACH (child, &master->children, entry)
 		if (child->generation == master->current)
 			child_begin(child);
