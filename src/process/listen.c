@@ -11,7 +11,7 @@
 
 enum {
 	BACKLOG = 65535,       /* net.core.somaxconn cuts it */
-	UDP_RECEIVE_BUFFER = 4 << 20,
+	UDP_BUFFER = 4 << 20,
 	TCP_FLAGS_OFFSET = 13, /* RFC 9293 section 3.1 */
 	FLAG_SYN = 0x02,
 	FLAG_ACK = 0x10
@@ -50,9 +50,14 @@ open_socket(const struct addr *addr, bool is_udp, bool v6only, bool reuseport)
 	if (addr->sa.sa_family == AF_INET6 &&
 	    set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only) == -1)
 		return close_failed(fd);
-	/* Datagrams wait there while a worker is busy.  Less room than this is no fault. */
-	if (is_udp && set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, UDP_RECEIVE_BUFFER) == -1)
-		set_option(fd, SOL_SOCKET, SO_RCVBUF, UDP_RECEIVE_BUFFER);
+	/*
+	 * Datagrams wait there while a worker is busy, and answers until they have left.  Less room
+	 * than this is no fault.
+	 */
+	if (is_udp && set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, UDP_BUFFER) == -1)
+		set_option(fd, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER);
+	if (is_udp && set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, UDP_BUFFER) == -1)
+		set_option(fd, SOL_SOCKET, SO_SNDBUF, UDP_BUFFER);
 	return fd;
 }
 
