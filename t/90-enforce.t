@@ -135,6 +135,7 @@ for my $case ([ 'app-ack', "${ack}protocol-port: http:PORT", "${ack}sticky-sessi
 }
 ingress('cors', [ "${elb}cors-allow-origin: 'https://a.example,https://b.example'", "${elb}cors-allow-methods: GET,PUT", "${elb}cors-allow-headers: X-One",
     "${elb}cors-expose-headers: X-Two", "${elb}cors-allow-credentials: 'true'", "${elb}cors-max-age: '600'" ], '/');
+service('mutual', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1", "${elb}client-ca-cert-id: cert-2" ]);
 ingress('stable', [], '/c');
 ingress('canary', [ "${elb}canary: 'true'", "${elb}canary-weight: '50'", "${elb}canary-by-header: X-Canary", "${elb}canary-by-header-value: '{\"values\":[\"al*\"]}'",
     "${elb}canary-by-cookie: canary", "${elb}canary-by-cookie-value: '{\"values\":[\"yes\"]}'" ], '/c');
@@ -204,6 +205,10 @@ is(cors('OPTIONS', Origin => 'https://b.example', 'Access-Control-Request-Method
 is(cors('GET', Origin => 'https://a.example'), '200 allow-credentials=true allow-origin=https://a.example expose-headers=X-Two vary=Origin', 'and the request gets its leave');
 is(cors('GET', Origin => 'https://c.example'), '200 vary=Origin', 'another origin does not');
 is(cors('OPTIONS'), '200 vary=Origin', 'OPTIONS that asks for nothing goes to the server');
+my ($crt, $key) = map { $t->write("client.$_", $pem{'cert-2'}{$_}) } qw(crt key);
+is(https('mutual', 'cert-1', 'cert-1.example', '--cert', $crt, '--key', $key), "pod\n", 'client-ca-cert-id: a client with a certificate of it');
+my ($refused) = $t->curl('-k', "https://127.0.0.1:$port{mutual}/");
+isnt($refused, 0, 'one without is refused');
 my %share;
 $share{ body('stable', '/c') }++ for 1 .. 60; # each by chance: never all one way
 is(join('', sort keys %share), "new\npod\n", 'canary-weight');

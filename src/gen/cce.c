@@ -336,10 +336,18 @@ cce_read_pool(struct service *service)
 void
 cce_read_policy(struct service *service)
 {
-	const char *policy = value_text(&service->set, CCE_TLS_POLICY);
+	const char *policy = value_text(&service->set, CCE_TLS_POLICY), *tried;
+	struct value *ca = value_get(&service->set, CCE_CLIENT_CA_CERT_ID);
 
 	service->policy_is_implicit = !value_is_written(&service->set, CCE_TLS_POLICY);
 	service->policy = policy != NULL ? policy : "tls-1-2";
+	if (ca != NULL &&
+	    !site_has_authority(&service->gen->site, service->gen->arena, ca->text, &tried))
+		value_error(&service->set, ca,
+		    "certificate %s is not in the site's store; allowed: an ID with a file there "
+		    "(tried %s)",
+		    quote_value(service->gen->arena, ca->text), tried);
+	service->client_ca = ca != NULL ? ca->text : NULL;
 	service->http2 = value_is(&service->set, CCE_HTTP2_ENABLE, "true");
 }
 

@@ -327,7 +327,6 @@ const struct annotation cce_annotations[CCE_END - ACK_END] = {
 	    .what = "a certificate ID",
 	    .allowed = "1 to 128 of A-Z, a-z, 0-9, _, ., -, the first not a dot",
 	    .protocols = ON_HTTPS | ON_TLS,
-	    .unserved = "*",
 	    .doc = "Clients must show a certificate of this authority.",
 	    .source = CCE_ELB },
 	ROW(CCE_SECURITY_POOL_PROTOCOL) = { .name = "security-pool-protocol",

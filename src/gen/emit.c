@@ -187,6 +187,11 @@ emit_tls(FILE *out, const struct gen_listener *listener)
 	fputs("      policy: ", out);
 	emit_text(out, listener->policy);
 	fputc('\n', out);
+	if (listener->client_ca != NULL) {
+		fputs("      verify: required\n      client_ca: ", out);
+		emit_text(out, listener->client_ca);
+		fputc('\n', out);
+	}
 	if (listener->http2)
 		fputs("      alpn: [h2, http/1.1]\n", out);
 }

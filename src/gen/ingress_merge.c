@@ -20,6 +20,13 @@ find_difference(const struct gen_listener *a, const struct gen_listener *b)
 		return "certificates";
 	if (a->policy != NULL && b->policy != NULL && strcmp(a->policy, b->policy) != 0)
 		return "the TLS policy";
+	if ((a->client_ca == NULL) != (b->client_ca == NULL) ||
+	    (a->client_ca != NULL && strcmp(a->client_ca, b->client_ca) != 0))
+		return "client certificates";
+	if (a->http2 != b->http2)
+		return "HTTP/2 settings";
+	if (memcmp(&a->forwarded, &b->forwarded, sizeof(a->forwarded)) != 0 || a->gzip != b->gzip)
+		return "forwarded fields and compression";
 	if (memcmp(&a->timeouts, &b->timeouts, sizeof(a->timeouts)) != 0)
 		return "timeouts";
 	if (a->acl_is_deny != b->acl_is_deny || (a->acl == NULL) != (b->acl == NULL) ||

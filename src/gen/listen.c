@@ -132,6 +132,7 @@ set_protocol(const struct service *service, struct gen_listener *listener)
 		listener->gzip = service->gzip;
 		listener->certificate = service->certificate;
 		listener->policy = service->policy;
+		listener->client_ca = service->client_ca;
 		listener->server_names = service->server_names;
 		listener->server_name_count = service->server_name_count;
 		break;
@@ -139,6 +140,7 @@ set_protocol(const struct service *service, struct gen_listener *listener)
 		listener->timeouts = service->timeouts_l4;
 		listener->certificate = service->certificate;
 		listener->policy = service->policy;
+		listener->client_ca = service->client_ca;
 		listener->server_names = service->server_names;
 		listener->server_name_count = service->server_name_count;
 		break;

@@ -120,6 +120,7 @@ struct gen_listener {
 	bool is_forced;           /* force-override-listeners: "true" */
 	bool is_dropped;          /* lost a conflict */
 	const char *certificate, *policy;
+	const char *client_ca;    /* clients must show a certificate of it; NULL: they need none */
 	bool http2;               /* offered with ALPN */
 	bool gzip;
 	struct gen_server_name *server_names;

@@ -75,6 +75,7 @@ struct service {
 	struct backend_rules rules; /* place and family are filled in by service.c */
 	const char *certificate, *policy;
 	bool policy_is_implicit;
+	const char *client_ca; /* NULL: none */
 	bool http2; /* https listeners offer it */
 	struct gen_server_name *server_names;
 	size_t server_name_count;

@@ -404,6 +404,21 @@ site_has_certificate(
 	return access(pem, F_OK) == 0 || (access(crt, F_OK) == 0 && access(key, F_OK) == 0);
 }
 
+bool
+site_has_authority(
+    const struct site *site, struct arena *arena, const char *id, const char **tried)
+{
+	const char *pem, *crt;
+
+	*tried = "";
+	if (!site->check_certificates)
+		return true;
+	pem = arena_printf(arena, "%s/%s.pem", site->check_dir, id);
+	crt = arena_printf(arena, "%s/%s/ca.crt", site->check_dir, id);
+	*tried = arena_printf(arena, "%s and %s", pem, crt);
+	return access(pem, F_OK) == 0 || access(crt, F_OK) == 0;
+}
+
 struct load_balancer *
 site_find_load_balancer(const struct site *site, const char *name)
 {

@@ -65,6 +65,9 @@ bool backend_mode_parse(const char *text, enum backend_mode *mode);
  */
 bool site_has_certificate(const struct site *site, struct arena *arena, const char *id,
     const char **tried);
+/* The same for the certificate of an authority. */
+bool site_has_authority(const struct site *site, struct arena *arena, const char *id,
+    const char **tried);
 struct load_balancer *site_find_load_balancer(const struct site *site, const char *name);
 /* The first load balancer that listens on the address `ip`; NULL: none. */
 struct load_balancer *site_find_address(const struct site *site, const char *ip);
