@@ -40,6 +40,13 @@ chunked_init(struct chunked *c)
 	*c = (struct chunked){ .state = CHUNKED_SIZE };
 }
 
+/* Are the next bytes those of trailers (or the line at the end)? */
+static inline bool
+chunked_is_in_trailers(const struct chunked *c)
+{
+	return c->state >= CHUNKED_TRAILER && c->state <= CHUNKED_TRAILER_LF;
+}
+
 static inline bool
 chunked_is_end(const struct chunked *c)
 {
@@ -48,7 +55,8 @@ chunked_is_end(const struct chunked *c)
 
 /*
  * Take bytes up to the end of the next piece of data, of the body, or of what is there.
- * data_at, data_len  the piece of chunk data within the bytes taken; data_len 0: only framing
+ * data_at, data_len  the piece of chunk data within the bytes taken; data_len 0: only framing; no call takes trailers
+ *                    and anything before them
  * Returns the bytes taken (0 only when len is 0 or the body has ended); -1 when the coding is broken.
  */
 ptrdiff_t chunked_next(struct chunked *c, const char *bytes, size_t len, size_t *data_at, size_t *data_len);

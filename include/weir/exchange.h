@@ -87,6 +87,7 @@ struct exchange {
 	const struct client_cert *client_cert; /* borrowed from the front; NULL: the client was not asked for one */
 	bool is_h2;                    /* the client speaks HTTP/2 */
 	bool wants_decoded;            /* response bodies without chunked coding */
+	bool wants_trailers;           /* of such bodies */
 	uint8_t state;                 /* enum exchange_state */
 
 	const struct route *route;     /* borrowed from the listener's router; NULL: none */
@@ -122,6 +123,7 @@ struct exchange {
 	struct gzip *gzip;             /* owned; NULL: the body is passed as it comes */
 	struct buf *coded;             /* owned; compressed bytes for the client; NULL: none */
 	struct chunked chunked;
+	struct buf *trailers;          /* owned; lines of the response's trailers; NULL: none (yet) */
 	size_t ready;                  /* bytes at the start of upstream->in that may go to the client */
 	uint32_t scanned;              /* of the response head */
 	uint16_t set_cookie_len;

@@ -92,6 +92,11 @@ const struct field *message_find(const struct message *m, enum field_id id);
 
 /* Which known field a name is. */
 enum field_id field_identify(const char *name, size_t len);
+/*
+ * May a field of this name stand behind a body?  RFC 9110 section 6.5.1: none that frames, routes, authenticates or
+ * changes what came before; receivers may take trailers for fields of the head.
+ */
+bool field_may_trail(struct slice name);
 enum method method_identify(const char *name, size_t len);
 /* Safe to send again when it is not known whether it was received (RFC 9110 section 9.2.2). */
 bool method_is_idempotent(enum method method);

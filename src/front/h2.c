@@ -45,6 +45,7 @@ h2_stream_free(struct h2_stream *s)
 		h2->idle_since_ms = now_ms;
 	h2_request_free(s);
 	buf_give(s->reply);
+	buf_give(s->trailers_out);
 	slab_give(&h2->worker->h2_streams, s);
 }
 

@@ -38,6 +38,7 @@ struct h2_stream {
 	bool is_head_begun; /* the request line was written */
 	bool has_host;
 	bool has_length;    /* the client said content-length */
+	bool has_bad_trailers; /* too many: the stream is being reset */
 	enum end refusal;
 
 	/* The request head as text, and what it is made of. */
@@ -58,6 +59,7 @@ struct h2_stream {
 	const char *piece;
 	size_t piece_len, piece_taken;
 	bool piece_is_last;
+	struct buf *trailers_out; /* owned; lines, to be sent behind the last piece; NULL: none */
 	bool is_deferred;  /* nghttp2 waits for nghttp2_session_resume_data() */
 
 	struct h2_tunnel *tunnel; /* owned; bytes both ways after CONNECT; NULL: none */

@@ -150,6 +150,26 @@ add_field(struct h2_stream *s, struct slice name, struct slice value)
 	append_line(s, &s->head, name, value);
 }
 
+/* Too many: the server must not take what there is for all of it. */
+static void
+add_trailer(struct h2_stream *s, struct slice name, struct slice value,
+    const struct limits_config *limits)
+{
+	size_t used = s->trailers != NULL ? buf_len(s->trailers) : 0;
+
+	if (s->has_bad_trailers || !field_may_trail(name))
+		return;
+	if (++s->field_count > limits->headers || name.len > limits->request_head ||
+	    value.len > limits->request_head ||
+	    used + name.len + value.len + 4 > limits->request_head) {
+		s->has_bad_trailers = true;
+		nghttp2_submit_rst_stream(
+		    s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
+		return;
+	}
+	append_line(s, &s->trailers, name, value);
+}
+
 int
 h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
@@ -183,7 +203,7 @@ h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf
 	if (s == NULL || s->is_refused)
 		return 0;
 	if (s->is_complete) {
-		append_line(s, &s->trailers, name, value);
+		add_trailer(s, name, value, limits);
 		return 0;
 	}
 	pseudo = name.len > 0 && name.ptr[0] == ':' ? pseudo_of(name) : -1;
@@ -267,6 +287,7 @@ h2_begin(struct h2_stream *s)
 	x->client_cert = transport_client_cert(&s->h2->client->transport);
 	x->is_h2 = true;
 	x->wants_decoded = true;
+	x->wants_trailers = true;
 	x->request.upgrade = false;
 	x->tail = s->head->data + s->head->end - 2;
 	x->tail_room = buf_room(s->head) + 2;
@@ -320,6 +341,8 @@ h2_on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id, con
 void
 h2_request_ended(struct h2_stream *s)
 {
+	if (s->has_bad_trailers)
+		return;
 	s->is_ended = true;
 	if (s->is_complete)
 		h2_wait(s);

@@ -12,34 +12,6 @@
 /* Field names in lower case, of one head: no more than heads and edits can have. */
 enum { NAMES_SIZE = 96 * 1024 };
 
-static ssize_t
-read_piece(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags,
-    nghttp2_data_source *source, void *user)
-{
-	struct h2_stream *s = source->ptr;
-	size_t left = s->piece_len - s->piece_taken;
-	size_t n = left < size ? left : size;
-
-	(void)session;
-	(void)id;
-	(void)user;
-	if (n > 0)
-		memcpy(to, s->piece + s->piece_taken, n);
-	s->piece_taken += n;
-	if (n > 0)
-		s->stalled_ms = s->x != NULL ? 0 : now_ms;
-	if (n == left && s->piece_is_last) {
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-		return (ssize_t)n;
-	}
-	if (n > 0)
-		return (ssize_t)n;
-	s->is_deferred = true;
-	if (s->x != NULL && exchange_has_more(s->x))
-		h2_wait(s);
-	return NGHTTP2_ERR_DEFERRED;
-}
-
 /* The fields of one head for nghttp2, which copies them. */
 struct fields {
 	nghttp2_nv v[FIELDS_MAX + EDITS_MAX + 2];
@@ -65,6 +37,61 @@ add_field(struct fields *f, struct slice name, struct slice value)
 		.value = (uint8_t *)(uintptr_t)value.ptr,
 		.valuelen = value.len,
 	};
+}
+
+/* The trailers that may be sent, as the end of the stream.  Returns -1 when there are none. */
+static int
+submit_trailers(struct h2_stream *s)
+{
+	static struct fields f; /* one worker, one thread */
+	const char *at = buf_head(s->trailers_out);
+	size_t left = buf_len(s->trailers_out);
+	const char *end;
+
+	f.count = f.names_used = 0;
+	while (f.count < FIELDS_MAX && (end = memchr(at, '\n', left)) != NULL) {
+		size_t len = (size_t)(end - at) + 1;
+		const char *colon = memchr(at, ':', len);
+
+		if (colon != NULL && field_may_trail((struct slice){ at, (size_t)(colon - at) }))
+			add_field(&f, (struct slice){ at, (size_t)(colon - at) },
+			    slice_trim((struct slice){ colon + 1, (size_t)(end - 1 - colon - 1) }));
+		at += len;
+		left -= len;
+	}
+	if (f.count == 0)
+		return -1;
+	return nghttp2_submit_trailer(s->h2->session, s->id, f.v, f.count) == 0 ? 0 : -1;
+}
+
+static ssize_t
+read_piece(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32_t *flags,
+    nghttp2_data_source *source, void *user)
+{
+	struct h2_stream *s = source->ptr;
+	size_t left = s->piece_len - s->piece_taken;
+	size_t n = left < size ? left : size;
+
+	(void)session;
+	(void)id;
+	(void)user;
+	if (n > 0)
+		memcpy(to, s->piece + s->piece_taken, n);
+	s->piece_taken += n;
+	if (n > 0)
+		s->stalled_ms = s->x != NULL ? 0 : now_ms;
+	if (n == left && s->piece_is_last) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (s->trailers_out != NULL && submit_trailers(s) == 0)
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		return (ssize_t)n;
+	}
+	if (n > 0)
+		return (ssize_t)n;
+	s->is_deferred = true;
+	if (s->x != NULL && exchange_has_more(s->x))
+		h2_wait(s);
+	return NGHTTP2_ERR_DEFERRED;
 }
 
 /* A field line "Name: value\r\n", as sticky sessions add one. */
@@ -128,14 +155,20 @@ h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 	if (s->is_closed || h2->is_broken)
 		return IO_ERROR;
 	worker_defer(h2->worker, &h2->deferred);
+	if (piece->is_last && x->trailers != NULL) {
+		s->trailers_out = x->trailers;
+		x->trailers = NULL;
+	}
 	if (piece->head != NULL) {
 		bool is_final = piece->head->status >= 200;
+		bool has_more =
+		    !piece->is_last || piece->len > 0 || s->trailers_out != NULL;
 		struct slice cookie = { x->set_cookie, is_final ? x->set_cookie_len : 0 };
 
 		if (piece->head->status == 101 || submit_head(s, piece->head, piece->edits, cookie,
-						      !piece->is_last || piece->len > 0) < 0)
+						      has_more) < 0)
 			return IO_ERROR;
-		if (!is_final || (piece->is_last && piece->len == 0))
+		if (!is_final || !has_more)
 			return 0;
 	}
 	s->piece = piece->body;

@@ -123,6 +123,11 @@ chunked_next(struct chunked *c, const char *bytes, size_t len, size_t *data_at, 
 				c->state = CHUNKED_DATA_CR;
 			return (ptrdiff_t)(at + take);
 		}
+		if (c->state == CHUNKED_SIZE_LF && c->left == 0 && bytes[at] == '\n') {
+			/* The trailers, or their absence, are a piece of their own. */
+			step(c, bytes[at++]);
+			return (ptrdiff_t)at;
+		}
 		if (!step(c, bytes[at++])) {
 			/* step() may have gone on to a state that would read the same bytes as
 			 * something else. */

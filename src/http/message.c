@@ -87,6 +87,29 @@ field_identify(const char *name, size_t len)
 	return FIELD_OTHER;
 }
 
+bool
+field_may_trail(struct slice name)
+{
+	static const struct slice none[] = { SLICE("authorization"), SLICE("cache-control"),
+		SLICE("content-encoding"), SLICE("content-range"), SLICE("content-type"),
+		SLICE("forwarded"), SLICE("location"), SLICE("max-forwards"), SLICE("pragma"),
+		SLICE("proxy-authentication-info"), SLICE("range"), SLICE("retry-after"),
+		SLICE("set-cookie"), SLICE("vary"), SLICE("via"), SLICE("www-authenticate"),
+		SLICE("x-real-ip"), SLICE("x-request-id") };
+	static const struct slice prefixes[] = { SLICE("if-"), SLICE("x-forwarded-") };
+
+	if (name.len == 0 || field_identify(name.ptr, name.len) != FIELD_OTHER)
+		return false; /* all that weir knows are about the message as a whole */
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		if (slice_equal_nocase(name, none[i]))
+			return false;
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (name.len > prefixes[i].len &&
+		    strncasecmp(name.ptr, prefixes[i].ptr, prefixes[i].len) == 0)
+			return false;
+	return true;
+}
+
 static const struct known_name methods[] = {
 	KNOWN("GET", METHOD_GET),
 	KNOWN("HEAD", METHOD_HEAD),

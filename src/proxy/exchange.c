@@ -127,6 +127,7 @@ exchange_free(struct exchange *x, enum end end)
 	upstream_close(x->upstream, false);
 	balance_release(x->server);
 	buf_give(x->head_rest);
+	buf_give(x->trailers);
 	exchange_drop_coding(x);
 	worker_bury(x->worker, &x->grave, &x->worker->exchanges);
 }

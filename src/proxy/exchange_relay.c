@@ -197,6 +197,21 @@ push_body(struct exchange *x)
 	return STEP_NEXT;
 }
 
+/* Trailers go to the client behind the last data.  Returns -1 when there are too many. */
+static int
+keep_trailers(struct exchange *x, const char *bytes, size_t len)
+{
+	if (!x->wants_trailers || (x->trailers == NULL && bytes[0] == '\r'))
+		return 0; /* the empty line: there are none */
+	if (x->trailers == NULL)
+		x->trailers = buf_take(BUF_SMALL);
+	if (len > buf_room(x->trailers))
+		return -1;
+	memcpy(x->trailers->data + x->trailers->end, bytes, len);
+	x->trailers->end += (uint32_t)len;
+	return 0;
+}
+
 /*
  * How many more of the bytes that were read belong to the body: counts them into x->ready.
  * Returns 0, or -1 when the coding is broken.
@@ -237,8 +252,10 @@ frame(struct exchange *x)
 		x->ready += (size_t)n;
 	}
 	while (decode && x->ready == 0 && buf_len(in) > 0 && !chunked_is_end(&x->chunked)) {
+		bool is_trailer = chunked_is_in_trailers(&x->chunked);
+
 		n = chunked_next(&x->chunked, buf_head(in), buf_len(in), &at, &len);
-		if (n < 0)
+		if (n < 0 || (is_trailer && keep_trailers(x, buf_head(in), (size_t)n) < 0))
 			return -1;
 		buf_consume(in, (size_t)n - len); /* the data stands at the end of what was taken */
 		x->ready = len;
