@@ -32,8 +32,8 @@ struct accesslog_entry {
 	enum end end;
 };
 
-/* fd stays the caller's.  Never NULL. */
-struct accesslog *accesslog_new(int fd, enum log_format format);
+/* fd stays the caller's.  global: borrowed; how lines look and which are written.  Never NULL. */
+struct accesslog *accesslog_new(int fd, const struct global_config *global);
 void accesslog_set_fd(struct accesslog *log, int fd);
 void accesslog_write(struct accesslog *log, const struct accesslog_entry *entry);
 /* Write the batch out if it is `max_age_ms` old. */

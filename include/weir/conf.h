@@ -31,7 +31,39 @@ enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE
 enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP, STICKY_COOKIE_PREFIX };
 enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
 enum forwarded_for { FORWARDED_FOR_APPEND = 0, FORWARDED_FOR_REPLACE, FORWARDED_FOR_OFF };
-enum log_format { LOG_FORMAT_JSON = 0, LOG_FORMAT_COMBINED };
+enum log_format { LOG_FORMAT_JSON = 0, LOG_FORMAT_COMBINED, LOG_FORMAT_CUSTOM };
+
+/* What a part of a custom log line is. */
+enum log_field {
+	LOG_TEXT = 0, /* as it stands in the template */
+	LOG_TIME,
+	LOG_ID,
+	LOG_LISTENER,
+	LOG_CLIENT,
+	LOG_CLIENT_IP,
+	LOG_METHOD,
+	LOG_HOST,
+	LOG_TARGET,
+	LOG_PROTOCOL,
+	LOG_STATUS,
+	LOG_POOL,
+	LOG_SERVER,
+	LOG_BYTES_IN,
+	LOG_BYTES_OUT,
+	LOG_RETRIES,
+	LOG_CONNECT_MS,
+	LOG_FIRST_BYTE_MS,
+	LOG_TOTAL_MS,
+	LOG_END,
+	LOG_HEADER, /* of the request; its name is the text */
+	LOG_FIELDS
+};
+
+struct log_part {
+	enum log_field field;
+	const char *text; /* NULL: none */
+	size_t len;
+};
 
 enum { ERROR_STATUS_MIN = 400, ERROR_STATUSES = 200, ERROR_PAGE_SIZE = 32 * 1024 };
 
@@ -64,6 +96,10 @@ struct global_config {
 	struct addr stats_listen;
 	const char *access_log; /* global.log.access: "off", "stdout" or a file's path */
 	enum log_format access_format; /* global.log.format */
+	const char *log_template;      /* global.log.template; NULL unless the format is custom */
+	struct log_part *log_parts;    /* made of it */
+	size_t log_part_count;
+	unsigned log_sample;           /* global.log.sample: one of so many good requests is logged */
 	int log_level;                 /* global.log.level: enum log_level */
 	const char *error_log;         /* global.log.error: "stderr" or a file's path */
 	const char *errors_dir;        /* global.errors.dir; NULL: none */

@@ -175,6 +175,9 @@ void check_headers(struct load *load, struct listener_config *listener);
 void headers_finish_request(struct load *load, const struct yaml_node *map, void *structure);
 void headers_finish_response(struct load *load, const struct yaml_node *map, void *structure);
 
+/* log_template.c: make log_parts of the template; what is wrong with it goes to load->diag. */
+void log_template_compile(struct load *load, struct where where, const char *text, struct global_config *global);
+
 /* check.c: what needs more than one value to be seen; sets the pointers between objects. */
 void check_config(struct load *load);
 

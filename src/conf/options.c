@@ -110,14 +110,46 @@ static const struct block stats_block = {
 	.doc = "Statistics over HTTP.",
 };
 
+static bool
+log_is_custom(const void *structure)
+{
+	return ((const struct global_config *)structure)->access_format == LOG_FORMAT_CUSTOM;
+}
+
+static void
+log_finish(struct load *load, const struct yaml_node *map, void *structure)
+{
+	struct global_config *global = structure;
+	const struct yaml_node *node = yaml_get(map, "template");
+
+	if (!log_is_custom(global))
+		return;
+	if (global->log_template != NULL)
+		log_template_compile(load, node->where, global->log_template, global);
+	else if (node == NULL)
+		diag_error(load->diag, map->where, "log: format custom needs a template");
+}
+
 static const struct option log_options[] = {
 	OPTION("access", global_config, access_log, kind_path_or_word, .preset = "off",
 	    WORDS({ "off", 0 }, { "stdout", 1 }),
 	    .doc = "Where each request and connection is logged."),
 	OPTION("format", global_config, access_format, kind_enum, .preset = "json",
-	    WORDS({ "json", LOG_FORMAT_JSON }, { "combined", LOG_FORMAT_COMBINED }),
-	    .doc = "Form of the access log: one JSON object a line, or the combined format of web "
-		   "servers."),
+	    WORDS({ "json", LOG_FORMAT_JSON }, { "combined", LOG_FORMAT_COMBINED },
+		{ "custom", LOG_FORMAT_CUSTOM }),
+	    .doc = "Form of the access log: one JSON object a line, the combined format of web "
+		   "servers, or the template."),
+	OPTION("template", global_config, log_template, kind_text, .preset = "",
+	    .applies = log_is_custom, .scope = "with format custom",
+	    .doc = "One line of a custom access log, with variables: $time, $id, $listener, "
+		   "$client, $client_ip, $method, $host, $target, $protocol, $status, $pool, "
+		   "$server, $bytes_in, $bytes_out, $retries, $connect_ms, $first_byte_ms, "
+		   "$total_ms, $end, and ${header:NAME} for a field of the request; $$ is a dollar "
+		   "sign. What is not known is written as -."),
+	OPTION("sample", global_config, log_sample, kind_count, .preset = "1", .min = "1",
+	    .max = "1000000",
+	    .doc = "Log one of so many requests that went well; those that ended otherwise, or "
+		   "with a status of 500 and above, are all logged."),
 	OPTION("level", global_config, log_level, kind_enum, .preset = "info",
 	    WORDS({ "error", LOG_LEVEL_ERROR }, { "warn", LOG_LEVEL_WARN },
 		{ "info", LOG_LEVEL_INFO }, { "debug", LOG_LEVEL_DEBUG }),
@@ -129,6 +161,7 @@ static const struct block log_block = {
 	.name = "log",
 	TABLE(log_options),
 	.where_offset = NOWHERE,
+	.finish = log_finish,
 	.doc = "Logs.",
 };
 

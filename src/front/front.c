@@ -341,7 +341,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	worker->slot = slot;
 	worker->pools = pools_new(config, shm, slot);
 	if (access_log_fd != -1)
-		worker->accesslog = accesslog_new(access_log_fd, config->global.access_format);
+		worker->accesslog = accesslog_new(access_log_fd, &config->global);
 	RAND_bytes((unsigned char *)&worker->request_ids, sizeof(worker->request_ids));
 	wheel_init(base);
 	slab_init(&worker->http_clients, h1_client_size());

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -20,6 +21,8 @@ enum {
 struct accesslog {
 	int fd; /* borrowed */
 	enum log_format format;
+	const struct global_config *global; /* borrowed */
+	unsigned skipped; /* good requests since the last one that was written */
 	uint64_t first_ms; /* when the oldest line came */
 	size_t filled;
 	uint64_t lost;  /* lines */
@@ -28,12 +31,14 @@ struct accesslog {
 };
 
 struct accesslog *
-accesslog_new(int fd, enum log_format format)
+accesslog_new(int fd, const struct global_config *global)
 {
 	struct accesslog *log = xmalloc(sizeof(*log));
 
 	log->fd = fd;
-	log->format = format;
+	log->format = global->access_format;
+	log->global = global;
+	log->skipped = 0;
 	log->filled = 0;
 	log->lost = 0;
 	log->lines = 0;
@@ -211,6 +216,161 @@ write_combined(struct accesslog *log, const struct accesslog_entry *e)
 	add(log, "\"\n");
 }
 
+static void
+add_slice(struct accesslog *log, struct slice text)
+{
+	if (text.len == 0)
+		add(log, "-");
+	else
+		add_escaped(log, text);
+}
+
+static void
+add_time(struct accesslog *log)
+{
+	struct timespec now;
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	add(log, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900, tm.tm_mon + 1,
+	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000000);
+}
+
+static struct slice
+find_header(const struct message *m, struct slice name)
+{
+	for (unsigned i = 0; m != NULL && i < m->field_count; i++)
+		if (slice_equal_nocase(message_name(m, &m->fields[i]), name))
+			return message_value(m, &m->fields[i]);
+	return (struct slice){ NULL, 0 };
+}
+
+static void
+add_ms(struct accesslog *log, uint64_t us)
+{
+	add(log, "%.3f", (double)us / 1e3);
+}
+
+static void
+add_number(struct accesslog *log, uint64_t number)
+{
+	add(log, "%llu", (unsigned long long)number);
+}
+
+static void
+add_part(struct accesslog *log, const struct log_part *part, const struct accesslog_entry *e)
+{
+	const struct message *m = e->request;
+	char text[ADDR_TEXT_SIZE];
+
+	switch (part->field) {
+	case LOG_TEXT:
+		add(log, "%.*s", (int)part->len, part->text);
+		return;
+	case LOG_TIME:
+		add_time(log);
+		return;
+	case LOG_ID:
+		if (e->client_id.len > 0)
+			add_escaped(log, e->client_id);
+		else
+			add(log, "%016llx", (unsigned long long)e->id);
+		return;
+	case LOG_LISTENER:
+		add_slice(log, slice_of(e->listener->name));
+		return;
+	case LOG_CLIENT:
+		add(log, "%s", addr_print(e->client, text));
+		return;
+	case LOG_CLIENT_IP:
+		add(log, "%s", addr_print_ip(e->client, text));
+		return;
+	case LOG_METHOD:
+		add_slice(log, request_slice(m, 0, m != NULL ? m->method_len : 0));
+		return;
+	case LOG_HOST:
+		add_slice(log, m != NULL ? m->host : (struct slice){ NULL, 0 });
+		return;
+	case LOG_TARGET:
+		add_slice(log, m != NULL ? request_slice(m, m->target, m->target_len)
+					 : (struct slice){ NULL, 0 });
+		return;
+	case LOG_PROTOCOL:
+		if (m != NULL)
+			add(log, "HTTP/1.%u", m->minor);
+		else
+			add(log, "-");
+		return;
+	case LOG_STATUS:
+		if (e->status != 0)
+			add_number(log, e->status);
+		else
+			add(log, "-");
+		return;
+	case LOG_POOL:
+		add_slice(log, slice_of(e->pool != NULL ? e->pool->name : ""));
+		return;
+	case LOG_SERVER:
+		add_slice(log, slice_of(e->server != NULL ? e->server->name : ""));
+		return;
+	case LOG_BYTES_IN:
+		add_number(log, e->bytes_in);
+		return;
+	case LOG_BYTES_OUT:
+		add_number(log, e->bytes_out);
+		return;
+	case LOG_RETRIES:
+		add_number(log, e->retries);
+		return;
+	case LOG_CONNECT_MS:
+		add_ms(log, e->connect_us);
+		return;
+	case LOG_FIRST_BYTE_MS:
+		add_ms(log, e->first_byte_us);
+		return;
+	case LOG_TOTAL_MS:
+		add_ms(log, e->total_us);
+		return;
+	case LOG_END:
+		add(log, "%s", end_table[e->end].word);
+		return;
+	case LOG_HEADER:
+		add_slice(log, find_header(m, (struct slice){ part->text, part->len }));
+		return;
+	case LOG_FIELDS:
+		return;
+	}
+}
+
+/* A line that would be longer than the batch is cut. */
+static void
+write_custom(struct accesslog *log, const struct accesslog_entry *e)
+{
+	const struct global_config *global = log->global;
+
+	for (size_t i = 0; i < global->log_part_count; i++) {
+		if (BATCH_SIZE - log->filled < 6 * TEXT_MAX + LINE_MAX_SIZE / 4)
+			break;
+		add_part(log, &global->log_parts[i], e);
+	}
+	add(log, "\n");
+}
+
+/* Of what went well one of `sample` is written. */
+static bool
+is_left_out(struct accesslog *log, const struct accesslog_entry *e)
+{
+	bool is_good = e->end == END_OK || e->end == END_REDIRECTED;
+
+	if (log->global->log_sample <= 1 || !is_good || e->status >= 500)
+		return false;
+	if (++log->skipped < log->global->log_sample)
+		return true;
+	log->skipped = 0;
+	return false;
+}
+
 /* Six bytes for each escaped one, three texts at most. */
 _Static_assert(
     BATCH_SIZE > 4 * 6 * TEXT_MAX + LINE_MAX_SIZE, "a line must fit into an empty batch");
@@ -218,6 +378,8 @@ _Static_assert(
 void
 accesslog_write(struct accesslog *log, const struct accesslog_entry *entry)
 {
+	if (is_left_out(log, entry))
+		return;
 	if (BATCH_SIZE - log->filled < 4 * 6 * TEXT_MAX + LINE_MAX_SIZE / 2)
 		write_out(log);
 	if (log->filled == 0)
@@ -229,6 +391,9 @@ accesslog_write(struct accesslog *log, const struct accesslog_entry *entry)
 		break;
 	case LOG_FORMAT_COMBINED:
 		write_combined(log, entry);
+		break;
+	case LOG_FORMAT_CUSTOM:
+		write_custom(log, entry);
 		break;
 	}
 }

@@ -117,7 +117,7 @@ global_values(void **state)
 	assert_findings("version: 1\n"
 	    "global: {log: {access: syslog, format: xml, level: loud, error: stdout}}\n",
 	    "f:2:24: error: access: \"syslog\" is not served by this version; allowed: off or stdout, or an absolute path\n"
-	    "f:2:40: error: format: \"xml\" is not known here; allowed: json or combined\n"
+	    "f:2:40: error: format: \"xml\" is not known here; allowed: json, combined or custom\n"
 	    "f:2:52: error: level: \"loud\" is not known here; allowed: error, warn, info or debug\n"
 	    "f:2:65: error: error: \"stdout\" is not an absolute path; allowed: stderr, or an absolute path\n");
 	assert_findings("version: 1\n"
