@@ -11,7 +11,7 @@ my $t = Weir::Test->new;
 my $certs = $t->path('certs');
 my $origin = $t->origin('a');
 my $plain = $t->tcp_server('plain', sub { $_[0]->read_bytes(1); $_[0]->send("HTTP/1.1 400 Bad Request\r\n\r\n") });
-my %port = map { $_ => $t->port } qw(back openssl asks verify named off unknown wrong plain check bad_check shown);
+my %port = map { $_ => $t->port } qw(back openssl asks verify named off unknown wrong plain check bad_check shown checked);
 my %cert = map { $_ => $t->make_cert($certs, $_, ["$_.test"]) } qw(api other me);
 $t->make_cert($certs, 'address', ['127.0.0.1']);
 my $bundle = $t->write('bundle.pem', $cert{api}{crt} . $cert{other}{crt});
@@ -23,6 +23,9 @@ chmod 0600, $t2->path("certs/$_.pem") for qw(api other);
 my $back = $t2->start_weir(config => $t2->config(<<"END", workers => 1));
 listeners:
   - {name: back, listen: ["127.0.0.1:$port{back}"], protocol: https, pool: origin,
+     tls: {certificate: other, server_names: [{name: api.test, certificate: api}]}}
+  # Health checks have a listener of their own: the handshakes of the other are counted.
+  - {name: checked, listen: ["127.0.0.1:$port{checked}"], protocol: https, pool: origin,
      tls: {certificate: other, server_names: [{name: api.test, certificate: api}]}}
 pools:
   - {name: origin, servers: [{name: a, address: "@{[ $origin->address ]}"}]}
@@ -61,8 +64,8 @@ pool('sessions', $port{openssl}, 'ca: api, server_name: api.test');
 pool('shown', $port{asks}, 'ca: api, server_name: api.test, certificate: me');
 pool('hidden', $port{asks}, 'ca: api, server_name: api.test');
 my $health = 'type: http, path: /health, interval: 100ms, timeout: 5s, rise: 1, fall: 1';
-pool('check', $port{back}, 'ca: api, server_name: api.test', ", health: {$health}");
-pool('bad_check', $port{back}, 'ca: me, server_name: api.test', ", health: {$health}");
+pool('check', $port{checked}, 'ca: api, server_name: api.test', ", health: {$health}");
+pool('bad_check', $port{checked}, 'ca: me, server_name: api.test', ", health: {$health}");
 pool('plain_check', $plain->port, 'verify: off', ", health: {$health}");
 
 my $weir = $t->start_weir(config => $t->config(join('', "listeners:\n", @listeners, "pools:\n", @pools), workers => 1,
