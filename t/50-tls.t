@@ -160,6 +160,21 @@ subtest 'sessions' => sub {
     is(resumptions('web', $session, 4, '-servername', 'a.wild.test', '-tls1_3'), 4, 'sessions outlive a reload');
 };
 
+subtest 'when certificates end' => sub {
+    $t->make_cert($certs, 'wild', ['*.wild.test', 'wild.test'], days => 6);
+    $weir->reload;
+    $weir->wait_log(qr/warn control\[\d+\]: certificate wild, EC \(prime256v1\): expires in [56] days, at 20/);
+    pass('the log warns a week ahead');
+    my ($at) = $weir->metrics =~ /^weir_certificate_expiry_timestamp_seconds\{certificate="wild",key="EC \(prime256v1\)"\} (\d+)$/m;
+    cmp_ok(abs($at - time - 6 * 86400), '<', 3600, 'metrics tell when');
+    my ($info) = grep { $_->{id} eq 'wild' } @{ $weir->stats->{certificates} };
+    is($info->{names}, '*.wild.test wild.test', 'stats.json tells its names');
+    is(scalar(grep { $_->{id} eq 'both' } @{ $weir->stats->{certificates} }), 2, '... and each kind of key');
+    my ($exit, $out) = $t->weirctl('-S', $weir->control_socket, 'certs');
+    is($exit, 0, 'weirctl certs');
+    like($out, qr/^wild +EC \(prime256v1\) +\*\.wild\.test wild\.test +20\S+Z +[56]d/m, '... shows it');
+};
+
 subtest 'keys of tickets' => sub {
     my $text = configuration();
     $text =~ s/^global:\n/global:\n  tls: {ticket_rotation: 1s}\n/m or die;

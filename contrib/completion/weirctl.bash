@@ -26,7 +26,7 @@ _weirctl()
 	-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
 	esac
 	case $command in
-	'') words='status listeners pools servers sticky errors server top reload help' ;;
+	'') words='status listeners pools servers sticky certs errors server top reload help' ;;
 	servers|sticky) words=$(_weirctl_ask pools | sed -n 's/^    "name": "\(.*\)",$/\1/p') ;;
 	server)
 		if [[ $prev == server ]]; then

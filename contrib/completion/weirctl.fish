@@ -8,7 +8,7 @@ function __weirctl_servers
 		sed -n 's/^    "pool": "\(.*\)",$/\1/p; s/^    "name": "\(.*\)",$/\1/p' | paste -d/ - -
 end
 
-set -l commands status listeners pools servers sticky errors server top reload help
+set -l commands status listeners pools servers sticky certs errors server top reload help
 complete -c weirctl -f
 complete -c weirctl -s S -l socket -r -F -d 'The control socket'
 complete -c weirctl -s o -l output -x -a 'table json' -d 'Form of the answer'

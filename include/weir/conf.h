@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "weir/addr.h"
 #include "weir/diag.h"
@@ -418,8 +419,16 @@ pool_is_http(const struct pool_config *pool)
 	return pool->protocol == POOL_HTTP || pool->protocol == POOL_HTTPS;
 }
 
+struct certificate_info { /* one that is loaded */
+	const char *id, *key; /* ID; kind of its key: an ID may have one of each kind */
+	const char *names;    /* separated by blanks */
+	time_t not_before, not_after;
+};
+
 struct config {
 	struct arena *arena; /* owns all below */
+	struct certificate_info *certificates; /* made by tls_load() */
+	size_t certificate_count;
 	const char *file;
 	unsigned generation; /* counted up by the master with each load that succeeds */
 	struct global_config global;

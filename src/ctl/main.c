@@ -51,6 +51,7 @@ static const struct command commands[] = {
 	{ "pools", "", 0, 0, 30, view_pools, "all pools with their counters" },
 	{ "servers", "[POOL]", 0, 1, 30, view_servers, "the servers of one pool or of all" },
 	{ "sticky", "[POOL]", 0, 1, 30, view_sticky, "which clients stick to which servers" },
+	{ "certs", "", 0, 0, 30, view_certs, "the certificates and when they end" },
 	{ "errors", "", 0, 0, 30, view_errors, "the last malformed requests and responses" },
 	{ "server", "POOL/NAME ready|drain|maint", 2, 3, 30, view_servers, "use it, only for who sticks to it, or not" },
 	{ "server", "POOL/NAME weight N|auto", 2, 3, 30, view_servers, "its weight, 0 to 256; auto: the configured one" },

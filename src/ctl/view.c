@@ -79,6 +79,13 @@ static const struct view_column server_columns[] = {
 	{ "IN", "bytes_in", VIEW_BYTES },
 	{ "OUT", "bytes_out", VIEW_BYTES },
 };
+static const struct view_column cert_columns[] = {
+	{ "CERTIFICATE", "id", VIEW_TEXT },
+	{ "KEY", "key", VIEW_TEXT },
+	{ "NAMES", "names", VIEW_TEXT },
+	{ "ENDS", "not_after", VIEW_TEXT },
+	{ "LEFT", "expires_in_s", VIEW_SECONDS },
+};
 static const struct view_column sticky_columns[] = {
 	{ "POOL", "pool", VIEW_TEXT },
 	{ "BY", "by", VIEW_TEXT },
@@ -337,6 +344,12 @@ void
 view_servers(const json_t *result, FILE *out)
 {
 	view_table(result, VIEW_LAYOUT(server_columns), out);
+}
+
+void
+view_certs(const json_t *result, FILE *out)
+{
+	view_table(result, VIEW_LAYOUT(cert_columns), out);
 }
 
 void

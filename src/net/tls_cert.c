@@ -71,6 +71,12 @@ tls_certs_free(struct tls_certs *certs)
 	arena_free(certs->arena);
 }
 
+const struct tls_cert *
+tls_certs_all(const struct tls_certs *certs)
+{
+	return certs->all;
+}
+
 __attribute__((format(printf, 3, 4))) static void
 tell(struct load *load, enum diag_level level, const char *format, ...)
 {

@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "weir/conf.h"
 #include "weir/diag.h"
 #include "weir/tls_policy.h"
 
@@ -45,6 +46,11 @@ void tls_certs_free(struct tls_certs *certs);
  */
 const struct tls_cert *tls_certs_find(struct tls_certs *certs, const char *id, struct where where,
     const char *who, struct diag *diag);
+
+/* The latest first. */
+const struct tls_cert *tls_certs_all(const struct tls_certs *certs);
+/* tls_info.c: what statistics tell of them; in `arena`. */
+struct certificate_info *tls_certs_describe(const struct tls_certs *certs, struct arena *arena, size_t *count);
 
 /* "RSA (2048 bits)", "EC (prime256v1)".  Returns `text`. */
 const char *tls_key_describe(const EVP_PKEY *key, char *text, size_t size);

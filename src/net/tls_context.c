@@ -423,6 +423,8 @@ tls_load(struct config *config, struct diag *diag)
 		if (config->pools[i].protocol == POOL_HTTPS)
 			load_pool(&load, &config->pools[i]);
 	tls_stores_fini(&load.stores);
+	config->certificates =
+	    tls_certs_describe(load.certs, config->arena, &config->certificate_count);
 	for (struct made *made = load.made; made; made = made->next)
 		SSL_CTX_free(made->ssl);
 	tls_certs_free(load.certs);

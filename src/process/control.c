@@ -13,6 +13,7 @@
 #include "weir/clock.h"
 #include "weir/commands.h"
 #include "weir/endpoint.h"
+#include "weir/expiry.h"
 #include "weir/health.h"
 #include "weir/log.h"
 
@@ -27,6 +28,7 @@ TAILQ_HEAD(asked_list, asked);
 struct control {
 	struct child_job *job; /* borrowed */
 	struct event_base *base;
+	struct expiry *expiry;     /* owned; NULL: no certificates */
 	struct health *health;
 	struct endpoint *endpoint;
 	struct commands *commands; /* NULL until started */
@@ -84,6 +86,7 @@ control_start(struct control *control)
 
 	if (control->commands != NULL || control->draining)
 		return;
+	control->expiry = expiry_start(control->base, control->job->config);
 	control->health = health_start(control->base, job->config, job->shm);
 	control->endpoint = endpoint_start(control->base, job->config, job->shm, job->stats_fd);
 	control->commands =
@@ -97,6 +100,8 @@ control_drain(struct control *control)
 	control->draining = true;
 	health_stop(control->health);
 	control->health = NULL;
+	expiry_stop(control->expiry);
+	control->expiry = NULL;
 	endpoint_drain(control->endpoint);
 	if (control->commands != NULL)
 		commands_drain(control->commands);
@@ -143,6 +148,7 @@ control_free(struct control *control)
 	commands_stop(control->commands);
 	endpoint_stop(control->endpoint);
 	health_stop(control->health);
+	expiry_stop(control->expiry);
 	while ((asked = TAILQ_FIRST(&control->asked)) != NULL) {
 		TAILQ_REMOVE(&control->asked, asked, entry);
 		free(asked);

@@ -121,6 +121,16 @@ command_listeners(struct command_call *call)
 }
 
 static enum command_end
+command_certs(struct command_call *call)
+{
+	json_open(&call->json, NULL, '[');
+	for (size_t i = 0; i < call->config->certificate_count; i++)
+		export_json_certificate(&call->json, &call->config->certificates[i]);
+	json_close(&call->json, ']');
+	return COMMAND_DONE;
+}
+
+static enum command_end
 command_pools(struct command_call *call)
 {
 	struct stats *stats = collect_all(call->config, call->shm);
@@ -298,6 +308,7 @@ static const struct command command_table[] = {
 	{ "pools", "", 0, 0, command_pools, "all pools with their counters" },
 	{ "servers", "[POOL]", 0, 1, command_servers, "the servers of one pool or of all" },
 	{ "sticky", "[POOL]", 0, 1, command_sticky, "which clients stick to which servers" },
+	{ "certs", "", 0, 0, command_certs, "the certificates and when they end" },
 	{ "errors", "", 0, 0, command_errors, "the last malformed requests and responses" },
 	{ "server", "POOL/NAME ready|drain|maint|weight N|weight auto", 2, 3, command_server,
 	    "change how a server is used" },

@@ -1,5 +1,9 @@
 #include "export_priv.h"
 
+#include <time.h>
+
+#include "weir/clock.h"
+
 #include "weir/addr.h"
 
 static void
@@ -145,6 +149,32 @@ export_json_pool(struct json *json, const struct pool_stats *pool, bool with_ser
 	json_close(json, '}');
 }
 
+static void
+put_date(struct json *json, const char *key, time_t date)
+{
+	char text[32];
+	struct tm tm;
+
+	if (gmtime_r(&date, &tm) == NULL || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		text[0] = '\0';
+	json_put_string(json, key, text);
+}
+
+void
+export_json_certificate(struct json *json, const struct certificate_info *certificate)
+{
+	time_t left = certificate->not_after - now_wall_s;
+
+	json_open(json, NULL, '{');
+	json_put_string(json, "id", certificate->id);
+	json_put_string(json, "key", certificate->key);
+	json_put_string(json, "names", certificate->names);
+	put_date(json, "not_before", certificate->not_before);
+	put_date(json, "not_after", certificate->not_after);
+	json_put_uint(json, "expires_in_s", left > 0 ? (uint64_t)left : 0);
+	json_close(json, '}');
+}
+
 void
 export_json(struct text *text, const struct stats *stats)
 {
@@ -167,6 +197,10 @@ export_json(struct text *text, const struct stats *stats)
 	json_open(&json, "pools", '[');
 	for (size_t i = 0; i < stats->config->pool_count; i++)
 		export_json_pool(&json, &stats->pools[i], true);
+	json_close(&json, ']');
+	json_open(&json, "certificates", '[');
+	for (size_t i = 0; i < stats->config->certificate_count; i++)
+		export_json_certificate(&json, &stats->config->certificates[i]);
 	json_close(&json, ']');
 	json_close(&json, '}');
 	text_puts(text, "\n");

@@ -20,6 +20,7 @@ void export_json(struct text *text, const struct stats *stats);
 
 /* Parts of it, for the commands. */
 void export_json_workers(struct json *json, const struct process_stats *process);
+void export_json_certificate(struct json *json, const struct certificate_info *certificate);
 void export_json_listener(struct json *json, const struct listener_stats *listener);
 /* with_servers  false: only how many. */
 void export_json_pool(struct json *json, const struct pool_stats *pool, bool with_servers);

@@ -266,6 +266,28 @@ export_process(struct text *text, const struct process_stats *process)
 	export_workers(text, process);
 }
 
+static void
+export_certificates(struct text *text, const struct config *config)
+{
+	static const struct family family = { "certificate_expiry_timestamp_seconds",
+		"When a certificate ends, in Unix time.", true };
+
+	if (config->certificate_count == 0)
+		return;
+	family_head(text, "", &family);
+	for (size_t i = 0; i < config->certificate_count; i++) {
+		const struct certificate_info *info = &config->certificates[i];
+
+		family_name(text, "", &family);
+		text_puts(text, "{certificate=");
+		text_label_value(text, info->id);
+		text_puts(text, ",key=");
+		text_label_value(text, info->key);
+		text_puts(text, "}");
+		sample_end(text, info->not_after > 0 ? (uint64_t)info->not_after : 0);
+	}
+}
+
 void
 export_prometheus(struct text *text, const struct stats *stats)
 {
@@ -275,4 +297,5 @@ export_prometheus(struct text *text, const struct stats *stats)
 	export_prometheus_latency(text, stats);
 	export_pools(text, stats);
 	export_servers(text, stats);
+	export_certificates(text, stats->config);
 }
