@@ -354,6 +354,7 @@ struct sticky_config {
 	enum sticky_by by;
 	const char *name;    /* cookie name; default SERVERID */
 	uint32_t timeout_ms; /* cookie life, or how long an unused source address is remembered */
+	unsigned ipv6_prefix; /* bits of an IPv6 source address that count; 0: all */
 };
 
 struct health_config {

@@ -240,6 +240,12 @@ sticky_has_timeout(const void *structure)
 }
 
 static bool
+sticky_has_source(const void *structure)
+{
+	return ((const struct sticky_config *)structure)->by == STICKY_SOURCE_IP;
+}
+
+static bool
 sticky_has_cookie(const void *structure)
 {
 	enum sticky_by by = ((const struct sticky_config *)structure)->by;
@@ -261,6 +267,10 @@ static const struct option sticky_options[] = {
 	    .max = "24h", .applies = sticky_has_timeout, .scope = "with by cookie_insert or source_ip",
 	    .doc = "Life of the cookie, or how long an address is remembered after its last "
 		   "connection."),
+	OPTION("ipv6_prefix", sticky_config, ipv6_prefix, kind_count, .preset = "128", .min = "32",
+	    .max = "128", .applies = sticky_has_source, .scope = "with by source_ip",
+	    .doc = "How many bits of an IPv6 address make one client; 64 where clients change "
+		   "their addresses within their network."),
 };
 static const struct block sticky_block = {
 	.name = "sticky",

@@ -184,6 +184,28 @@ source_is_remembered(void **state)
 }
 
 static void
+source_may_be_a_network(void **state)
+{
+	struct setting s = setting_new(BALANCE_WRR, STICKY_SOURCE_IP, NULL, 3);
+	struct pool *pool = &s.pools[0];
+	struct addr first, same, other, v4, v4_neighbour;
+
+	(void)state;
+	s.config->pools[0].sticky.ipv6_prefix = 60;
+	addr_parse(&first, "[2001:db8:0:f0::1]:1", 0);
+	addr_parse(&same, "[2001:db8:0:ff:1:2:3:4]:9", 0);
+	addr_parse(&other, "[2001:db8:0:e0::1]:1", 0);
+	addr_parse(&v4, "192.0.2.1:1", 0);
+	addr_parse(&v4_neighbour, "192.0.2.2:1", 0);
+	sticky_store_source(pool, &first, &pool->servers[2]);
+	sticky_store_source(pool, &v4, &pool->servers[1]);
+	assert_ptr_equal(sticky_find_source(pool, &same), &pool->servers[2]);
+	assert_null(sticky_find_source(pool, &other));
+	assert_null(sticky_find_source(pool, &v4_neighbour));
+	setting_free(&s);
+}
+
+static void
 source_expires_when_unused(void **state)
 {
 	struct setting s = setting_new(BALANCE_WRR, STICKY_SOURCE_IP, NULL, 3);
@@ -285,6 +307,7 @@ main(void)
 		cmocka_unit_test(cookie_names_server),
 		cmocka_unit_test(cookie_is_keyed),
 		cmocka_unit_test(source_is_remembered),
+		cmocka_unit_test(source_may_be_a_network),
 		cmocka_unit_test(source_expires_when_unused),
 		cmocka_unit_test(full_set_forgets_the_one_unused_for_longest),
 		cmocka_unit_test(gone_server_is_forgotten),
