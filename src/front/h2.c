@@ -10,9 +10,9 @@
 
 enum {
 	FRAME_MAX = 16 * 1024 + 10, /* we allow no larger ones, and send none */
-	READS_MAX = 8,              /* in one go, so that one busy client cannot starve the others */
-	QUEUE_MAX = 256,            /* frames of nghttp2's own that wait to be made */
-	HEAD_MAX = 256 * 1024       /* of a response, counted as nghttp2 does: no bound of its own */
+	READS_MAX = 8,        /* in one go, so that one busy client cannot starve the others */
+	QUEUE_MAX = 256,      /* frames of nghttp2's own that wait to be made */
+	HEAD_MAX = 256 * 1024 /* of a response, counted as nghttp2 does: no bound of its own */
 };
 
 static nghttp2_session_callbacks *callbacks; /* live as long as the process */
@@ -43,6 +43,7 @@ h2_stream_free(struct h2_stream *s)
 	TAILQ_REMOVE(&h2->streams, s, link);
 	if (--h2->stream_count == 0)
 		h2->idle_since_ms = now_ms;
+	h2_tunnel_free(s);
 	h2_request_free(s);
 	buf_give(s->reply);
 	buf_give(s->trailers_out);
@@ -84,7 +85,7 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	struct h2 *h2 = user;
 	struct h2_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
-	if (s != NULL && !s->is_ended &&
+	if (s != NULL && !s->is_ended && s->tunnel == NULL &&
 	    (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
@@ -222,6 +223,8 @@ advance(struct h2 *h2)
 			h2_begin(s);
 		} else if (s->x != NULL) {
 			exchange_run(s->x);
+		} else if (s->tunnel != NULL) {
+			h2_tunnel_run(s);
 		}
 	}
 }
@@ -290,7 +293,7 @@ receive(struct h2 *h2, const char *bytes, size_t len)
 	}
 	if (!h2->is_flooding)
 		tally_add(h2->client->listener->tally, TALLY_BAD_REQUESTS, 1);
-	h2_terminate(h2, h2->is_flooding ? NGHTTP2_ENHANCE_YOUR_CALM
+	h2_terminate(h2, h2->is_flooding  ? NGHTTP2_ENHANCE_YOUR_CALM
 			 : h2->error != 0 ? h2->error
 					  : NGHTTP2_PROTOCOL_ERROR);
 }
@@ -342,7 +345,7 @@ struct h2 *
 h2_new(struct client *client, struct buf *first, void (*end)(struct client *client, bool reset))
 {
 	struct h2 *h2 = xcalloc(1, sizeof(*h2));
-	nghttp2_settings_entry settings[3];
+	nghttp2_settings_entry settings[4];
 	bool failed;
 
 	h2->client = client;
@@ -364,7 +367,8 @@ h2_new(struct client *client, struct buf *first, void (*end)(struct client *clie
 	    (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config_of(h2)->window };
 	settings[2] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
 		h2->worker->config->global.limits.request_head };
-	failed = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, 3) != 0 ||
+	settings[3] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 };
+	failed = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, 4) != 0 ||
 		 nghttp2_session_set_local_window_size(
 		     h2->session, NGHTTP2_FLAG_NONE, 0, (int32_t)(config_of(h2)->window * 4)) != 0;
 	if (!failed && first != NULL)

@@ -2,8 +2,8 @@
  * h2: clients that speak HTTP/2 (RFC 9113), over nghttp2's framing and HPACK.
  *
  * Runs in: worker.  One struct h2 per connection, one struct h2_stream per request; each request is an exchange like any
- * other.  Shared by h2.c (the connection), h2_request.c (requests in), h2_response.c (responses out) and h2_watch.c
- * (limits).
+ * other.  Shared by h2.c (the connection), h2_request.c (requests in), h2_response.c (responses out), h2_tunnel.c
+ * (WebSocket) and h2_watch.c (limits).
  *
  * A request becomes the text of an HTTP/1.1 head and goes through the same strict parser as those of HTTP/1 clients: what
  * that would refuse cannot be smuggled in through HTTP/2.
@@ -20,8 +20,8 @@
 struct buf;
 struct h2_tunnel;
 
-enum { H2_PSEUDO_METHOD = 0, H2_PSEUDO_SCHEME, H2_PSEUDO_AUTHORITY, H2_PSEUDO_PATH, H2_PSEUDOS };
-enum { H2_RESETS_KEPT = 64 };
+enum { H2_PSEUDO_METHOD = 0, H2_PSEUDO_SCHEME, H2_PSEUDO_AUTHORITY, H2_PSEUDO_PATH, H2_PSEUDO_PROTOCOL, H2_PSEUDOS };
+enum { H2_RESETS_KEPT = 64, H2_WEBSOCKET_KEY_SIZE = 25 };
 
 struct h2_stream {
 	TAILQ_ENTRY(h2_stream) link;    /* in h2->streams */
@@ -38,6 +38,8 @@ struct h2_stream {
 	bool is_head_begun; /* the request line was written */
 	bool has_host;
 	bool has_length;    /* the client said content-length */
+	bool is_connect;       /* WebSocket: an Upgrade towards the server */
+	bool is_switch_bad;    /* the server's answer to it is none */
 	bool has_bad_trailers; /* too many: the stream is being reset */
 	enum end refusal;
 
@@ -63,6 +65,7 @@ struct h2_stream {
 	bool is_deferred;  /* nghttp2 waits for nghttp2_session_resume_data() */
 
 	struct h2_tunnel *tunnel; /* owned; bytes both ways after CONNECT; NULL: none */
+	char websocket_key[H2_WEBSOCKET_KEY_SIZE];
 	uint64_t stalled_ms; /* since when the client neither sends nor reads; 0: it does, or need not */
 };
 
@@ -111,15 +114,26 @@ void h2_request_ended(struct h2_stream *s);
 void h2_begin(struct h2_stream *s);
 ssize_t h2_peek_body(struct exchange *x, const char **bytes);
 void h2_consume_body(struct exchange *x, size_t len);
+/* `len` bytes of the first body buffer are done with. */
+void h2_consume(struct h2_stream *s, size_t len);
 /* Frees all that the request side owns. */
 void h2_request_free(struct h2_stream *s);
 
 /* h2_response.c */
 int h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken);
 void h2_done(struct exchange *x, enum end end);
-void h2_switched(struct exchange *x);
 /* Answer without an exchange. */
 void h2_refuse(struct h2_stream *s, enum end end);
+
+/* h2_tunnel.c */
+void h2_switched(struct exchange *x);
+/* A new Sec-WebSocket-Key.  Returns 0 or -1. */
+int h2_websocket_key(char key[static H2_WEBSOCKET_KEY_SIZE]);
+/* The server's 101.  Returns 0; -1: the client must not see it, and h2_switched() will refuse it. */
+int h2_check_switch(struct h2_stream *s, const struct message *head);
+void h2_tunnel_run(struct h2_stream *s);
+/* NULL tunnel is allowed and does nothing. */
+void h2_tunnel_free(struct h2_stream *s);
 
 /* h2_watch.c */
 int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);

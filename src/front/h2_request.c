@@ -71,6 +71,18 @@ append_line(struct h2_stream *s, struct buf **buf, struct slice name, struct sli
 	append(s, buf, "\r\n", 2);
 }
 
+/* RFC 8441 section 5.1.  Returns -1 for all other protocols. */
+static int
+begin_websocket(struct h2_stream *s)
+{
+	if (!slice_equal(text_of(s->pseudo[H2_PSEUDO_PROTOCOL]), SLICE("websocket")) ||
+	    h2_websocket_key(s->websocket_key) < 0)
+		return -1;
+	append_text(s, "connection: upgrade\r\nupgrade: websocket\r\n");
+	append_line(s, &s->head, SLICE("sec-websocket-key"), slice_of(s->websocket_key));
+	return 0;
+}
+
 /* The pseudo-fields stand before all others (section 8.3); nghttp2 has checked that. */
 static void
 begin_head(struct h2_stream *s)
@@ -78,8 +90,12 @@ begin_head(struct h2_stream *s)
 	struct slice method = text_of(s->pseudo[H2_PSEUDO_METHOD]),
 		     path = text_of(s->pseudo[H2_PSEUDO_PATH]);
 	struct slice authority = text_of(s->pseudo[H2_PSEUDO_AUTHORITY]);
+	static const struct slice connect = SLICE("CONNECT");
 
 	s->is_head_begun = true;
+	s->is_connect = s->pseudo[H2_PSEUDO_PROTOCOL] != NULL && slice_equal(method, connect);
+	if (s->is_connect)
+		method = SLICE("GET");
 	append(s, &s->head, method.ptr, method.len);
 	append_text(s, " ");
 	append(s, &s->head, path.ptr, path.len);
@@ -89,7 +105,7 @@ begin_head(struct h2_stream *s)
 		s->has_host = true;
 	}
 	/* CONNECT has no path; the other forms that HTTP/1 knows have no place here. */
-	if (slice_equal(method, SLICE("CONNECT")))
+	if (slice_equal(method, connect) || (s->is_connect && begin_websocket(s) < 0))
 		refuse(s, END_METHOD);
 	else if (path.len == 0 || (path.ptr[0] != '/' && !slice_equal(path, SLICE("*"))))
 		refuse(s, END_REQUEST_MALFORMED);
@@ -111,6 +127,7 @@ pseudo_of(struct slice name)
 		[H2_PSEUDO_SCHEME] = SLICE(":scheme"),
 		[H2_PSEUDO_AUTHORITY] = SLICE(":authority"),
 		[H2_PSEUDO_PATH] = SLICE(":path"),
+		[H2_PSEUDO_PROTOCOL] = SLICE(":protocol"),
 	};
 
 	for (int i = 0; i < H2_PSEUDOS; i++)
@@ -142,9 +159,12 @@ add_field(struct h2_stream *s, struct slice name, struct slice value)
 		break;
 	case FIELD_TRANSFER_ENCODING:
 	case FIELD_CONNECTION:
+	case FIELD_UPGRADE:
 		refuse(s, END_REQUEST_MALFORMED);
 		return;
 	default:
+		if (s->is_connect && slice_equal_nocase(name, SLICE("sec-websocket-key")))
+			return; /* ours is the server's */
 		break;
 	}
 	append_line(s, &s->head, name, value);
@@ -152,8 +172,8 @@ add_field(struct h2_stream *s, struct slice name, struct slice value)
 
 /* Too many: the server must not take what there is for all of it. */
 static void
-add_trailer(struct h2_stream *s, struct slice name, struct slice value,
-    const struct limits_config *limits)
+add_trailer(
+    struct h2_stream *s, struct slice name, struct slice value, const struct limits_config *limits)
 {
 	size_t used = s->trailers != NULL ? buf_len(s->trailers) : 0;
 
@@ -239,7 +259,9 @@ h2_request_complete(struct h2_stream *s)
 	if (s->cookies != NULL)
 		append_line(s, &s->head, SLICE("cookie"),
 		    (struct slice){ buf_head(s->cookies), buf_len(s->cookies) });
-	if (!s->is_ended && !s->has_length)
+	if (s->is_connect && s->has_length)
+		refuse(s, END_REQUEST_MALFORMED); /* what follows is no body */
+	if (!s->is_ended && !s->has_length && !s->is_connect)
 		append_text(s, "transfer-encoding: chunked\r\n");
 	append_text(s, "\r\n");
 	release_pseudo(s);
@@ -288,7 +310,7 @@ h2_begin(struct h2_stream *s)
 	x->is_h2 = true;
 	x->wants_decoded = true;
 	x->wants_trailers = true;
-	x->request.upgrade = false;
+	x->request.upgrade = x->request.upgrade && s->is_connect;
 	x->tail = s->head->data + s->head->end - 2;
 	x->tail_room = buf_room(s->head) + 2;
 	client_local_address(s->h2->client, &x->local);
@@ -305,7 +327,7 @@ h2_on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id, con
 
 	(void)flags;
 	(void)user;
-	if (s == NULL || s->is_refused || (s->is_begun && s->x == NULL)) {
+	if (s == NULL || s->is_refused || (s->is_begun && s->x == NULL && s->tunnel == NULL)) {
 		/* Nobody wants it any more; the connection's window must not suffer. */
 		nghttp2_session_consume(session, stream_id, len);
 		return 0;
@@ -410,7 +432,12 @@ h2_peek_body(struct exchange *x, const char **bytes)
 void
 h2_consume_body(struct exchange *x, size_t len)
 {
-	struct h2_stream *s = x->front;
+	h2_consume(x->front, len);
+}
+
+void
+h2_consume(struct h2_stream *s, size_t len)
+{
 	struct buf *first = s->body_first;
 	bool is_last_byte = len == buf_len(first);
 	size_t data = s->is_sealed ? (is_last_byte ? s->sealed_data : 0) : len;

@@ -89,7 +89,7 @@ read_piece(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint3
 	if (n > 0)
 		return (ssize_t)n;
 	s->is_deferred = true;
-	if (s->x != NULL && exchange_has_more(s->x))
+	if (s->tunnel != NULL || (s->x != NULL && exchange_has_more(s->x)))
 		h2_wait(s);
 	return NGHTTP2_ERR_DEFERRED;
 }
@@ -111,10 +111,12 @@ submit_head(struct h2_stream *s, const struct message *head, const struct field_
 {
 	nghttp2_data_provider provider = { .source.ptr = s, .read_callback = read_piece };
 	static struct fields f; /* one worker, one thread */
+	bool is_switch = head->status == 101;
 	char status[4];
 
 	f.count = f.names_used = 0;
-	snprintf(status, sizeof(status), "%03u", head->status % 1000U);
+	/* RFC 8441 section 5: what is 101 in HTTP/1.1. */
+	snprintf(status, sizeof(status), "%03u", is_switch ? 200U : head->status % 1000U);
 	add_field(&f, SLICE(":status"), (struct slice){ status, 3 });
 	for (unsigned i = 0; i < head->field_count; i++) {
 		const struct field *field = &head->fields[i];
@@ -125,6 +127,9 @@ submit_head(struct h2_stream *s, const struct message *head, const struct field_
 		if (field->id == FIELD_CONTENT_LENGTH &&
 		    (head->status < 200 || head->status == 204))
 			continue;
+		if (is_switch &&
+		    slice_equal_nocase(message_name(head, field), SLICE("sec-websocket-accept")))
+			continue;
 		if (edits != NULL && edits_hide(edits, message_name(head, field)))
 			continue;
 		add_field(&f, message_name(head, field), message_value(head, field));
@@ -134,7 +139,7 @@ submit_head(struct h2_stream *s, const struct message *head, const struct field_
 			add_field(&f, edits->v[i].name, edits->v[i].value);
 	if (added_line.len > 0)
 		add_line(&f, added_line);
-	if (head->status < 200)
+	if (head->status < 200 && !is_switch)
 		return nghttp2_submit_headers(
 			   s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, f.v, f.count, NULL) < 0
 			   ? -1
@@ -161,12 +166,17 @@ h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 	}
 	if (piece->head != NULL) {
 		bool is_final = piece->head->status >= 200;
-		bool has_more =
-		    !piece->is_last || piece->len > 0 || s->trailers_out != NULL;
+		bool has_more = !piece->is_last || piece->len > 0 || s->trailers_out != NULL;
 		struct slice cookie = { x->set_cookie, is_final ? x->set_cookie_len : 0 };
 
-		if (piece->head->status == 101 || submit_head(s, piece->head, piece->edits, cookie,
-						      has_more) < 0)
+		if (piece->head->status == 101 && s->is_connect &&
+		    h2_check_switch(s, piece->head) < 0)
+			return 0;
+		/* Any 2xx would begin a tunnel that the server knows nothing of. */
+		if (s->is_connect ? is_final && piece->head->status < 300
+				  : piece->head->status == 101)
+			return IO_ERROR;
+		if (submit_head(s, piece->head, piece->edits, cookie, has_more) < 0)
 			return IO_ERROR;
 		if (!is_final || !has_more)
 			return 0;
@@ -205,8 +215,8 @@ submit_reply(struct h2_stream *s, struct buf *reply)
 	int failed = -1;
 
 	s->reply = reply;
-	if (h1_parse_response(
-		&head, buf_head(reply), buf_len(reply), &scanned, &limits, false) == H1_DONE) {
+	if (h1_parse_response(&head, buf_head(reply), buf_len(reply), &scanned, &limits, false) ==
+	    H1_DONE) {
 		s->piece = buf_head(reply) + head.head_len;
 		s->piece_len = buf_len(reply) - head.head_len;
 		s->piece_taken = 0;
@@ -249,13 +259,6 @@ h2_done(struct exchange *x, enum end end)
 	worker_defer(s->h2->worker, &s->h2->deferred);
 	if (s->is_closed)
 		h2_stream_free(s);
-}
-
-/* The exchange asks only when the request said Upgrade, which HTTP/2 does not know. */
-void
-h2_switched(struct exchange *x)
-{
-	h2_done(x, END_INTERNAL);
 }
 
 const struct exchange_ops h2_exchange_ops = {

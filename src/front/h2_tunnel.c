@@ -1,0 +1,244 @@
+/*
+ * h2_tunnel: WebSocket over HTTP/2 (RFC 8441): CONNECT with :protocol becomes an Upgrade of
+ * HTTP/1.1 towards the server, and the stream's DATA the bytes behind it.
+ */
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+#include "h2_priv.h"
+#include "weir/arena.h"
+#include "weir/buf.h"
+#include "weir/upstream.h"
+
+enum { NONCE_LEN = 16, READS_MAX = 8 };
+
+struct h2_tunnel {
+	struct upstream *upstream; /* owned */
+	struct server *server;     /* counted as active */
+	struct tally *pool;
+	uint64_t bytes_in, bytes_out;
+	bool has_ended; /* the server */
+	bool is_told;   /* the server knows that the client has */
+};
+
+/* ---- the handshake of RFC 6455, which HTTP/2 clients do not make ---- */
+
+int
+h2_websocket_key(char key[static H2_WEBSOCKET_KEY_SIZE])
+{
+	unsigned char nonce[NONCE_LEN];
+
+	if (RAND_bytes(nonce, NONCE_LEN) != 1)
+		return -1;
+	EVP_EncodeBlock((unsigned char *)key, nonce, NONCE_LEN);
+	return 0;
+}
+
+/* Did the server that switched protocols answer this key (RFC 6455 section 4.1)? */
+static bool
+is_accepted(const char *key, const struct message *head)
+{
+	static const struct slice name = SLICE("sec-websocket-accept");
+	char text[H2_WEBSOCKET_KEY_SIZE + 40], expected[32];
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	int n = snprintf(text, sizeof(text), "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+
+	if (EVP_Digest(text, (size_t)n, digest, &len, EVP_sha1(), NULL) != 1 || len != 20)
+		return false;
+	n = EVP_EncodeBlock((unsigned char *)expected, digest, (int)len);
+	for (unsigned i = 0; i < head->field_count; i++) {
+		const struct field *f = &head->fields[i];
+
+		if (slice_equal_nocase(message_name(head, f), name))
+			return slice_equal(
+			    message_value(head, f), (struct slice){ expected, (size_t)n });
+	}
+	return false;
+}
+
+int
+h2_check_switch(struct h2_stream *s, const struct message *head)
+{
+	s->is_switch_bad = !is_accepted(s->websocket_key, head);
+	return s->is_switch_bad ? -1 : 0;
+}
+
+/* ---- bytes both ways ---- */
+
+static void
+on_upstream(void *user, struct upstream *up)
+{
+	struct h2_stream *s = user;
+
+	(void)up;
+	h2_wait(s);
+	worker_defer(s->h2->worker, &s->h2->deferred);
+}
+
+static void
+on_upstream_timeout(void *user, struct upstream *up)
+{
+	(void)user;
+	(void)up; /* the connection's timer counts */
+}
+
+void
+h2_switched(struct exchange *x)
+{
+	static const struct upstream_user ops = { on_upstream, on_upstream_timeout };
+	struct h2_stream *s = x->front;
+	struct h2_tunnel *t;
+
+	if (!s->is_connect || s->is_switch_bad) {
+		h2_done(x, END_RESPONSE_MALFORMED);
+		return;
+	}
+	t = xcalloc(1, sizeof(*t));
+	t->upstream = x->upstream;
+	t->server = x->server;
+	t->pool = x->pool->tally;
+	x->upstream = NULL;
+	x->server = NULL;
+	t->upstream->user_ops = &ops;
+	t->upstream->user = s;
+	timer_clear(&t->upstream->timer);
+	exchange_free(x, END_OK);
+	s->x = NULL;
+	s->tunnel = t;
+	s->stalled_ms = now_ms;
+	on_upstream(s, t->upstream);
+}
+
+void
+h2_tunnel_free(struct h2_stream *s)
+{
+	struct h2_tunnel *t = s->tunnel;
+	struct tally *tally = s->h2->client->listener->tally;
+
+	if (t == NULL)
+		return;
+	tally_add(tally, TALLY_BYTES_IN, t->bytes_in);
+	tally_add(tally, TALLY_BYTES_OUT, t->bytes_out);
+	tally_add(t->pool, TALLY_BYTES_IN, t->bytes_in);
+	tally_add(t->pool, TALLY_BYTES_OUT, t->bytes_out);
+	upstream_close(t->upstream, false);
+	balance_release(t->server);
+	free(t);
+	s->tunnel = NULL;
+}
+
+/* Client to server.  Returns 0 or IO_ERROR. */
+static int
+run_in(struct h2_stream *s)
+{
+	struct h2_tunnel *t = s->tunnel;
+	struct transport *to = &t->upstream->transport;
+
+	while (s->body_first != NULL) {
+		struct iovec iov = { buf_head(s->body_first), buf_len(s->body_first) };
+		ssize_t n = to->writable ? transport_writev(to, &iov, 1) : IO_WAIT;
+
+		if (n == IO_WAIT)
+			return 0;
+		if (n < 0)
+			return IO_ERROR;
+		t->bytes_in += (uint64_t)n;
+		h2_consume(s, (size_t)n);
+		s->stalled_ms = now_ms;
+	}
+	if (s->is_ended && !t->is_told) {
+		int result = transport_flush(to);
+
+		if (result != 0)
+			return result == IO_WAIT ? 0 : IO_ERROR;
+		transport_shutdown(to);
+		t->is_told = true;
+	}
+	return 0;
+}
+
+/* Hand what has come to nghttp2.  Returns whether all of it was taken. */
+static bool
+offer(struct h2_stream *s)
+{
+	struct h2_tunnel *t = s->tunnel;
+	struct buf *in = t->upstream->in;
+	size_t len = in != NULL ? buf_len(in) : 0, taken;
+
+	s->piece = len > 0 ? buf_head(in) : NULL;
+	s->piece_len = len;
+	s->piece_taken = 0;
+	s->piece_is_last = t->has_ended;
+	if (s->is_deferred) {
+		s->is_deferred = false;
+		nghttp2_session_resume_data(s->h2->session, s->id);
+	}
+	h2_make_output(s->h2);
+	taken = s->piece_taken;
+	s->piece = NULL;
+	s->piece_len = s->piece_taken = 0;
+	if (taken > 0) {
+		t->bytes_out += taken;
+		s->stalled_ms = now_ms;
+		buf_consume(in, taken);
+	}
+	if (taken < len) {
+		s->piece_is_last = false;
+		return false;
+	}
+	buf_give(in);
+	t->upstream->in = NULL;
+	return true;
+}
+
+/* Server to client.  Returns 0 or IO_ERROR. */
+static int
+run_out(struct h2_stream *s)
+{
+	struct h2_tunnel *t = s->tunnel;
+	struct transport *from = &t->upstream->transport;
+
+	for (int reads = 0; !t->has_ended || t->upstream->in != NULL; reads++) {
+		ssize_t n;
+
+		if (t->upstream->in != NULL && !offer(s))
+			return 0;
+		if (t->has_ended || !from->readable)
+			return 0;
+		if (reads == READS_MAX) {
+			transport_yield(from);
+			return 0;
+		}
+		t->upstream->in = buf_take(BUF_LARGE);
+		n = transport_read(from, t->upstream->in->data, buf_room(t->upstream->in));
+		if (n > 0) {
+			t->upstream->in->end = (uint32_t)n;
+			/* A reset that came with these bytes has no edge of its own. */
+			from->readable = true;
+			continue;
+		}
+		buf_give(t->upstream->in);
+		t->upstream->in = NULL;
+		if (n == IO_WAIT)
+			return 0;
+		if (n != IO_CLOSED)
+			return IO_ERROR;
+		t->has_ended = true;
+		offer(s);
+	}
+	return 0;
+}
+
+void
+h2_tunnel_run(struct h2_stream *s)
+{
+	int in = run_in(s);
+	int out = run_out(s); /* also when the other failed: what has come is still handed on */
+
+	if (in == IO_ERROR || out == IO_ERROR)
+		nghttp2_submit_rst_stream(
+		    s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CONNECT_ERROR);
+	worker_defer(s->h2->worker, &s->h2->deferred);
+}
