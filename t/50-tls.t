@@ -175,6 +175,42 @@ subtest 'when certificates end' => sub {
     like($out, qr/^wild +EC \(prime256v1\) +\*\.wild\.test wild\.test +20\S+Z +[56]d/m, '... shows it');
 };
 
+subtest 'OCSP' => sub {
+    my ($key, $crt, $csr, $request) = map { $t->path("ocsp.$_") } qw(key crt csr req);
+    my $ca = $t->make_cert($certs, 'ca', ['Authority']);
+    my $ca_crt = $t->write('ca.crt', $ca->{crt});
+    my $ca_key = $t->write('ca.key', $ca->{key});
+    $t->openssl(qw(req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=stapled.test -keyout), $key, '-out', $csr);
+    $t->openssl(qw(x509 -req -set_serial 0x4711 -days 60 -in), $csr, '-CA', $ca_crt, '-CAkey', $ca_key, '-out', $crt);
+    $t->write("$certs/stapled.pem", $t->read($crt) . $t->read($key));
+    chmod 0600, "$certs/stapled.pem";
+    $t->openssl('ocsp', '-issuer', $ca_crt, '-cert', $crt, '-reqout', $request);
+    my $answer = sub {
+        my ($line, @args) = @_;
+        my $index = $t->write('index.txt', "$line\t4711\tunknown\t/CN=stapled.test\n");
+        return $t->openssl('ocsp', '-index', $index, '-CA', $ca_crt, '-rsigner', $ca_crt, '-rkey', $ca_key, '-reqin', $request,
+            '-respout', "$certs/stapled.ocsp", @args);
+    };
+    $answer->("V\t301231235959Z\t", '-ndays', 2);
+    (my $text = configuration()) =~ s/certificate: ec, policy: tls-1-2/certificate: stapled/ or die;
+    $weir->reload($text);
+    for my $version (qw(tls1_2 tls1_3)) {
+        my $r = s_client('ec', '-status', "-$version");
+        like($r->{text}, qr/OCSP Response Status: successful.*Cert Status: good/s, "$version: stapled for who asks");
+    }
+    unlike(s_client('ec')->{text}, qr/OCSP Response/, 'not for others');
+    like(s_client('web', '-status')->{text}, qr/no response sent/, 'nor with another certificate');
+    $answer->("R\t301231235959Z\t200101000000Z", '-ndays', 2);
+    $weir->reload;
+    like(s_client('ec', '-status')->{text}, qr/no response sent/, 'a revocation is not stapled');
+    like($weir->log, qr/warning: .*stapled\.ocsp says that the certificate is revoked, and is not stapled/, '... but told');
+    $t->write("$certs/stapled.ocsp", 'x' x 100);
+    $weir->reload;
+    like($weir->log, qr/warning: .*stapled\.ocsp is no OCSP response/, 'so is what is none');
+    is(s_client('ec')->{ok}, 1, '... and the certificate is served on');
+    $weir->reload(configuration());
+};
+
 subtest 'keys of tickets' => sub {
     my $text = configuration();
     $text =~ s/^global:\n/global:\n  tls: {ticket_rotation: 1s}\n/m or die;

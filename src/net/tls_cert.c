@@ -16,9 +16,10 @@
 #include "weir/file.h"
 
 #include "namemap_priv.h"
+#include "tls_ocsp_priv.h"
 #include "tls_pem_priv.h"
 
-enum { FILE_SIZE_MAX = 1024 * 1024 };
+enum { FILE_SIZE_MAX = 1024 * 1024, OCSP_SIZE_MAX = 64 * 1024 };
 
 struct tls_finding {
 	enum diag_level level;
@@ -364,6 +365,37 @@ make_pairs(struct load *load)
 		    idle == 1 ? "" : "s", load->path, idle == 1 ? "s" : "");
 }
 
+/* ID.ocsp, or ID/tls.ocsp: not having one, or an old one, is no reason to refuse the certificate. */
+static void
+read_ocsp(struct load *load, const char *dir)
+{
+	const char *path = arena_printf(load->arena, "%s/%s.ocsp", dir, load->cert->id);
+	char why[TLS_WHY_SIZE] = "";
+	bool is_used = false;
+	struct stat st;
+	size_t len;
+	char *data;
+
+	if (stat(path, &st) == -1 && errno == ENOENT)
+		path = arena_printf(load->arena, "%s/%s/tls.ocsp", dir, load->cert->id);
+	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode))
+		return;
+	data = file_read(path, OCSP_SIZE_MAX, &len);
+	if (!data) {
+		tell(load, DIAG_WARNING, "cannot read %s: %s", path, strerror(errno));
+		return;
+	}
+	for (size_t i = 0; i < load->cert->pair_count; i++) {
+		struct tls_pair *pair = &load->cert->pairs[i];
+
+		pair->staple = tls_ocsp_load(load->arena, pair->leaf, data, len, why);
+		is_used = is_used || pair->staple;
+	}
+	free(data);
+	if (!is_used)
+		tell(load, DIAG_WARNING, "%s %s, and is not stapled", path, why);
+}
+
 static struct tls_cert *
 load_cert(struct tls_certs *certs, const char *id)
 {
@@ -378,6 +410,8 @@ load_cert(struct tls_certs *certs, const char *id)
 		    "no ID: 1 to 128 letters, digits, '_', '.', '-', not starting with a dot");
 	else if (read_files(&load, certs->dir) == 0)
 		make_pairs(&load);
+	if (cert->pair_count > 0 && !load.failed)
+		read_ocsp(&load, certs->dir);
 	tls_pem_fini(&load.pem);
 	return cert;
 }

@@ -23,6 +23,7 @@ struct tls_pair {
 	STACK_OF(X509) *chain; /* owned; from the leaf's issuer upwards, without the root */
 	EVP_PKEY *key;         /* owned; belongs to leaf */
 	enum tls_key kind;
+	const struct tls_staple *staple; /* what its authority last said of it; NULL: nothing */
 };
 
 struct tls_cert {

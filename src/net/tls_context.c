@@ -20,6 +20,7 @@
 #include "tls_cert_priv.h"
 #include "tls_client_priv.h"
 #include "tls_hello_priv.h"
+#include "tls_ocsp_priv.h"
 #include "tls_pem_priv.h"
 #include "tls_priv.h"
 #include "tls_servers_priv.h"
@@ -235,6 +236,18 @@ set_certificates(SSL_CTX *ssl, const struct tls_cert *cert)
 	return 0;
 }
 
+static void
+set_staples(const struct load *load, SSL_CTX *ssl, const struct tls_cert *cert)
+{
+	struct tls_staple *staples = NULL;
+
+	for (size_t i = 0; i < cert->pair_count; i++)
+		if (cert->pairs[i].staple)
+			staples = tls_ocsp_copy(load->config->arena, cert->pairs[i].staple, staples);
+	if (staples)
+		tls_ocsp_use(ssl, staples);
+}
+
 /* Returns NULL, with the reason in OpenSSL's queue. */
 static SSL_CTX *
 make_ssl(const struct load *load, const struct job *job, const struct tls_cert *cert)
@@ -250,6 +263,7 @@ make_ssl(const struct load *load, const struct job *job, const struct tls_cert *
 		return NULL;
 	}
 	set_options(ssl, load->kernel_tls);
+	set_staples(load, ssl, cert);
 	/* Kernel TLS wants OpenSSL to stay; else its part ends with the handshake. */
 	if (!load->kernel_tls)
 		SSL_CTX_set_keylog_callback(ssl, tls_catch_secret);
