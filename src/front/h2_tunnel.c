@@ -104,6 +104,8 @@ h2_switched(struct exchange *x)
 	t->upstream->user_ops = &ops;
 	t->upstream->user = s;
 	timer_clear(&t->upstream->timer);
+	/* An end, or a reset, that came with the head has no edge of its own. */
+	t->upstream->transport.readable = true;
 	exchange_free(x, END_OK);
 	s->x = NULL;
 	s->tunnel = t;
@@ -123,6 +125,8 @@ h2_tunnel_free(struct h2_stream *s)
 	tally_add(tally, TALLY_BYTES_OUT, t->bytes_out);
 	tally_add(t->pool, TALLY_BYTES_IN, t->bytes_in);
 	tally_add(t->pool, TALLY_BYTES_OUT, t->bytes_out);
+	tally_add(t->server->tally, TALLY_BYTES_IN, t->bytes_in);
+	tally_add(t->server->tally, TALLY_BYTES_OUT, t->bytes_out);
 	upstream_close(t->upstream, false);
 	balance_release(t->server);
 	free(t);
