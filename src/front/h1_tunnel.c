@@ -33,6 +33,8 @@ h1_switched(struct exchange *x)
 	t->upstream->user_ops = &ops;
 	t->upstream->user = c;
 	timer_clear(&t->upstream->timer);
+	/* An end, or a reset, that came with the head has no edge of its own. */
+	t->upstream->transport.readable = true;
 	exchange_free(x, END_OK);
 	c->x = NULL;
 
