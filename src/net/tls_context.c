@@ -265,7 +265,8 @@ make_ssl(const struct load *load, const struct job *job, const struct tls_cert *
 	set_options(ssl, load->kernel_tls);
 	set_staples(load, ssl, cert);
 	/* Kernel TLS wants OpenSSL to stay; else its part ends with the handshake. */
-	if (!load->kernel_tls)
+	tls_takes_over = !load->kernel_tls;
+	if (tls_takes_over)
 		SSL_CTX_set_keylog_callback(ssl, tls_catch_secret);
 	tls_hello_set_alpn(ssl, job->alpn);
 	return ssl;

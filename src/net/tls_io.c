@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 
 #include "weir/buf.h"
+#include "weir/clock.h"
 #include "weir/slab.h"
 #include "weir/tls_servers.h"
 
@@ -225,12 +226,46 @@ attach(struct transport *t, SSL *ssl)
 	return 0;
 }
 
+/* What clients of this worker are like; see take_over_pays(). */
+static struct {
+	unsigned open;
+	unsigned short_lived; /* share of those that ended, out of SHARE_ALL; recent ones count most */
+} clients;
+
+enum { SHORT_MS = 1000, SHARE_ALL = 1024, SHARE_MOST = 900, SHARE_SHIFT = 4, OPEN_MANY = 256 };
+
+/*
+ * OpenSSL tells its secrets in hex, which costs a seventh of a handshake.  That is well spent on a
+ * connection that lasts or waits, and lost on one that asks once and goes: while nearly all do, and
+ * few are open, nothing is taken over.
+ */
+static bool
+take_over_pays(void)
+{
+	return clients.short_lived < SHARE_MOST || clients.open > OPEN_MANY;
+}
+
+static void
+note_end(const struct tls *tls)
+{
+	bool was_short = now_ms - tls->born_ms < SHORT_MS;
+
+	clients.open--;
+	clients.short_lived -= clients.short_lived >> SHARE_SHIFT;
+	if (was_short)
+		clients.short_lived += SHARE_ALL >> SHARE_SHIFT;
+}
+
 int
 transport_accept_tls(struct transport *t, SSL_CTX *context)
 {
+	if (tls_takes_over)
+		SSL_CTX_set_keylog_callback(context, take_over_pays() ? tls_catch_secret : NULL);
 	if (attach(t, SSL_new(context)) == -1)
 		return -1;
 	SSL_set_accept_state(t->ssl->ssl);
+	t->ssl->born_ms = now_ms;
+	clients.open++;
 	return 0;
 }
 
@@ -466,6 +501,8 @@ void
 tls_close(struct transport *t)
 {
 	tls_shutdown(t);
+	if (t->ssl->born_ms != 0)
+		note_end(t->ssl);
 	tls_free(t->ssl);
 	t->ssl = NULL;
 	buf_give(t->unsent);

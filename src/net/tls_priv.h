@@ -26,6 +26,7 @@ struct tls {
 	struct tls_session *session; /* borrowed; towards servers: where the newest one is kept; else NULL */
 	uint32_t burst;          /* bytes written since the connection was silent: decides the size of records */
 	uint64_t written_ms;     /* the last write */
+	uint64_t born_ms;        /* when a client connected; 0: towards a server */
 	uint8_t secrets;         /* how many of the two are known */
 	uint8_t silent_records;  /* in a row that brought nothing */
 	int8_t ended;            /* IO_CLOSED, IO_ERROR: what the next read returns; 0: neither */
@@ -37,6 +38,8 @@ struct tls {
 	bool is_h2;              /* agreed by ALPN */
 };
 
+/* Connections may be taken over: the kernel does not do TLS.  Set when contexts are made. */
+extern bool tls_takes_over;
 /* Callback for SSL_CTX_set_keylog_callback(): catches the secrets of the keys after the handshake. */
 void tls_catch_secret(const SSL *ssl, const char *line);
 /* After the handshake: go on without tls->ssl if that can be. */

@@ -77,6 +77,8 @@ tls_catch_secret(const SSL *ssl, const char *line)
 	}
 }
 
+bool tls_takes_over;
+
 void
 tls_take_over(struct transport *t)
 {
