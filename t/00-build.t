@@ -54,7 +54,7 @@ my %room = (tally => 'shm', histogram => 'shm', faults => 'shm', history => 'shm
     message => 'record', slice => 'base', conf => 'conf', listener => 'proxy');
 my %first;
 for my $file (files(qr/\.c$/, 'src')) {
-    my ($dir, $name) = $file =~ m{/src/([^/]+)/([^/]+)\.c$} or next;
+    my ($dir, $name) = $file =~ m{^\Q$src\E/src/([^/]+)/([^/]+)\.c$} or next;
     my $text = slurp($file);
     $room{$name} //= $dir if $text =~ /^#include "weir\/$name\.h"/m;
     $first{$1} //= $dir if $text =~ /\A(?:(?!#include).*\n)*#include "weir\/(\w+)\.h"/;
@@ -63,7 +63,7 @@ $room{$_} //= $first{$_} for keys %first;
 
 my (@wrong, @homeless);
 for my $file (files(qr/\.[ch]$/, 'src', 'include')) {
-    my ($here) = $file =~ m{/src/([^/]+)/};
+    my ($here) = $file =~ m{^\Q$src\E/src/([^/]+)/};
     if (!$here) {
         my ($name) = $file =~ m{/(\w+)\.h$};
         $here = $room{$name} or push(@homeless, "$name.h") and next;
@@ -96,7 +96,7 @@ for my $file (files(qr/\.(?:[chtl]|pm|in|md|ya?ml|service|[1578])$/, qw(src incl
         push @marks, "$file:$n: $text" if $text =~ /\b(?:TO[D]O|FIX[M]E|XX[X]|HAC[K])\b/;
         push @blank, "$file:$n" if $text =~ /[ \t]$/ && $file !~ m{/t/(?:manifests|unit|fuzz)/};
         $is_table = $1 eq 'off' if $text =~ /clang-format (off|on)/;
-        push @long, "$file:$n" if $file =~ m{/src/.*\.c$} && !$is_table && width($text) > 120;
+        push @long, "$file:$n" if $file =~ m{^\Q$src\E/src/.*\.c$} && !$is_table && width($text) > 120;
     }
 }
 none(\@marks, 'nothing is left to be done by its own words');
