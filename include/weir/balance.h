@@ -7,6 +7,7 @@
 #ifndef WEIR_BALANCE_H
 #define WEIR_BALANCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,16 @@ struct balance_request {
 	struct server *tried[BALANCE_TRIED_MAX]; /* failed for this request: not chosen again */
 	unsigned tried_count;
 };
+
+/* Has it failed for this request?  Stickiness must not choose it again either. */
+static inline bool
+balance_was_tried(const struct balance_request *request, const struct server *server)
+{
+	for (unsigned i = 0; i < request->tried_count; i++)
+		if (request->tried[i] == server)
+			return true;
+	return false;
+}
 
 /*
  * Choose by the pool's method among the servers that are usable and not tried, and count the request as active.

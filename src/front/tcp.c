@@ -171,15 +171,6 @@ tcp_hello(struct tcp_client *c)
 	return STEP_NEXT;
 }
 
-static bool
-was_tried(const struct tcp_client *c, const struct server *server)
-{
-	for (unsigned i = 0; i < c->balance.tried_count; i++)
-		if (c->balance.tried[i] == server)
-			return true;
-	return false;
-}
-
 static struct server *
 choose(struct tcp_client *c)
 {
@@ -187,7 +178,7 @@ choose(struct tcp_client *c)
 	struct server *known = by_source ? sticky_find_source(c->pool, &c->client.address) : NULL;
 	struct server *server;
 
-	if (known != NULL && !was_tried(c, known)) {
+	if (known != NULL && !balance_was_tried(&c->balance, known)) {
 		balance_hold(known);
 		tally_add(c->pool->tally, TALLY_STICKY_HITS, 1);
 		return known;

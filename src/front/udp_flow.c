@@ -220,15 +220,6 @@ flow_send(struct flow *flow, const void *data, size_t len)
 
 /* ---- a new flow ---- */
 
-static bool
-was_tried(const struct balance_request *request, const struct server *server)
-{
-	for (unsigned i = 0; i < request->tried_count; i++)
-		if (request->tried[i] == server)
-			return true;
-	return false;
-}
-
 /* Known by its address or by what shared memory has of it, else by the method of the pool. */
 static struct server *
 choose(struct pool *pool, const struct listener *listener, uint64_t memory_key,
@@ -240,10 +231,10 @@ choose(struct pool *pool, const struct listener *listener, uint64_t memory_key,
 
 	if (known == NULL && by_source) {
 		known = sticky_find_source(pool, request->client);
-		if (known != NULL && !was_tried(request, known))
+		if (known != NULL && !balance_was_tried(request, known))
 			tally_add(pool->tally, TALLY_STICKY_HITS, 1);
 	}
-	if (known != NULL && !was_tried(request, known)) {
+	if (known != NULL && !balance_was_tried(request, known)) {
 		balance_hold(known);
 		return known;
 	}

@@ -22,15 +22,6 @@ extern const struct balance_algorithm balance_wrr, balance_wlc, balance_source_h
 void balance_start(struct pool *pool);
 void balance_stop(struct pool *pool);
 
-static inline bool
-balance_was_tried(const struct balance_request *request, const struct server *server)
-{
-	for (unsigned i = 0; i < request->tried_count; i++)
-		if (request->tried[i] == server)
-			return true;
-	return false;
-}
-
 /* 0: no new request may go there. */
 static inline unsigned
 balance_weight(const struct server *server)

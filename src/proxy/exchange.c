@@ -160,15 +160,6 @@ find_by_cookie(struct exchange *x)
 	return NULL;
 }
 
-static bool
-was_tried(const struct exchange *x, const struct server *server)
-{
-	for (unsigned i = 0; i < x->balance.tried_count; i++)
-		if (x->balance.tried[i] == server)
-			return true;
-	return false;
-}
-
 static void
 remember_by_cookie(struct exchange *x)
 {
@@ -193,7 +184,7 @@ choose(struct exchange *x)
 	else if (by == STICKY_SOURCE_IP)
 		known = sticky_find_source(x->pool, x->client);
 	x->set_cookie_len = 0;
-	if (known != NULL && !was_tried(x, known)) {
+	if (known != NULL && !balance_was_tried(&x->balance, known)) {
 		balance_hold(known);
 		tally_add(x->pool->tally, TALLY_STICKY_HITS, 1);
 		return known;
