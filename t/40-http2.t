@@ -9,7 +9,7 @@ my ($tls, $clear, $plain, $redirect) = $t->ports(4);
 my $a = $t->origin('a');
 make_cert();
 
-my $weir = $t->start_weir(config => $t->config(<<"CONFIG"));
+my $weir = $t->start_weir(config => $t->config(<<"CONFIG", access => $t->path('access.log')));
 listeners:
   - name: tls
     listen: ["127.0.0.1:$tls"]
@@ -48,6 +48,8 @@ subtest 'ALPN and prior knowledge' => sub {
     like($seen->{head}, qr/^host: 127\.0\.0\.1:$tls\r$/mi, ':authority is Host');
     like($seen->{head}, qr/^X-Forwarded-For: 127\.0\.0\.1\r$/m, 'X-Forwarded-For');
     like($seen->{head}, qr/^X-Forwarded-Proto: https\r$/m, 'X-Forwarded-Proto');
+    $t->wait_until(sub { $t->read('access.log') =~ m{"target":"/hello\?x=1","protocol":"HTTP/2"} },
+        'the access log to say HTTP/2');
     is(h2("http://127.0.0.1:$clear/")->{version}, '2', 'prior knowledge');
     is($t->http_get($clear, '/')->{status}, 200, 'HTTP/1.1 on the same listener');
     isnt(h2("http://127.0.0.1:$plain/")->{exit}, 0, 'not where it is off');

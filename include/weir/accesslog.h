@@ -7,6 +7,7 @@
 #ifndef WEIR_ACCESSLOG_H
 #define WEIR_ACCESSLOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "weir/addr.h"
@@ -23,6 +24,7 @@ struct accesslog_entry {
 	const struct listener_config *listener;
 	const struct addr *client;
 	const struct message *request;      /* NULL: TCP, or no request could be read */
+	bool is_h2;                         /* it came over HTTP/2 */
 	const struct pool_config *pool;     /* NULL: none chosen */
 	const struct server_config *server; /* NULL: none chosen */
 	unsigned status;                    /* sent to the client; 0: none */

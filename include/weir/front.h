@@ -24,7 +24,8 @@ struct front *front_new(struct event_base *base, const struct config *config, st
 /* Accept clients of `listener` from the non-blocking listening socket `fd`, which stays the caller's.  Returns 0 or -1 with errno. */
 int front_listen(struct front *front, const struct listener_config *listener, int fd);
 /*
- * Stop accepting and finish: each response from now on says Connection: close, idle connections may end.
+ * Stop accepting and finish: each response from now on says Connection: close (HTTP/2: GOAWAY); idle
+ * connections keep their idle time, so that no request meets a closed door.
  * After `limit_ms` what is left is cut.  front_is_empty() tells when the last connection has gone.
  */
 void front_drain(struct front *front, uint32_t limit_ms);

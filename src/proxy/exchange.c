@@ -81,6 +81,7 @@ account(struct exchange *x, enum end end)
 			.listener = x->listener->conf,
 			.client = x->client,
 			.request = &x->request,
+			.is_h2 = x->is_h2,
 			.pool = x->pool != NULL ? x->pool->conf : NULL,
 			.server = x->server != NULL ? x->server->conf : NULL,
 			.status = x->status,

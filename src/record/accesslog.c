@@ -149,6 +149,15 @@ find_other(const struct message *m, struct slice name)
 	return (struct slice){ NULL, 0 };
 }
 
+/* What the client spoke; `request` is known. */
+static const char *
+protocol_of(const struct accesslog_entry *e)
+{
+	if (e->is_h2)
+		return "HTTP/2";
+	return e->request->minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
+}
+
 static void
 write_json(struct accesslog *log, const struct accesslog_entry *e)
 {
@@ -172,7 +181,7 @@ write_json(struct accesslog *log, const struct accesslog_entry *e)
 		add_text(log, "method", request_slice(m, 0, m->method_len));
 		add_text(log, "host", m->host);
 		add_text(log, "target", request_slice(m, m->target, m->target_len));
-		add(log, ",\"protocol\":\"HTTP/1.%u\"", m->minor);
+		add(log, ",\"protocol\":\"%s\"", protocol_of(e));
 	}
 	if (e->status != 0)
 		add(log, ",\"status\":%u", e->status);
@@ -205,7 +214,7 @@ write_combined(struct accesslog *log, const struct accesslog_entry *e)
 		add_escaped(log, request_slice(m, 0, m->method_len));
 		add(log, " ");
 		add_escaped(log, request_slice(m, m->target, m->target_len));
-		add(log, " HTTP/1.%u", m->minor);
+		add(log, " %s", protocol_of(e));
 	} else {
 		add(log, "-");
 	}
@@ -298,7 +307,7 @@ add_part(struct accesslog *log, const struct log_part *part, const struct access
 		return;
 	case LOG_PROTOCOL:
 		if (m != NULL)
-			add(log, "HTTP/1.%u", m->minor);
+			add(log, "%s", protocol_of(e));
 		else
 			add(log, "-");
 		return;
