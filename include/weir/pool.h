@@ -39,7 +39,7 @@ struct pool {
 	struct entity *entity;          /* shared memory */
 	struct tally *tally;            /* shared memory, this worker's own */
 	struct latency *latency;        /* likewise */
-	struct server *servers;         /* owned; conf->server_count of them, same order */
+	struct server **servers;        /* owned, each of them too; conf->server_count of them, same order */
 	struct server **by_cookie;      /* owned; open-addressing hash of the cookie values; NULL unless sticky by cookie */
 	struct server **by_entity;      /* owned; the same of the entity ids */
 	size_t index_mask;              /* of both: size - 1, the size being a power of two above the number of servers */

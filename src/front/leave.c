@@ -60,7 +60,7 @@ look_at_pool(struct leave *leave, struct pool *pool, size_t index)
 
 	leave->is_pending[index] = false;
 	for (size_t i = 0; i < pool->conf->server_count; i++) {
-		struct server *server = &pool->servers[i];
+		struct server *server = pool->servers[i];
 		uint64_t since_ms;
 
 		server->has_left = false;

@@ -36,7 +36,7 @@ balance_hash_pick(struct pool *pool, const struct balance_request *request, uint
 
 	for (size_t i = 0; i < server_count; i++) {
 		uint64_t score = score_of(hash, pool->name_hashes[i]);
-		struct server *server = &pool->servers[i];
+		struct server *server = pool->servers[i];
 
 		/* Few come past this line (about ln n), so few entities are read. */
 		if (best != NULL && score <= best_score)

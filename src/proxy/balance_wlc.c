@@ -81,7 +81,7 @@ static struct server *
 wlc_take_turn(struct pool *pool, const struct candidate *chosen)
 {
 	struct wlc *wlc = pool->wlc;
-	uint64_t *turn = &wlc->turns[chosen->server - pool->servers];
+	uint64_t *turn = &wlc->turns[chosen->server->conf->index];
 
 	/* One that was busy for long does not make up for the turns it missed. */
 	if ((int64_t)(*turn - wlc->now) < 0)
@@ -102,7 +102,7 @@ wlc_pick(struct pool *pool, const struct balance_request *request)
 	slots_read(&slots, pool->shm);
 	window = window_of(&slots);
 	for (size_t seen = 0; seen < server_count; seen++) {
-		struct candidate c = { .server = &pool->servers[i], .turn = pool->wlc->turns[i] };
+		struct candidate c = { .server = pool->servers[i], .turn = pool->wlc->turns[i] };
 
 		if (seen >= window && best.server != NULL)
 			break;

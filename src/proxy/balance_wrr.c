@@ -101,7 +101,7 @@ wrr_schedule(struct pool *pool)
 		wrr->shares[wrr->heap[i].index].due = wrr->heap[i].due;
 	wrr->count = 0;
 	for (size_t i = 0; i < server_count; i++) {
-		unsigned weight = balance_weight(&pool->servers[i]);
+		unsigned weight = balance_weight(pool->servers[i]);
 		uint64_t step = weight > 0 ? wrr_round / weight : 0;
 		struct wrr_share *share = &wrr->shares[i];
 
@@ -139,7 +139,7 @@ wrr_advance(struct pool *pool)
 {
 	struct wrr *wrr = pool->wrr;
 	struct wrr_entry *top = &wrr->heap[0];
-	struct server *server = &pool->servers[top->index];
+	struct server *server = pool->servers[top->index];
 
 	if ((int64_t)(top->due - wrr->now) > 0)
 		wrr->now = top->due;
@@ -160,9 +160,9 @@ wrr_pick(struct pool *pool, const struct balance_request *request)
 	while (chosen == NULL && wrr->count > 0) {
 		uint32_t index = wrr->heap[0].index;
 
-		if (balance_was_tried(request, &pool->servers[index])) {
+		if (balance_was_tried(request, pool->servers[index])) {
 			aside[aside_count++] = heap_take_top(wrr);
-		} else if (balance_weight(&pool->servers[index]) == 0) {
+		} else if (balance_weight(pool->servers[index]) == 0) {
 			/* Changed since wrr_refresh(), or somebody forgot to count the change. */
 			heap_take_top(wrr);
 			wrr->shares[index].step = 0;
@@ -183,7 +183,7 @@ round_turns(const struct pool *pool)
 	unsigned divisor = 0;
 
 	for (size_t i = 0; i < pool->conf->server_count; i++) {
-		unsigned weight = balance_weight(&pool->servers[i]);
+		unsigned weight = balance_weight(pool->servers[i]);
 
 		sum += weight;
 		while (weight != 0) {

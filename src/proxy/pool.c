@@ -46,7 +46,7 @@ pool_index_servers(struct pool *pool)
 	pool->by_entity = xcalloc(size, sizeof(struct server *));
 	for (size_t i = 0; i < pool->conf->server_count; i++)
 		index_add(pool->by_entity, pool->index_mask, entity_hash(pool->conf->servers[i].id),
-		    &pool->servers[i]);
+		    pool->servers[i]);
 	if (pool->conf->sticky.by != STICKY_COOKIE_INSERT &&
 	    pool->conf->sticky.by != STICKY_COOKIE_PREFIX)
 		return;
@@ -54,7 +54,29 @@ pool_index_servers(struct pool *pool)
 	for (size_t i = 0; i < pool->conf->server_count; i++)
 		index_add(pool->by_cookie, pool->index_mask,
 		    cookie_hash(pool->conf->servers[i].cookie, 2 * COOKIE_BYTES),
-		    &pool->servers[i]);
+		    pool->servers[i]);
+}
+
+/* Each stays where it is for as long as somebody uses it, whatever becomes of the others. */
+static struct server *
+server_new(struct pool *pool, const struct server_config *conf, int slot)
+{
+	struct server *server = xcalloc(1, sizeof(*server));
+
+	server->conf = conf;
+	server->pool = pool;
+	server->entity = shm_entity(pool->shm, conf->id);
+	server->tally = shm_tally(pool->shm, slot, conf->id);
+	server->latency = shm_latency(pool->shm, slot, conf->id);
+	TAILQ_INIT(&server->idle);
+	return server;
+}
+
+static void
+server_free(struct server *server)
+{
+	tls_session_fini(&server->tls_session);
+	free(server);
 }
 
 static void
@@ -67,17 +89,9 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 	pool->latency = shm_latency(shm, slot, conf->id);
 	/* Steps of the golden ratio: however many workers there are, they stand well apart. */
 	pool->first = (uint32_t)slot * 0x9e3779b1U;
-	pool->servers = xcalloc(conf->server_count, sizeof(*pool->servers));
-	for (size_t i = 0; i < conf->server_count; i++) {
-		struct server *server = &pool->servers[i];
-
-		server->conf = &conf->servers[i];
-		server->pool = pool;
-		server->entity = shm_entity(shm, server->conf->id);
-		server->tally = shm_tally(shm, slot, server->conf->id);
-		server->latency = shm_latency(shm, slot, server->conf->id);
-		TAILQ_INIT(&server->idle);
-	}
+	pool->servers = xcalloc(conf->server_count, sizeof(struct server *));
+	for (size_t i = 0; i < conf->server_count; i++)
+		pool->servers[i] = server_new(pool, &conf->servers[i], slot);
 	pool_index_servers(pool);
 	balance_start(pool);
 }
@@ -102,7 +116,7 @@ pools_free(struct pool *pools, const struct config *config)
 		free(pools[i].by_cookie);
 		free(pools[i].by_entity);
 		for (size_t j = 0; j < pools[i].conf->server_count; j++)
-			tls_session_fini(&pools[i].servers[j].tls_session);
+			server_free(pools[i].servers[j]);
 		free(pools[i].servers);
 	}
 	free(pools);

@@ -265,7 +265,7 @@ upstream_close_idle(struct worker *worker)
 		struct pool *pool = &worker->pools[i];
 
 		for (size_t j = 0; j < pool->conf->server_count; j++)
-			while (!TAILQ_EMPTY(&pool->servers[j].idle))
-				upstream_close(TAILQ_FIRST(&pool->servers[j].idle), false);
+			while (!TAILQ_EMPTY(&pool->servers[j]->idle))
+				upstream_close(TAILQ_FIRST(&pool->servers[j]->idle), false);
 	}
 }

@@ -256,11 +256,11 @@ wlc_sees_other_workers(void **state)
 	unsigned counts[3];
 
 	(void)state;
-	balance_hold(&other->servers[0]);
-	balance_hold(&other->servers[2]);
+	balance_hold(other->servers[0]);
+	balance_hold(other->servers[2]);
 	count_picks(&s, 50, counts);
 	assert_int_equal(counts[1], 50);
-	balance_release(&other->servers[2]);
+	balance_release(other->servers[2]);
 	count_picks(&s, 50, counts);
 	assert_int_equal(counts[0], 0);
 	assert_int_equal(counts[2], 25);
@@ -276,10 +276,10 @@ wlc_does_not_make_up(void **state)
 	unsigned counts[2];
 
 	(void)state;
-	balance_hold(&s.pools[0].servers[0]);
+	balance_hold(s.pools[0].servers[0]);
 	count_picks(&s, 1000, counts);
 	assert_int_equal(counts[1], 1000);
-	balance_release(&s.pools[0].servers[0]);
+	balance_release(s.pools[0].servers[0]);
 	count_picks(&s, 100, counts);
 	assert_in_range(counts[0], 50, 51);
 	setting_free(&s);

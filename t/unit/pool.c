@@ -15,12 +15,12 @@ points_into_shared_memory(void **state)
 	assert_ptr_equal(pool->entity, shm_entity(s.shm, pool->conf->id));
 	assert_ptr_equal(pool->tally, shm_tally(s.shm, s.slot, pool->conf->id));
 	for (size_t i = 0; i < 3; i++) {
-		struct server *server = &pool->servers[i];
+		struct server *server = pool->servers[i];
 
 		assert_ptr_equal(server->conf, &pool->conf->servers[i]);
 		assert_ptr_equal(server->pool, pool);
-		assert_ptr_equal(server->entity, other->servers[i].entity);
-		assert_ptr_not_equal(server->tally, other->servers[i].tally);
+		assert_ptr_equal(server->entity, other->servers[i]->entity);
+		assert_ptr_not_equal(server->tally, other->servers[i]->tally);
 		assert_true(TAILQ_EMPTY(&server->idle));
 		assert_ptr_equal(pool_find_entity(pool, server->conf->id), server);
 	}
@@ -40,7 +40,7 @@ cookies_only_where_wanted(void **state)
 	(void)state;
 	assert_int_equal(strlen(value), 32);
 	assert_int_equal(strspn(value, "0123456789abcdef"), 32);
-	assert_ptr_equal(pool_find_cookie(&with.pools[0], value, 32), &with.pools[0].servers[1]);
+	assert_ptr_equal(pool_find_cookie(&with.pools[0], value, 32), with.pools[0].servers[1]);
 	assert_null(pool_find_cookie(&with.pools[0], value, 31));
 	assert_null(pool_find_cookie(&with.pools[0], NULL, 0));
 	assert_null(pool_find_cookie(&without.pools[0], value, 32));

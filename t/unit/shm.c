@@ -29,7 +29,7 @@ entities_keep_their_state_by_name(void **state)
 	server_of(next, 1)->name = "new";
 	shm_set_admin(s.shm, s.config->pools[0].id, id, ADMIN_DRAIN);
 	shm_set_health(s.shm, s.config->pools[0].id, id, HEALTH_DOWN);
-	tally_add(s.pools[0].servers[1].tally, TALLY_REQUESTS, 7);
+	tally_add(s.pools[0].servers[1]->tally, TALLY_REQUESTS, 7);
 	assert_int_equal(shm_bind_config(s.shm, next, 1), 0);
 	assert_int_equal(server_of(next, 0)->id, id);
 	assert_int_equal(next->pools[0].id, s.config->pools[0].id);
@@ -173,7 +173,7 @@ processes_share(void **state)
 
 	(void)state;
 	if (pid == 0) {
-		tally_add(s.pools[0].servers[0].tally, TALLY_BYTES_OUT, 1ULL << 40);
+		tally_add(s.pools[0].servers[0]->tally, TALLY_BYTES_OUT, 1ULL << 40);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -229,8 +229,8 @@ copy_keeps_ids_states_and_counts(void **state)
 		struct shm *large = shm_new(1000, sticky);
 		struct config *next = setting_config(s.arena, "default/api:80", 2, NULL, 500);
 
-		tally_add(s.pools[0].servers[2].tally, TALLY_REQUESTS, 7);
-		tally_add(s.pools[0].servers[2].tally, TALLY_ACTIVE, 1);
+		tally_add(s.pools[0].servers[2]->tally, TALLY_REQUESTS, 7);
+		tally_add(s.pools[0].servers[2]->tally, TALLY_ACTIVE, 1);
 		shm_set_admin(s.shm, s.config->pools[0].id, id, ADMIN_MAINT);
 		atomic_store(&shm_global(s.shm)->reloads, 12);
 		shm_sticky_store(s.shm, 0x123456789abcdef0, id, 60);
@@ -256,7 +256,7 @@ new_binary_takes_over(void **state)
 	int fd = dup(shm_fd(s.shm)), bad;
 
 	(void)state;
-	tally_add(s.pools[0].servers[0].tally, TALLY_REQUESTS, 7);
+	tally_add(s.pools[0].servers[0]->tally, TALLY_REQUESTS, 7);
 	other = shm_attach_take(fd);
 	assert_non_null(other);
 	assert_int_equal(shm_sum(other, setting_server_id(&s, 0), TALLY_REQUESTS), 7);

@@ -117,7 +117,7 @@ cookie_names_server(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 1000; i++)
-		assert_ptr_equal(sticky_find_cookie(pool, cookie_of(&s, i)), &pool->servers[i]);
+		assert_ptr_equal(sticky_find_cookie(pool, cookie_of(&s, i)), pool->servers[i]);
 	assert_null(sticky_find_cookie(pool, SLICE("0123456789abcdef0123456789abcdef")));
 	assert_null(sticky_find_cookie(pool, SLICE("")));
 	assert_null(sticky_find_cookie(pool, (struct slice){ cookie_of(&s, 0).ptr, 31 }));
@@ -164,21 +164,21 @@ source_is_remembered(void **state)
 	addr_parse(&v6, "[2001:db8::1]:1", 0);
 	addr_parse(&v6_neighbour, "[2001:db8::2]:1", 0);
 	assert_null(sticky_find_source(pool, &s.client));
-	sticky_store_source(pool, &s.client, &pool->servers[2]);
-	sticky_store_source(pool, &v6, &pool->servers[1]);
+	sticky_store_source(pool, &s.client, pool->servers[2]);
+	sticky_store_source(pool, &v6, pool->servers[1]);
 	addr_set_port(&s.client, 5);
-	assert_ptr_equal(sticky_find_source(pool, &s.client), &pool->servers[2]);
-	assert_ptr_equal(sticky_find_source(pool, &mapped), &pool->servers[2]);
-	assert_ptr_equal(sticky_find_source(pool, &v6), &pool->servers[1]);
+	assert_ptr_equal(sticky_find_source(pool, &s.client), pool->servers[2]);
+	assert_ptr_equal(sticky_find_source(pool, &mapped), pool->servers[2]);
+	assert_ptr_equal(sticky_find_source(pool, &v6), pool->servers[1]);
 	assert_null(sticky_find_source(pool, &v6_neighbour));
-	assert_ptr_equal(sticky_find_source(other, &s.client), &other->servers[2]);
+	assert_ptr_equal(sticky_find_source(other, &s.client), other->servers[2]);
 
 	/* Down: the session moves, and stays where it moved to when the first server comes back. */
 	setting_set_health(&s, 2, HEALTH_DOWN);
 	assert_null(sticky_find_source(pool, &s.client));
-	sticky_store_source(pool, &s.client, &pool->servers[0]);
+	sticky_store_source(pool, &s.client, pool->servers[0]);
 	setting_set_health(&s, 2, HEALTH_UP);
-	assert_ptr_equal(sticky_find_source(pool, &s.client), &pool->servers[0]);
+	assert_ptr_equal(sticky_find_source(pool, &s.client), pool->servers[0]);
 	pools_free(other, s.config);
 	setting_free(&s);
 }
@@ -197,9 +197,9 @@ source_may_be_a_network(void **state)
 	addr_parse(&other, "[2001:db8:0:e0::1]:1", 0);
 	addr_parse(&v4, "192.0.2.1:1", 0);
 	addr_parse(&v4_neighbour, "192.0.2.2:1", 0);
-	sticky_store_source(pool, &first, &pool->servers[2]);
-	sticky_store_source(pool, &v4, &pool->servers[1]);
-	assert_ptr_equal(sticky_find_source(pool, &same), &pool->servers[2]);
+	sticky_store_source(pool, &first, pool->servers[2]);
+	sticky_store_source(pool, &v4, pool->servers[1]);
+	assert_ptr_equal(sticky_find_source(pool, &same), pool->servers[2]);
 	assert_null(sticky_find_source(pool, &other));
 	assert_null(sticky_find_source(pool, &v4_neighbour));
 	setting_free(&s);
@@ -212,7 +212,7 @@ source_expires_when_unused(void **state)
 	struct pool *pool = &s.pools[0];
 
 	(void)state;
-	sticky_store_source(pool, &s.client, &pool->servers[1]);
+	sticky_store_source(pool, &s.client, pool->servers[1]);
 	for (int i = 0; i < 10; i++) { /* each use renews */
 		now_ms += 59000;
 		assert_non_null(sticky_find_source(pool, &s.client));
@@ -220,14 +220,14 @@ source_expires_when_unused(void **state)
 	now_ms += 61000;
 	assert_null(sticky_find_source(pool, &s.client));
 	/* The loop of another process may have woken a little earlier than the one that wrote. */
-	sticky_store_source(pool, &s.client, &pool->servers[1]);
+	sticky_store_source(pool, &s.client, pool->servers[1]);
 	now_ms -= 5000;
 	assert_non_null(sticky_find_source(pool, &s.client));
 	/* The clock of the entries wraps after 48 days. */
 	now_ms = (1ULL << 22) * 1000 * 3 - 1000;
-	sticky_store_source(pool, &s.client, &pool->servers[0]);
+	sticky_store_source(pool, &s.client, pool->servers[0]);
 	now_ms += 30000;
-	assert_ptr_equal(sticky_find_source(pool, &s.client), &pool->servers[0]);
+	assert_ptr_equal(sticky_find_source(pool, &s.client), pool->servers[0]);
 	now_ms += 61000;
 	assert_null(sticky_find_source(pool, &s.client));
 	setting_free(&s);
@@ -264,7 +264,7 @@ gone_server_is_forgotten(void **state)
 	struct pool *pools;
 
 	(void)state;
-	sticky_store_source(&s.pools[0], &s.client, &s.pools[0].servers[1]);
+	sticky_store_source(&s.pools[0], &s.client, s.pools[0].servers[1]);
 	next->pools[0].servers[1].name = "other";
 	assert_int_equal(shm_bind_config(s.shm, next, 2), 0);
 	assert_int_equal(next->pools[0].servers[1].id, id);
@@ -284,7 +284,7 @@ many_sources(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 512; i++) { /* half of the table */
 		s.client.in.sin_addr.s_addr = htonl(i);
-		sticky_store_source(pool, &s.client, &pool->servers[i % 7]);
+		sticky_store_source(pool, &s.client, pool->servers[i % 7]);
 	}
 	for (uint32_t i = 0; i < 512; i++) {
 		struct server *server;
@@ -292,7 +292,7 @@ many_sources(void **state)
 		s.client.in.sin_addr.s_addr = htonl(i);
 		server = sticky_find_source(pool, &s.client);
 		kept += server != NULL;
-		assert_true(server == NULL || server == &pool->servers[i % 7]);
+		assert_true(server == NULL || server == pool->servers[i % 7]);
 	}
 	assert_in_range(kept, 490, 512);
 	setting_free(&s);
