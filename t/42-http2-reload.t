@@ -4,7 +4,6 @@ use warnings;
 use Test::More;
 use Time::HiRes qw(time);
 use Weir::Test;
-use Weir::Test::H2 qw(:all);
 
 my $seconds = $ENV{HTTP2_SECONDS} // 5;
 my $t = Weir::Test->new(watchdog => 300 + $seconds);
@@ -20,27 +19,14 @@ pools:
 CONFIG
 my $end = time + $seconds;
 
-# A client of its own: several requests at once, and a new connection when told so.
-$t->spawn(sub {
-    my %count = (ok => 0, failed => 0, connections => 0);
-    my @get = (':method' => 'GET', ':scheme' => 'http', ':path' => '/bytes/300', ':authority' => 'x');
-    while (time < $end) {
-        my $c = Weir::Test::H2->new($t, $clear);
-        $count{connections}++;
-        for (my $id = 1; time < $end && !defined $c->{goaway}; $id += 8) {
-            my @ids = map { $id + 2 * $_ } 0 .. 3;
-            # In one piece: a small segment before it would wait for its acknowledgement.
-            $c->send(frame(WINDOW_UPDATE, 0, 0, pack 'N', 1200) . join '', map { frame(HEADERS, END_HEADERS | END_STREAM, $_, fields(@get)) } @ids);
-            for (@ids) {
-                my $ok = eval { $c->response($_) } && $c->{status}{$_} == 200 && length $c->{body}{$_} == 300;
-                $count{ $ok ? 'ok' : 'failed' }++;
-            }
-            @{ $c->{seen} } = ();
-        }
-        $c->close;
-    }
-    $t->write('client', join ' ', map { "$_ $count{$_}" } sort keys %count);
-}, 'client.log');
+# Clients under load that connect again after GOAWAY, over TLS and in the clear: no request that weir took may fail.
+my %clients = (tls => $tls, clear => $clear);
+for my $how (sort keys %clients) {
+    $t->spawn(sub {
+        open STDOUT, '>', $t->path("clients-$how");
+        exec $t->program('programs/h2clients'), $clients{$how}, $how, $seconds, 4, 8, '/bytes/300', 300;
+    }, "clients-$how.err");
+}
 
 # And curl, which must not see an error either.
 $t->spawn(sub {
@@ -61,11 +47,17 @@ for (my $next = time + 1; time < $end; $next += 1) {
     select undef, undef, undef, $next - time if $next > time;
 }
 cmp_ok($reloads, '>=', 1, "$reloads reloads");
-for my $who (qw(client curl)) {
-    $t->wait_until(sub { length $t->read($who) }, "$who has ended", 30);
-    note $who, ': ', $t->read($who);
-    like($t->read($who), qr/failed 0 ok [1-9]/, "$who: no request failed") or diag $t->read($who), $t->read('curl-error'), $t->read("$who.log");
+for my $how (sort keys %clients) {
+    $t->wait_until(sub { $t->read("clients-$how") =~ /\n$/ }, "clients, $how: they have ended", 30);
+    my %count = split /\s+/, $t->read("clients-$how");
+    note join ' ', $how, %count;
+    is($count{failed}, 0, "clients, $how: no request failed that was sent") or diag $t->read("clients-$how"), $t->read("clients-$how.err");
+    is($count{ok}, $count{sent} - $count{unprocessed}, "clients, $how: each was answered");
+    cmp_ok($count{goaways}, '>=', 1, "clients, $how: they were told to go");
+    cmp_ok($count{unprocessed}, '<=', $count{goaways}, "clients, $how: hardly one had to be sent again");
 }
+$t->wait_until(sub { length $t->read('curl') }, 'curl has ended', 30);
+like($t->read('curl'), qr/failed 0 ok [1-9]/, 'curl: no request failed') or diag $t->read('curl'), $t->read('curl-error'), $t->read('curl.log');
 $t->wait_until(sub { $weir->stats_listener('clear')->{active} == 0 }, 'the old connections have ended');
 is($weir->quit, 0, 'weir ends in peace');
 done_testing;
