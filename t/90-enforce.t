@@ -121,6 +121,9 @@ service('no-proxy', ["${ack}health-check-switch: 'off'"], address => $raw->addre
 my $echo = $t->tcp_echo('echo', host => '127.0.1.11');
 service('drain', [ "${ack}connection-drain: 'on'", "${ack}connection-drain-timeout: '900'" ], address => $echo->address);
 service('no-drain', [], address => $echo->address);
+service('cce-idle', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}keepalive_timeout: '0'" ]);
+service('cce-idle-tls', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1", "${elb}http2-enable: 'true'", "${elb}l7-keepalive-timeout: '0'" ]);
+service("weights-$_", [ "${ack}ignore-weight-update: '$_'", "${ack}scheduler: wrr" ]) for qw(on off);
 service('cce-gzip', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}gzip-enabled: 'true'" ]);
 # the servers of these speak TLS: listener h1
 service('cce-tls', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}security-pool-protocol: 'on'" ], address => "127.0.0.1:$port{h1}");
@@ -178,6 +181,15 @@ is(https('cce-h2', 'cert-1', 'cert-1.example', @version), 2, 'CCE offers it with
 is(https('cce-h1', 'cert-1', 'cert-1.example', @version), '1.1', 'but not by default');
 is(https('cce-h2', 'cert-2', 'www.cert-2.example'), "pod\n", 'tls-certificate-ids: by the names in the certificate');
 
+my $request = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+my ($bytes, $how) = $t->raw_exchange($port{'cce-idle'}, $request);
+like("$bytes$how", qr/^HTTP\/1\.1 200 .*^Connection: close\r\n.*\r\npod\nclosed\z/ms, 'keepalive_timeout 0: the connection ends with the response');
+my $ca = $t->write('ca-cert-1.pem', $pem{'cert-1'}{crt});
+my $url = "https://cert-1.example:$port{'cce-idle-tls'}/";
+my (undef, $connects) = $t->curl('--http2', '--cacert', $ca, '--resolve', "cert-1.example:$port{'cce-idle-tls'}:127.0.0.1",
+    ('-o', '/dev/null', '-w', '%{http_code}/%{http_version}/%{num_connects} ', $url, '--next', '--http2', '--cacert', $ca, '-o', '/dev/null', '-w', '%{http_code}/%{http_version}/%{num_connects}', $url));
+is($connects, '200/2/1 200/2/1', 'l7-keepalive-timeout 0: HTTP/2, too');
+
 for my $case ([ 'application/json', 'gzip' ], [ 'text/plain', 'gzip' ], [ 'text/html', '' ], [ 'image/png', '' ]) {
     my ($type, $coding) = @$case;
     $r = $t->http_get($port{'cce-gzip'}, "/type/$type", host => 'shop.example', headers => [ 'Accept-Encoding' => 'gzip' ]);
@@ -223,6 +235,13 @@ is("$r->{status} $r->{headers}{location}", '308 https://other.example/x?cost=1$'
 
 # --- what a reload does ---
 
+my @ctl = ('-S', $weir->control_socket, '-o', 'json');
+sub weight { my ($name) = @_; return $weir->stats_server("default/$name:$port{$name}", "$name-pod")->{weight} }
+for my $name (qw(weights-on weights-off)) {
+    ($exit, undef, $err) = $t->weirctl(@ctl, 'server', "default/$name:$port{$name}/$name-pod", 'weight', 7);
+    is($exit, 0, "$name: a weight set at run time") or diag $err;
+}
+
 my %client = map { $_ => $t->client($port{$_}) } qw(drain no-drain);
 for my $name (sort keys %client) {
     $client{$name}->send('ping');
@@ -233,6 +252,7 @@ $t->write('in.yaml', $manifest =~ s/endpoints: \[\{addresses: \[127\.0\.1\.11\],
 ($exit, undef, $err) = $t->weirgen('-s', $site, '--backends=pod', '-o', $t->path('weir.out'), $in);
 is($exit, 0, 'the servers go') or diag $err;
 $weir->reload($t->read('weir.out'));
+is(weight('weights-on') . ' ' . weight('weights-off'), '7 100', 'ignore-weight-update: weights set at run time stay, or not');
 ok(!eval { $client{'no-drain'}->fill }, 'no connection-drain: sessions are cut when their server goes');
 $client{drain}->send('pong');
 $client{drain}->fill;

@@ -30,6 +30,7 @@ enum proxy_protocol { PROXY_PROTOCOL_OFF = 0, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_
 enum tls_verify { TLS_VERIFY_OFF = 0, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
 enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH };
 enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP, STICKY_COOKIE_PREFIX };
+enum run_time_weights { WEIGHTS_YIELD = 0, WEIGHTS_KEEP, WEIGHTS_RESET };
 enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
 enum forwarded_for { FORWARDED_FOR_APPEND = 0, FORWARDED_FOR_REPLACE, FORWARDED_FOR_OFF };
 enum log_format { LOG_FORMAT_JSON = 0, LOG_FORMAT_COMBINED, LOG_FORMAT_CUSTOM };
@@ -144,7 +145,7 @@ struct tls_config {
 struct timeouts_config { /* all in milliseconds */
 	uint32_t client_head; /* from the first byte of a request head to its end; from accept for the first request */
 	uint32_t client_body; /* between two reads of a request body, and two writes of a response */
-	uint32_t client_idle; /* keep-alive: waiting for the next request */
+	uint32_t client_idle; /* keep-alive: waiting for the next request; 0: none is waited for */
 	uint32_t connect;     /* to a server, per attempt */
 	uint32_t response;    /* from the request sent to the response head, and between two reads of its body */
 	uint32_t idle;        /* tcp, tls: both directions silent */
@@ -404,6 +405,7 @@ struct pool_config {
 	struct tls_servers *tls_servers;      /* made by tls_load() at load; NULL without TLS */
 	enum balance_method balance;
 	struct sticky_config sticky;
+	enum run_time_weights run_time_weights; /* what a reload does to weights set by weirctl */
 	bool drain_on;     /* drain: sessions whose server leaves have ... */
 	uint32_t drain_ms; /* ... so much time */
 	struct health_config health;

@@ -86,8 +86,8 @@ size_t shm_needed(const struct config *config);
 
 /*
  * Give each listener, pool and server of `config` its entity (the .id fields), keeping the state of those known by
- * name, and free entities that no configuration since `oldest_generation` names.  Admin states stay; a run-time weight
- * stays as long as the configured weight is the same, and gives way to a new one.
+ * name, and free entities that no configuration since `oldest_generation` names.  Admin states stay; what becomes of
+ * run-time weights, the pool's run_time_weights says.
  * Context: master.  Returns 0; -1 when the region is full (nothing changed that matters): make a larger one.
  */
 int shm_bind_config(struct shm *shm, struct config *config, unsigned oldest_generation);

@@ -432,6 +432,11 @@ static const struct option pool_options[] = {
 		   "first byte of a connection, or in each datagram (v2 only); not with protocol http "
 		   "or https, where X-Forwarded-For does."),
 	OPTION("sticky", pool_config, sticky, kind_block, .preset = "{}", .block = &sticky_block),
+	OPTION("run_time_weights", pool_config, run_time_weights, kind_enum, .preset = "yield",
+	    WORDS({ "yield", WEIGHTS_YIELD }, { "keep", WEIGHTS_KEEP }, { "reset", WEIGHTS_RESET }),
+	    .doc = "What a reload does to weights that weirctl(1) set: yield: they stay until the "
+		   "server's weight in this file changes; keep: they stay until weirctl(1) takes "
+		   "them back; reset: those of this file count again."),
 	INLINE_BLOCK("drain", drain_block, .preset = ""),
 	OPTION("health", pool_config, health, kind_block, .preset = "{}", .block = &health_block),
 	LIST("servers", pool_config, servers, server_count, kind_blocks, .preset = "",

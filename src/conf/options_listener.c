@@ -95,7 +95,10 @@ static const struct option timeouts_options[] = {
 	    "connection for the first request."),
 	TIMEOUT(client_body, "60s",
 	    "Between two reads of a request's body, and two writes of a response."),
-	TIMEOUT(client_idle, "15s", "How long a connection is kept for the next request."),
+	OPTION("client_idle", timeouts_config, client_idle, kind_duration, .preset = "15s",
+	    .min = "0s", .max = "168h",
+	    .doc = "How long a connection is kept for the next request; 0s: not at all, it ends "
+		   "with the response (HTTP/2: when no stream is left)."),
 	TIMEOUT(connect, "5s", "For connecting to a server, each attempt."),
 	TIMEOUT(response, "60s",
 	    "From the end of the request to the head of the response, and between two reads of "

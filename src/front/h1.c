@@ -500,7 +500,7 @@ h1_drain(struct client *client)
 		h2_drain(c->h2);
 	else if (c->state == H1_IDLE && h1_worker(c)->stopping)
 		timer_set(&client->timer, DRAIN_IDLE_MS);
-	else if (c->state == H1_IDLE && c->is_first)
+	else if (c->state == H1_IDLE && c->is_first && h1_timeouts(c)->client_idle != 0)
 		timer_set(&client->timer, h1_timeouts(c)->client_idle);
 }
 

@@ -143,6 +143,14 @@ keep_rest(struct h1_client *c, const struct outv *out, size_t written)
 	return 0;
 }
 
+/* May another request follow on this connection, for all that is known before the response? */
+static bool
+may_keep(const struct h1_client *c, const struct exchange *x)
+{
+	return x->request.keep_alive && x->body_done && !h1_worker(c)->draining &&
+	       h1_timeouts(c)->client_idle != 0;
+}
+
 static void
 build_response(struct h1_client *c, const struct response_piece *piece, struct outv *out)
 {
@@ -156,8 +164,7 @@ build_response(struct h1_client *c, const struct response_piece *piece, struct o
 		.upgrade = head->status == 101 };
 
 	if (!is_interim) {
-		c->keep_alive = x->request.keep_alive && !h1_worker(c)->draining && x->body_done &&
-				head->framing != FRAMING_CLOSE && !drop_coding;
+		c->keep_alive = may_keep(c, x) && head->framing != FRAMING_CLOSE && !drop_coding;
 		edits.close = !c->keep_alive;
 		edits.keep_alive = c->keep_alive && x->request.minor == 0;
 		edits.set_cookie = (struct slice){ x->set_cookie, x->set_cookie_len };
@@ -244,7 +251,7 @@ report_body(const struct h1_client *c)
 static void
 answer_end(struct h1_client *c, struct exchange *x, enum end end)
 {
-	bool close = !x->request.keep_alive || !x->body_done || h1_worker(c)->draining;
+	bool close = !may_keep(c, x);
 
 	c->out = exchange_answer(x, end, &close);
 	c->keep_alive = !close;

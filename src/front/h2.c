@@ -41,8 +41,11 @@ h2_stream_free(struct h2_stream *s)
 	if (s->is_waiting)
 		TAILQ_REMOVE(&h2->todo, s, waiting);
 	TAILQ_REMOVE(&h2->streams, s, link);
-	if (--h2->stream_count == 0)
+	if (--h2->stream_count == 0) {
 		h2->idle_since_ms = now_ms;
+		if (h2->client->listener->conf->timeouts.client_idle == 0 && !h2->is_broken)
+			h2_say_goodbye(h2);
+	}
 	h2_tunnel_free(s);
 	h2_request_free(s);
 	buf_give(s->reply);

@@ -157,12 +157,19 @@ h2_move(struct h2_stream *s)
 	s->stalled_ms = 0;
 }
 
+/* Where none is kept for a next request, one without a first one yet has the time of a head. */
+static uint32_t
+idle_limit(const struct timeouts_config *t)
+{
+	return t->client_idle != 0 ? t->client_idle : t->client_head;
+}
+
 /* The largest time that cannot be too late for any of the deadlines that begin meanwhile. */
 static uint32_t
 period(const struct h2 *h2)
 {
 	const struct timeouts_config *t = timeouts(h2);
-	uint32_t ms = t->client_idle;
+	uint32_t ms = idle_limit(t);
 
 	if (t->client_head < ms)
 		ms = t->client_head;
@@ -225,7 +232,7 @@ h2_timeout(struct h2 *h2)
 	if (is_late(h2->out_stalled_ms, t->client_body, &left))
 		return H2_RESET; /* it does not read */
 	if (is_late(h2->head_since_ms, t->client_head, &left) ||
-	    (h2->stream_count == 0 && is_late(h2->idle_since_ms, t->client_idle, &left))) {
+	    (h2->stream_count == 0 && is_late(h2->idle_since_ms, idle_limit(t), &left))) {
 		/* A client that does not take this GOAWAY either is the next call's. */
 		if (h2->is_deaf)
 			return H2_RESET;

@@ -447,6 +447,10 @@ read_backends(struct service *service)
 		service->place = PLACE_PODS;
 	else if (value_is(set, ACK_BACKEND_TYPE, "ecs"))
 		service->place = PLACE_NODES;
+	if (value_is(set, ACK_IGNORE_WEIGHT_UPDATE, "on"))
+		service->weights = WEIGHTS_KEEP;
+	else if (value_is(set, ACK_IGNORE_WEIGHT_UPDATE, "off"))
+		service->weights = WEIGHTS_RESET;
 	rules->virtual_nodes = true;
 	rules->drop_cordoned = value_is(set, ACK_REMOVE_UNSCHEDULED, "on");
 	rules->labels = ports_read_pairs(service, ACK_BACKEND_LABEL, &rules->label_count, true);

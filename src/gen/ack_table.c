@@ -417,9 +417,8 @@ const struct annotation ack_annotations[ACK_END] = {
 	[ACK_IGNORE_WEIGHT_UPDATE] = { .name = "ignore-weight-update",
 	    ON_OFF,
 	    .ignore_case = true,
-	    .preset = "off",
-	    .unserved = "on",
-	    .doc = "Whether weights set at run time outlive a reload.",
+	    .preset = "off (until the generated weight changes)",
+	    .doc = "on: weights set at run time outlive every reload; off: none.",
 	    .source = ACK_DOC },
 
 	[ACK_NETWORK_TYPE] = { .name = "network-type",

@@ -264,7 +264,7 @@ read_timeouts(struct service *service)
 {
 	struct annotation_set *set = &service->set;
 	struct value *both = value_get(set, CCE_KEEPALIVE_TIMEOUT);
-	struct value *l7 = value_get(set, CCE_L7_KEEPALIVE_TIMEOUT);
+	struct value *l7 = value_get(set, CCE_L7_KEEPALIVE_TIMEOUT), *idle = l7 != NULL ? l7 : both;
 	unsigned protocols = service_protocols(service);
 	unsigned client = value_number(set, CCE_CLIENT_TIMEOUT, 60);
 
@@ -274,13 +274,10 @@ read_timeouts(struct service *service)
 		    "%s is out of range for tcp, udp and tls listeners; allowed: 10 to 4000 "
 		    "(seconds)",
 		    quote_value(set->arena, both->text));
-	/* 0 means to close after each response, which no timeout of weir's says: left at its
-	 * default */
 	service->timeouts_l7 = (struct gen_timeouts){ .client_head = client,
 		.client_body = client,
-		.client_idle = l7 != NULL && l7->number > 0       ? l7->number
-			       : both != NULL && both->number > 0 ? both->number
-								  : 60,
+		.client_idle = idle != NULL ? idle->number : 60,
+		.no_idle = idle != NULL && idle->number == 0,
 		.response = value_number(set, CCE_MEMBER_TIMEOUT, 60) };
 	service->flow_s = service->timeouts_l4.idle = value_number(
 	    set, CCE_L4_KEEPALIVE_TIMEOUT, both != NULL && both->number >= 10 ? both->number : 300);

@@ -266,9 +266,8 @@ const struct annotation cce_annotations[CCE_END - ACK_END] = {
 	    ELB,
 	    SECONDS(0, 4000),
 	    .preset = "60; tcp, udp, tls: 300",
-	    .unserved = "0",
-	    .doc = "http, https: how long a kept connection waits for the next request; else how "
-		   "long a silent one lasts.",
+	    .doc = "http, https: how long a kept connection waits for the next request (0: it ends with "
+		   "each response); else how long a silent one lasts.",
 	    .source = CCE_ELB },
 	ROW(CCE_CLIENT_TIMEOUT) = { .name = "client_timeout",
 	    ELB,
@@ -295,7 +294,6 @@ const struct annotation cce_annotations[CCE_END - ACK_END] = {
 	    ELB,
 	    SECONDS(0, 4000),
 	    .protocols = ON_L7,
-	    .unserved = "0",
 	    .doc = "keepalive_timeout for http and https listeners.",
 	    .source = CCE_CCI },
 	ROW(CCE_HTTP2_ENABLE) = { .name = "http2-enable",

@@ -202,18 +202,19 @@ emit_timeouts(FILE *out, const struct gen_timeouts *timeouts)
 	const struct {
 		const char *name;
 		unsigned seconds;
+		bool is_zero; /* written, and 0 */
 	} all[] = {
-		{ "client_head", timeouts->client_head },
-		{ "client_body", timeouts->client_body },
-		{ "client_idle", timeouts->client_idle },
-		{ "response", timeouts->response },
-		{ "idle", timeouts->idle },
-		{ "flow", timeouts->flow },
+		{ "client_head", timeouts->client_head, false },
+		{ "client_body", timeouts->client_body, false },
+		{ "client_idle", timeouts->client_idle, timeouts->no_idle },
+		{ "response", timeouts->response, false },
+		{ "idle", timeouts->idle, false },
+		{ "flow", timeouts->flow, false },
 	};
 	const char *before = "    timeouts: {";
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		if (all[i].seconds == 0)
+		if (all[i].seconds == 0 && !all[i].is_zero)
 			continue;
 		fprintf(out, "%s%s: %us", before, all[i].name, all[i].seconds);
 		before = ", ";
@@ -398,6 +399,9 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 	emit_server_tls(out, pool);
 	if (pool->proxy_protocol)
 		fputs("    proxy_protocol: v2\n", out);
+	if (pool->weights != WEIGHTS_YIELD)
+		fprintf(out, "    run_time_weights: %s\n",
+		    pool->weights == WEIGHTS_KEEP ? "keep" : "reset");
 	if (pool->drain_s > 0)
 		fprintf(out, "    drain: {timeout: %us}\n", pool->drain_s);
 	emit_sticky(out, pool);

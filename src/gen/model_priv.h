@@ -47,6 +47,7 @@ struct gen_pool {
 	bool verify_servers;   /* with POOL_HTTPS */
 	const char *server_ca; /* likewise; NULL: those that the system trusts */
 	bool proxy_protocol;   /* version 2 */
+	enum run_time_weights weights; /* those that an operator sets */
 	unsigned drain_s;      /* 0: sessions whose server leaves are cut at once */
 	enum balance_method balance;
 	enum sticky_by sticky;
@@ -105,6 +106,7 @@ enum gen_protocol { GEN_TCP = 0, GEN_UDP, GEN_HTTP, GEN_HTTPS, GEN_TLS };
 
 struct gen_timeouts { /* seconds; 0: not written */
 	unsigned client_head, client_body, client_idle, response, idle, flow;
+	bool no_idle; /* client_idle is 0, and meant so */
 };
 
 struct gen_listener {

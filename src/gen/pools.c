@@ -161,6 +161,7 @@ pools_set(const struct service *service, const struct service_port *port, struct
 						: POOL_HTTP;
 	pool->verify_servers = service->gen->site.verify_servers;
 	pool->drain_s = is_l7 ? 0 : service->drain_s;
+	pool->weights = service->weights;
 	pool->proxy_protocol = !is_l7 && service->proxy_protocol;
 	pool->server_ca = service->gen->site.server_ca;
 	pool->balance = service->balance;

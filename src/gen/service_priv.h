@@ -84,6 +84,7 @@ struct service {
 	struct gen_forwarded forwarded;
 	bool gzip; /* http and https listeners compress */
 	enum balance_method balance;
+	enum run_time_weights weights;
 	bool proxy_protocol; /* tcp and udp */
 	unsigned drain_s;    /* likewise; 0: off */
 	bool servers_tls; /* http and https listeners speak TLS to them */

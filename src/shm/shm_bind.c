@@ -33,6 +33,7 @@ struct object {
 	const char *name;
 	uint32_t *id;
 	unsigned weight;
+	enum run_time_weights weights; /* of its pool */
 };
 
 typedef void visit_fn(struct binder *binder, const struct object *object);
@@ -43,17 +44,18 @@ each_object(struct binder *binder, struct config *config, visit_fn *visit)
 	for (size_t i = 0; i < config->listener_count; i++) {
 		struct listener_config *l = &config->listeners[i];
 
-		visit(binder, &(struct object){ ENTITY_LISTENER, NULL, l->name, &l->id, 0 });
+		visit(binder, &(struct object){ ENTITY_LISTENER, .name = l->name, .id = &l->id });
 	}
 	for (size_t i = 0; i < config->pool_count; i++) {
 		struct pool_config *p = &config->pools[i];
 
-		visit(binder, &(struct object){ ENTITY_POOL, NULL, p->name, &p->id, 0 });
+		visit(binder, &(struct object){ ENTITY_POOL, .name = p->name, .id = &p->id });
 		for (size_t j = 0; j < p->server_count; j++) {
 			struct server_config *s = &p->servers[j];
 
 			visit(binder,
-			    &(struct object){ ENTITY_SERVER, p->name, s->name, &s->id, s->weight });
+			    &(struct object){ ENTITY_SERVER, p->name, s->name, &s->id, s->weight,
+				p->run_time_weights });
 		}
 	}
 }
@@ -111,6 +113,21 @@ binder_fini(struct binder *binder)
 	free(binder->index);
 }
 
+/* Does a weight that was set at run time end with this configuration? */
+static bool
+weight_gives_way(const struct entity *e, const struct object *object)
+{
+	switch (object->weights) {
+	case WEIGHTS_YIELD:
+		return e->config_weight != object->weight;
+	case WEIGHTS_KEEP:
+		return false;
+	case WEIGHTS_RESET:
+		return true;
+	}
+	return false;
+}
+
 /* Visitor: those that were here before get their entity again. */
 static void
 bind_known(struct binder *binder, const struct object *object)
@@ -126,9 +143,10 @@ bind_known(struct binder *binder, const struct object *object)
 	}
 	e = &binder->shm->entities[*object->id];
 	e->generation = binder->generation;
-	if (object->kind == ENTITY_SERVER && e->config_weight != object->weight) {
+	if (object->kind == ENTITY_SERVER) {
+		if (weight_gives_way(e, object))
+			atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
 		e->config_weight = (uint16_t)object->weight;
-		atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
 	}
 	if (object->kind == ENTITY_POOL)
 		shm_touch_pool(binder->shm, *object->id);

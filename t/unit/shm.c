@@ -93,6 +93,28 @@ weight_at_run_time_yields_to_a_new_configured_one(void **state)
 }
 
 static void
+weight_at_run_time_stays_or_not_as_the_pool_says(void **state)
+{
+	static const unsigned before[] = { 1, 1 }, after[] = { 1, 9 };
+	struct setting s = setting_new(BALANCE_WRR, STICKY_OFF, before, 2);
+	struct config *keep = setting_config(s.arena, "default/api:80", 2, after, 2);
+	struct config *reset = setting_config(s.arena, "default/api:80", 3, after, 2);
+
+	(void)state;
+	keep->pools[0].run_time_weights = WEIGHTS_KEEP;
+	reset->pools[0].run_time_weights = WEIGHTS_RESET;
+	shm_set_weight(s.shm, s.config->pools[0].id, setting_server_id(&s, 0), 7);
+	shm_set_weight(s.shm, s.config->pools[0].id, setting_server_id(&s, 1), 20);
+	assert_int_equal(shm_bind_config(s.shm, keep, 1), 0);
+	assert_int_equal(shm_weight(s.shm, server_of(keep, 0)), 7);
+	assert_int_equal(shm_weight(s.shm, server_of(keep, 1)), 20);
+	assert_int_equal(shm_bind_config(s.shm, reset, 1), 0);
+	assert_int_equal(shm_weight(s.shm, server_of(reset, 0)), 1);
+	assert_int_equal(shm_weight(s.shm, server_of(reset, 1)), 9);
+	setting_free(&s);
+}
+
+static void
 entities_are_freed_after_their_last_generation(void **state)
 {
 	struct arena *arena = arena_new();
@@ -359,6 +381,7 @@ main(void)
 		cmocka_unit_test(entities_keep_their_state_by_name),
 		cmocka_unit_test(names_do_not_run_together),
 		cmocka_unit_test(weight_at_run_time_yields_to_a_new_configured_one),
+		cmocka_unit_test(weight_at_run_time_stays_or_not_as_the_pool_says),
 		cmocka_unit_test(entities_are_freed_after_their_last_generation),
 		cmocka_unit_test(retired_slots_leave_counters_not_gauges),
 		cmocka_unit_test(slots_run_out),
