@@ -15,7 +15,7 @@ my $elb = 'kubernetes.io/elb.';
 my %pem = map { $_ => $t->make_cert($t->path('certs'), $_, [ "$_.example", "www.$_.example" ], type => 'rsa') } qw(cert-1 cert-2);
 my ($global) = $t->config('', workers => 1) =~ /^global:\n(.*)/ms;
 $global =~ s/^  certificates: .*\n//m;
-my $site = $t->write('site.yaml', "certificates: {dir: certs}\nload_balancers: {default: {addresses: [127.0.0.1]}}\nglobal:\n$global");
+my $site = $t->write('site.yaml', "certificates: {dir: certs}\nload_balancers: {default: {addresses: [127.0.0.1]}}\ntls_policies: {our-policy: modern}\nglobal:\n$global");
 
 my $origin = $t->origin('pod', host => '127.0.1.11', handler => sub {
     my ($request) = @_;
@@ -123,6 +123,7 @@ service('drain', [ "${ack}connection-drain: 'on'", "${ack}connection-drain-timeo
 service('no-drain', [], address => $echo->address);
 service('cce-idle', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}keepalive_timeout: '0'" ]);
 service('cce-idle-tls', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1", "${elb}http2-enable: 'true'", "${elb}l7-keepalive-timeout: '0'" ]);
+service('policy', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1", "${elb}security_policy_id: our-policy", "${elb}tls-ciphers-policy: tls-1-0" ]);
 service("weights-$_", [ "${ack}ignore-weight-update: '$_'", "${ack}scheduler: wrr" ]) for qw(on off);
 service('cce-gzip', [ "${elb}id: default", "${elb}protocol-port: http:PORT", "${elb}gzip-enabled: 'true'" ]);
 # the servers of these speak TLS: listener h1
@@ -217,6 +218,9 @@ is(cors('OPTIONS', Origin => 'https://b.example', 'Access-Control-Request-Method
 is(cors('GET', Origin => 'https://a.example'), '200 allow-credentials=true allow-origin=https://a.example expose-headers=X-Two vary=Origin', 'and the request gets its leave');
 is(cors('GET', Origin => 'https://c.example'), '200 vary=Origin', 'another origin does not');
 is(cors('OPTIONS'), '200 vary=Origin', 'OPTIONS that asks for nothing goes to the server');
+https('policy', 'cert-1', 'cert-1.example', '--tlsv1.3');
+my ($too_old) = $t->curl('-k', '--tls-max', '1.2', "https://127.0.0.1:$port{policy}/");
+isnt($too_old, 0, 'security_policy_id: the policy of the site file counts');
 my ($crt, $key) = map { $t->write("client.$_", $pem{'cert-2'}{$_}) } qw(crt key);
 is(https('mutual', 'cert-1', 'cert-1.example', '--cert', $crt, '--key', $key), "pod\n", 'client-ca-cert-id: a client with a certificate of it');
 my ($refused) = $t->curl('-k', "https://127.0.0.1:$port{mutual}/");

@@ -265,6 +265,7 @@ struct route_config { /* listeners[].routes[] */
 	const char *host;     /* lower case, without port; "*.x" matches one label; NULL: any */
 	enum path_match match;
 	const char *path;     /* NULL for PATH_ANY; PATH_REGEX: the expression */
+	bool in_order;        /* tried before those without, in the order of the file */
 	struct condition_config *when; /* all must hold */
 	size_t when_count;
 	struct share_config *split; /* instead of one pool */

@@ -4,7 +4,7 @@
  * Runs in: worker.  Made once per listener.  Exact host before wildcard before none; within a host exact path before the
  * longest prefix before the longest expression before no path at all; a host whose paths do not match hands on to the next kind.  Exact paths
  * and prefixes by segment are found in a hash table, other prefixes in a sorted array: thousands of them cost what ten
- * cost.  Expressions are tried one by one.
+ * cost.  Expressions are tried one by one; before all others, so are routes with in_order, in the order of the file.
  */
 #ifndef WEIR_ROUTE_H
 #define WEIR_ROUTE_H
@@ -34,8 +34,15 @@ const struct route *router_find(
     const struct router *router, const struct message *request, const struct addr *client, bool *limit);
 /* Is each '%' of the path (before '?') followed by two hex digits?  What is not might be read as another path. */
 bool route_escapes_are_sound(struct slice path);
-/* condition.c: does it hold for this request? */
-bool condition_holds(
-    const struct condition_config *condition, const struct message *request, const struct addr *client);
+/* condition.c: do all conditions of the route hold for this request? */
+bool route_conditions_hold(
+    const struct route_config *route, const struct message *request, const struct addr *client);
+/*
+ * route_order.c: is the route for this request?
+ * host, path  as the router compares them: lower case without port; without query
+ * limit       set to true as by router_find(); else left alone
+ */
+bool route_matches(const struct route *route, const struct message *request, const struct addr *client,
+    struct slice host, struct slice path, bool *limit);
 
 #endif

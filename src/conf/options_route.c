@@ -293,6 +293,9 @@ static const struct option route_options[] = {
 	OPTION("host", route_config, host, kind_host_name, .preset = "",
 	    .doc = "Host that the client asks for; without it any."),
 	INLINE_BLOCK("path", path_block, .preset = ""),
+	OPTION("in_order", route_config, in_order, kind_bool, .preset = "off",
+	    .doc = "Whether the route is tried before all without this, in the order of the file, "
+		   "however specific they are. The time grows with their number."),
 	LIST("when", route_config, when, when_count, kind_blocks, .preset = "",
 	    .block = &condition_block),
 	OPTION("pool", route_config, pool_name, kind_name, .preset = "",

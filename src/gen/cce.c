@@ -330,13 +330,39 @@ cce_read_pool(struct service *service)
 	cce_read_health(service);
 }
 
+/* The policy that the site file has for security_policy_id; NULL: none asked for, or not there. */
+static const char *
+find_custom_policy(struct service *service)
+{
+	struct annotation_set *set = &service->set;
+	struct value *id = value_get(set, CCE_SECURITY_POLICY_ID);
+	const char *policy;
+
+	if (id == NULL)
+		return NULL;
+	policy = index_find(service->gen->site.tls_policies, id->text);
+	if (policy == NULL) {
+		value_error(set, id, "%s is not in the site file's tls_policies; allowed: %s",
+		    quote_value(set->arena, id->text), id->row->allowed);
+		return NULL;
+	}
+	value_note(set, id, "policy %s of the site file", policy);
+	if (value_get(set, CCE_TLS_POLICY) != NULL)
+		value_idle(set, value_get(set, CCE_TLS_POLICY),
+		    "no effect: security_policy_id counts");
+	return policy;
+}
+
 void
 cce_read_policy(struct service *service)
 {
-	const char *policy = value_text(&service->set, CCE_TLS_POLICY), *tried;
+	const char *policy = find_custom_policy(service), *tried;
 	struct value *ca = value_get(&service->set, CCE_CLIENT_CA_CERT_ID);
 
-	service->policy_is_implicit = !value_is_written(&service->set, CCE_TLS_POLICY);
+	if (policy == NULL)
+		policy = value_text(&service->set, CCE_TLS_POLICY);
+	service->policy_is_implicit = !value_is_written(&service->set, CCE_TLS_POLICY) &&
+				      !value_is_written(&service->set, CCE_SECURITY_POLICY_ID);
 	service->policy = policy != NULL ? policy : "tls-1-2";
 	if (ca != NULL &&
 	    !site_has_authority(&service->gen->site, service->gen->arena, ca->text, &tried))

@@ -316,8 +316,8 @@ const struct annotation cce_annotations[CCE_END - ACK_END] = {
 	    .what = "a policy ID",
 	    .allowed = "an ID of the site file's tls_policies",
 	    .protocols = ON_HTTPS | ON_TLS,
-	    .unserved = "*",
-	    .doc = "A custom TLS policy of the site file; before tls-ciphers-policy.",
+	    .doc = "A custom TLS policy, by the name that the site file gives it; before "
+		   "tls-ciphers-policy.",
 	    .source = CCE_ELB },
 	ROW(CCE_CLIENT_CA_CERT_ID) = { .name = "client-ca-cert-id",
 	    ELB,

@@ -8,6 +8,7 @@
 
 #include "weir/arena.h"
 #include "weir/conf.h"
+#include "weir/tls_policy.h"
 
 enum { SITE_SIZE_MAX = 64 << 20 };
 
@@ -307,8 +308,21 @@ read_defaults(struct reader *reader, const struct yaml_pair *pair)
 static void
 read_tls_policies(struct reader *reader, const struct yaml_pair *pair)
 {
-	if (pair->value->count > 0)
-		diag_warning(reader->diag, pair->where, "tls_policies: not served by this version");
+	for (size_t i = 0; i < pair->value->count; i++) {
+		const struct yaml_pair *item = &pair->value->pairs[i];
+		const struct yaml_node *name = item->value;
+
+		if (name->type == YAML_SCALAR && tls_policy_find(name->text) != NULL)
+			index_add(reader->site->tls_policies, item->key,
+			    arena_strdup(reader->arena, name->text));
+		else
+			diag_error(reader->diag, name->where,
+			    "tls_policies: %s: %s is not a policy; allowed: the name of a policy of "
+			    "weir.yaml(5), such as tls-1-2-strict",
+			    item->key,
+			    name->type == YAML_SCALAR ? quote_value(reader->arena, name->text)
+						      : yaml_type_name(name->type));
+	}
 }
 
 static const struct key site_keys[] = {
@@ -366,7 +380,9 @@ site_read(struct site *site, struct arena *arena, struct diag *diag, const char 
 	struct reader reader = { .site = site, .arena = arena, .diag = diag };
 	struct stat st;
 
-	*site = (struct site){ .acl_names = index_new(), .load_balancer_names = index_new() };
+	*site = (struct site){ .acl_names = index_new(),
+		.load_balancer_names = index_new(),
+		.tls_policies = index_new() };
 	if (path != NULL)
 		read_file(&reader, path);
 	site->check_dir = site->certificates_dir;
@@ -386,6 +402,7 @@ site_fini(struct site *site)
 	list_fini(&site->load_balancers);
 	index_free(site->acl_names);
 	index_free(site->load_balancer_names);
+	index_free(site->tls_policies);
 }
 
 bool

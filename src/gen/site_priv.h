@@ -46,6 +46,7 @@ struct site {
 	struct index *acl_names;
 	struct list load_balancers;   /* struct load_balancer */
 	struct index *load_balancer_names;
+	struct index *tls_policies;   /* ID of a custom policy -> name of the policy that stands for it */
 	enum provider provider;       /* PROVIDER_NONE: the manifest decides */
 	enum backend_mode backends;
 	bool ignore_bandwidth;

@@ -166,7 +166,7 @@ has_source(const struct condition_config *c, const struct addr *client)
 	return false;
 }
 
-bool
+static bool
 condition_holds(const struct condition_config *condition, const struct message *request,
     const struct addr *client)
 {
@@ -179,4 +179,14 @@ condition_holds(const struct condition_config *condition, const struct message *
 	if (condition->query != NULL)
 		return has_parameter(condition, request);
 	return has_source(condition, client);
+}
+
+bool
+route_conditions_hold(
+    const struct route_config *route, const struct message *request, const struct addr *client)
+{
+	for (size_t i = 0; i < route->when_count; i++)
+		if (!condition_holds(&route->when[i], request, client))
+			return false;
+	return true;
 }

@@ -38,6 +38,8 @@ struct host {
 struct router {
 	struct route *routes; /* owned; as the listener's */
 	size_t route_count;
+	const struct route **in_order; /* owned; tried one by one before all others */
+	size_t in_order_count;
 	struct host *hosts; /* owned; [0] is any host */
 	size_t host_count;
 	uint32_t *by_name;     /* owned; open addressing; position in hosts, 0: free */
@@ -95,16 +97,8 @@ struct query {
 static const struct route *
 choose(const struct route *route, const struct query *query)
 {
-	for (; route != NULL; route = route->next) {
-		const struct route_config *conf = route->conf;
-		size_t i = 0;
-
-		while (i < conf->when_count &&
-		       condition_holds(&conf->when[i], query->request, query->client))
-			i++;
-		if (i == conf->when_count)
-			break;
-	}
+	while (route != NULL && !route_conditions_hold(route->conf, query->request, query->client))
+		route = route->next;
 	return route;
 }
 
@@ -374,11 +368,15 @@ router_new(const struct listener_config *listener)
 			assert(route->regex != NULL); /* the master has tried it */
 		}
 	}
+	router->in_order = xcalloc(count, sizeof(*router->in_order));
 	for (size_t i = 0; i < count; i++)
-		if (listener->routes[i].when_count > 0)
+		if (listener->routes[i].in_order)
+			router->in_order[router->in_order_count++] = &router->routes[i];
+	for (size_t i = 0; i < count; i++)
+		if (!listener->routes[i].in_order && listener->routes[i].when_count > 0)
 			add_route(router, &router->routes[i]);
 	for (size_t i = 0; i < count; i++)
-		if (listener->routes[i].when_count == 0)
+		if (!listener->routes[i].in_order && listener->routes[i].when_count == 0)
 			add_route(router, &router->routes[i]);
 	for (size_t i = 0; i < router->host_count; i++) {
 		struct host *host = &router->hosts[i];
@@ -401,6 +399,7 @@ router_free(struct router *router)
 		free(router->hosts[i].starts);
 		free(router->hosts[i].exprs);
 	}
+	free(router->in_order);
 	free(router->hosts);
 	free(router->by_name);
 	free(router->entries);
@@ -472,6 +471,16 @@ normal_host(struct slice host, char text[static HOST_MAX])
 	return result;
 }
 
+static const struct route *
+find_in_order(const struct router *router, const struct query *query, struct slice host)
+{
+	for (size_t i = 0; i < router->in_order_count && !*query->limit; i++)
+		if (route_matches(router->in_order[i], query->request, query->client, host,
+			query->path, query->limit))
+			return router->in_order[i];
+	return NULL;
+}
+
 const struct route *
 router_find(const struct router *router, const struct message *request, const struct addr *client,
     bool *limit)
@@ -489,9 +498,14 @@ router_find(const struct router *router, const struct message *request, const st
 	*limit = false;
 	if (behind != NULL)
 		query.path.len = (size_t)(behind - query.path.ptr);
-	if (router->host_count == 1)
+	if (router->host_count == 1 && router->in_order_count == 0)
 		return find_path(router, &router->hosts[0], &query);
 	host = normal_host(request->host, text);
+	if (router->in_order_count > 0) {
+		route = find_in_order(router, &query, host);
+		if (route != NULL || *limit)
+			return route;
+	}
 	named = host.len > 0 ? find_host(router, host) : NULL;
 	if (named != NULL)
 		route = find_path(router, named, &query);

@@ -299,7 +299,7 @@ dump_reads_back(void **state)
 	assert_non_null(strstr(text, "status: [2xx, 301, 400-403, 599]\n"));
 	assert_non_null(strstr(text, "redirect: {scheme: http, port: 80, status: 301}\n"));
 	assert_non_null(
-	    strstr(text, "- {host: api.example.com, path: {prefix: /v1}, pool: api}\n"));
+	    strstr(text, "- {host: api.example.com, path: {prefix: /v1}, in_order: off, pool: api}\n"));
 	assert_non_null(strstr(text, "empty: {networks: []}\n"));
 	assert_null(
 	    strstr(text, "SERVERID")); /* of a pool that sticks by address: without meaning there */

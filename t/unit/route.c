@@ -173,6 +173,50 @@ answers_as_a_plain_search(void **state)
 	router_free(router);
 }
 
+/* However specific: the first that fits, and only then the others. */
+static void
+in_order_comes_first(void **state)
+{
+	static const char *post[] = { "POST" };
+	static struct condition_config condition = { .methods = post, .method_count = 1 };
+	static struct route_config routes[] = {
+		{ .match = PATH_EXACT, .path = "/a" },
+		{ .in_order = true, .match = PATH_STARTS_WITH, .path = "/a/post", .when = &condition,
+		    .when_count = 1 },
+		{ .in_order = true, .host = "*.test", .match = PATH_REGEX, .path = "/a/[0-9]+$" },
+		{ .in_order = true, .host = "b.test", .match = PATH_PREFIX, .path = "/a/" },
+		{ .in_order = true, .host = "b.test", .match = PATH_EXACT, .path = "/a/b" },
+		{ .in_order = true, .host = "b.test", .match = PATH_ANY },
+		{ .host = "a.test", .match = PATH_ANY },
+	};
+	static const struct {
+		const char *host, *path;
+		int expected; /* -1: none */
+	} cases[] = {
+		{ "b.test", "/a", 3 }, { "B.test:80", "/a/b", 3 }, { "b.test", "/ab", 5 },
+		{ "b.test", "/a/12", 2 }, { "x.test", "/a/12?a", 2 }, { "x.y.test", "/a/12", -1 },
+		{ "a.test", "/a/post", 6 }, { "a.test", "/a", 6 }, { "c.test", "/a", 0 },
+		{ "", "/a", 0 }, { "", "/b", -1 },
+	};
+	struct listener_config listener = { .routes = routes,
+		.route_count = sizeof(routes) / sizeof(routes[0]) };
+	struct router *router = router_new(&listener);
+	struct addr client = { .len = 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct message request = request_for(cases[i].host, cases[i].path);
+		bool limit;
+		const struct route *route = router_find(router, &request, &client, &limit);
+		int found = route != NULL ? (int)(route->conf - routes) : -1;
+
+		if (found != cases[i].expected)
+			fail_msg("%s%s: route %d, not %d", cases[i].host, cases[i].path, found,
+			    cases[i].expected);
+	}
+	router_free(router);
+}
+
 static void
 expressions_are_bounded(void **state)
 {
@@ -219,6 +263,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_as_a_plain_search),
+		cmocka_unit_test(in_order_comes_first),
 		cmocka_unit_test(expressions_are_bounded),
 		cmocka_unit_test(many_groups),
 	};
