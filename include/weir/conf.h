@@ -21,6 +21,7 @@ struct arena;
 struct acl;         /* acl.h: the compiled networks */
 struct tls_context; /* tls_context.h: loaded certificate and policy */
 struct tls_servers; /* tls_servers.h: the same towards servers */
+struct tls_set;     /* all that one load of certificates made */
 
 enum { CONF_AUTO = 0 }; /* "auto" for counts */
 
@@ -133,6 +134,7 @@ struct tls_config {
 	struct where certificate_where;
 	struct server_name_config *server_names;
 	size_t server_name_count;
+	bool refuse_unknown; /* clients that ask for another name; else they get `certificate` */
 	const char *policy; /* name; tls_policy_find() knows it */
 	struct where policy_where;
 	enum tls_verify verify; /* client certificates */
@@ -431,7 +433,8 @@ struct certificate_info { /* one that is loaded */
 
 struct config {
 	struct arena *arena; /* owns all below */
-	struct certificate_info *certificates; /* made by tls_load() */
+	struct tls_set *tls; /* made by tls_load(), as what follows */
+	struct certificate_info *certificates;
 	size_t certificate_count;
 	const char *file;
 	unsigned generation; /* counted up by the master with each load that succeeds */

@@ -21,6 +21,7 @@ enum end {
 	END_TLS_FAILED,
 	END_PLAIN_HTTP,
 	/* The configuration's. */
+	END_MISDIRECTED,
 	END_NO_ROUTE,
 	END_REDIRECTED,
 	END_RESPONDED,

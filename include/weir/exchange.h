@@ -25,6 +25,7 @@ struct client_cert;
 struct exchange;
 struct field_edits;
 struct gzip;
+struct server_names;
 struct route;
 struct upstream;
 
@@ -85,6 +86,7 @@ struct exchange {
 	const struct addr *client;     /* borrowed from the front */
 	bool is_tls;                   /* the client's side */
 	const struct client_cert *client_cert; /* borrowed from the front; NULL: the client was not asked for one */
+	const struct server_names *shown; /* likewise: names of the certificate the client was shown; NULL: any host will do */
 	bool is_h2;                    /* the client speaks HTTP/2 */
 	bool wants_decoded;            /* response bodies without chunked coding */
 	bool wants_trailers;           /* of such bodies */

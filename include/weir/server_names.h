@@ -21,5 +21,7 @@ struct server_names *server_names_new(struct arena *arena);
 bool server_names_add(struct server_names *names, const char *name, void *value);
 /* The value for a name as a client sent it, in any case; NULL: none. */
 void *server_names_find(const struct server_names *names, const char *name, size_t len);
+/* The same, but of the wildcards alone. */
+void *server_names_find_wild(const struct server_names *names, const char *name, size_t len);
 
 #endif

@@ -19,6 +19,7 @@ enum { TLS_NAME_SIZE = 254 };
 struct tls_session {
 	SSL_SESSION *session; /* owned; NULL: none */
 	char *name;           /* owned; what the server was asked for; NULL: nothing */
+	unsigned set;         /* the load whose authorities and certificate it was made with */
 };
 void tls_session_fini(struct tls_session *session);
 

@@ -17,6 +17,7 @@
 
 struct buf;
 struct client_cert;
+struct server_names;
 struct tls;        /* net/tls_priv.h */
 struct tls_session; /* tls_servers.h */
 struct ssl_st;     /* SSL */
@@ -62,6 +63,8 @@ int transport_handshake(struct transport *transport);
 bool transport_leave_tls(struct transport *transport);
 /* What the client proved; NULL: it was not asked.  Borrowed while the transport lives. */
 const struct client_cert *transport_client_cert(const struct transport *transport);
+/* The names of the certificate that the client was shown; NULL: any host may be asked for.  Borrowed likewise. */
+const struct server_names *transport_shown(const struct transport *transport);
 /* Did the two agree on HTTP/2?  After the handshake. */
 bool transport_is_h2(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */

@@ -60,6 +60,11 @@ static const struct option tls_options[] = {
 	    .doc = "ID of the certificate for clients that ask for no other name."),
 	LIST("server_names", tls_config, server_names, server_name_count, kind_blocks, .preset = "",
 	    .block = &server_name_block),
+	OPTION("unknown_name", tls_config, refuse_unknown, kind_flag, .preset = "default",
+	    WORDS({ "default", false }, { "refuse", true }),
+	    .doc = "Clients that ask for a name which neither server_names nor the certificate has: "
+		   "default, they get the certificate all the same; refuse, they get the alert "
+		   "unrecognized_name.  Clients that ask for no name get the certificate."),
 	OPTION("policy", tls_config, policy, kind_policy, .preset = "intermediate",
 	    .where_offset = offsetof(struct tls_config, policy_where),
 	    .doc = "Protocol versions and cipher suites: weir's own intermediate (TLS 1.2 and "

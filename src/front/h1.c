@@ -223,6 +223,7 @@ start_exchange(struct h1_client *c, struct exchange *x)
 	timer_clear(&c->client.timer);
 	x->is_tls = c->client.transport.ssl != NULL;
 	x->client_cert = transport_client_cert(&c->client.transport);
+	x->shown = transport_shown(&c->client.transport);
 	x->wants_decoded = request->minor == 0;
 	if (c->in->end == head_end) {
 		/* Nothing follows the head: lines may be added over its last CR LF. */

@@ -307,6 +307,7 @@ h2_begin(struct h2_stream *s)
 	s->x = x;
 	x->is_tls = s->h2->client->transport.ssl != NULL;
 	x->client_cert = transport_client_cert(&s->h2->client->transport);
+	x->shown = transport_shown(&s->h2->client->transport);
 	x->is_h2 = true;
 	x->wants_decoded = true;
 	x->wants_trailers = true;

@@ -27,9 +27,9 @@ struct probe {
 	enum probe_state state;
 	bool passed; /* PROBE_ENDED */
 	char text[PROBE_TEXT_SIZE];
-	int fd;                        /* owned */
-	struct ssl_st *ssl;            /* owned; NULL: none (yet) */
-	const struct tls_servers *tls; /* NULL: in the clear */
+	int fd;                         /* owned */
+	struct ssl_st *ssl;             /* owned; NULL: none (yet) */
+	const struct pool_config *pool; /* its tls_servers change with the certificates */
 	struct addr address;
 	struct event ready; /* the socket, both ways, edge-triggered */
 	struct event alarm; /* the deadline of the whole probe */
@@ -134,9 +134,10 @@ probe_connected(struct probe *probe)
 		snprintf(probe->text, sizeof(probe->text), "connected");
 		return PROBE_PASSED;
 	}
-	if (probe->tls == NULL)
+	if (probe->pool->tls_servers == NULL)
 		return probe_ask(probe);
-	probe->ssl = probe_tls_new(probe->tls, probe->health, &probe->address, probe->fd);
+	probe->ssl =
+	    probe_tls_new(probe->pool->tls_servers, probe->health, &probe->address, probe->fd);
 	if (probe->ssl == NULL) {
 		probe_error_text(ENOMEM, probe->text);
 		return PROBE_FAILED;
@@ -230,7 +231,6 @@ probe_start(struct event_base *base, const struct pool_config *pool,
     const struct server_config *server, probe_done_fn *done, void *arg)
 {
 	const struct health_config *health = &pool->health;
-	const struct tls_servers *tls = pool->tls_servers;
 	struct timeval timeout = { .tv_sec = health->timeout_ms / 1000,
 		.tv_usec = (suseconds_t)(health->timeout_ms % 1000) * 1000 };
 	struct addr address = server->address;
@@ -248,7 +248,7 @@ probe_start(struct event_base *base, const struct pool_config *pool,
 		probe->preface_len =
 		    proxyproto_print(pool->proxy_protocol == PROXY_PROTOCOL_V1 ? 1 : 2, is_udp,
 			NULL, NULL, probe->preface);
-	probe->tls = tls;
+	probe->pool = pool;
 	probe->done = done;
 	probe->arg = arg;
 	event_assign(&probe->alarm, base, -1, 0, probe_on_alarm, probe);
@@ -265,8 +265,7 @@ probe_start(struct event_base *base, const struct pool_config *pool,
 	if (is_udp)
 		probe->state = PROBE_LISTENING;
 	if (health->type == HEALTH_HTTP)
-		probe_http_init(
-		    &probe->http, health, &address, probe->preface, probe->preface_len);
+		probe_http_init(&probe->http, health, &address, probe->preface, probe->preface_len);
 	if (event_add(&probe->ready, NULL) == -1 || event_add(&probe->alarm, &timeout) == -1) {
 		probe_free(probe);
 		errno = ENOMEM;

@@ -57,19 +57,34 @@ server_names_add(struct server_names *names, const char *name, void *value)
 	return namemap_add(&names->map, arena_strdup(names->arena, folded), value);
 }
 
+/* With its first label replaced by "*"; changes the name. */
+static void *
+find_wild(const struct server_names *names, char *folded, size_t len)
+{
+	char *dot = strchr(folded, '.');
+
+	if (!dot || dot == folded)
+		return NULL;
+	dot[-1] = '*';
+	return namemap_find(&names->map, dot - 1, len - (size_t)(dot - 1 - folded));
+}
+
 void *
 server_names_find(const struct server_names *names, const char *name, size_t len)
 {
 	char folded[NAME_MAX_LEN + 1];
 	void *value;
-	char *dot;
 
 	if (!fold(folded, name, len))
 		return NULL;
 	value = namemap_find(&names->map, folded, len);
-	dot = strchr(folded, '.');
-	if (value || !dot || dot == folded)
-		return value;
-	dot[-1] = '*';
-	return namemap_find(&names->map, dot - 1, len - (size_t)(dot - 1 - folded));
+	return value ? value : find_wild(names, folded, len);
+}
+
+void *
+server_names_find_wild(const struct server_names *names, const char *name, size_t len)
+{
+	char folded[NAME_MAX_LEN + 1];
+
+	return fold(folded, name, len) ? find_wild(names, folded, len) : NULL;
 }

@@ -8,12 +8,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "weir/arena.h"
-#include "weir/file.h"
+#include "weir/tls_files.h"
 
 #include "namemap_priv.h"
 #include "tls_ocsp_priv.h"
@@ -28,8 +27,9 @@ struct tls_finding {
 };
 
 struct tls_certs {
-	struct arena *arena; /* owned */
-	const char *dir;     /* borrowed */
+	struct arena *arena;     /* owned */
+	const char *dir;         /* borrowed */
+	struct tls_files *files; /* borrowed */
 	struct namemap by_id;
 	struct tls_cert *all;
 };
@@ -37,6 +37,7 @@ struct tls_certs {
 /* One certificate being loaded. */
 struct load {
 	struct arena *arena;
+	struct tls_files *files;
 	struct tls_cert *cert;
 	struct tls_finding **last; /* where the next finding is linked */
 	struct tls_pem pem;
@@ -46,13 +47,14 @@ struct load {
 };
 
 struct tls_certs *
-tls_certs_new(const char *dir)
+tls_certs_new(const char *dir, struct tls_files *files)
 {
 	struct arena *arena = arena_new();
 	struct tls_certs *certs = arena_alloc(arena, sizeof(*certs));
 
 	certs->arena = arena;
 	certs->dir = dir;
+	certs->files = files;
 	namemap_init(&certs->by_id, arena);
 	return certs;
 }
@@ -103,47 +105,30 @@ tell(struct load *load, enum diag_level level, const char *format, ...)
 static int
 read_pem(struct load *load, const char *path, const char *also, bool may_miss)
 {
+	const struct tls_file *file = tls_files_read(load->files, path, FILE_SIZE_MAX);
+	size_t keys = load->pem.key_count;
 	char why[TLS_WHY_SIZE];
-	struct stat st;
-	size_t len = 0, keys = load->pem.key_count;
-	char *text = NULL;
-	int result;
 
-	/* Asked first: to read a pipe that lies there by mistake would hang the start. */
-	if (stat(path, &st) == 0) {
-		if (!S_ISREG(st.st_mode)) {
-			tell(load, DIAG_ERROR, "%s is not a regular file", path);
-			return -1;
-		}
-		text = file_read(path, FILE_SIZE_MAX, &len);
-	}
-	if (!text) {
-		if (errno == ENOENT && may_miss)
-			return 1;
-		if (errno == EFBIG)
-			tell(load, DIAG_ERROR, "%s is larger than 1 MiB", path);
-		else if (also && (errno == ENOENT || errno == ENOTDIR))
-			tell(load, DIAG_ERROR, "cannot read %s: %s; also tried %s", also,
-			    strerror(errno), path);
-		else
-			tell(load, DIAG_ERROR, "cannot read %s: %s", path, strerror(errno));
-		return -1;
-	}
-	if (len == 0) {
+	if (file->error == ENOENT && may_miss)
+		return 1;
+	if (file->error == EINVAL)
+		tell(load, DIAG_ERROR, "%s is not a regular file", path);
+	else if (file->error == EFBIG)
+		tell(load, DIAG_ERROR, "%s is larger than 1 MiB", path);
+	else if (also && (file->error == ENOENT || file->error == ENOTDIR))
+		tell(load, DIAG_ERROR, "cannot read %s: %s; also tried %s", also,
+		    strerror(file->error), path);
+	else if (file->error != 0)
+		tell(load, DIAG_ERROR, "cannot read %s: %s", path, strerror(file->error));
+	else if (file->len == 0)
 		tell(load, DIAG_ERROR, "%s is empty", path);
-		free(text);
-		return -1;
-	}
-	result = tls_pem_add(&load->pem, text, len, why);
-	OPENSSL_cleanse(text, len);
-	free(text);
-	if (result == -1)
+	else if (tls_pem_add(&load->pem, file->data, file->len, why) == -1)
 		tell(load, DIAG_ERROR, "%s %s", path, why);
-	else if (load->pem.key_count > keys && (st.st_mode & S_IROTH))
+	else if (load->pem.key_count > keys && (file->mode & S_IROTH))
 		tell(load, DIAG_WARNING,
 		    "%s holds a private key and can be read by everybody (mode %04o)", path,
-		    (unsigned)st.st_mode & 07777);
-	return result;
+		    file->mode);
+	return load->failed ? -1 : 0;
 }
 
 /* ID.pem, else ID/tls.crt with ID/tls.key, as Kubernetes mounts a Secret.  Returns 0 or -1. */
@@ -365,33 +350,32 @@ make_pairs(struct load *load)
 		    idle == 1 ? "" : "s", load->path, idle == 1 ? "s" : "");
 }
 
-/* ID.ocsp, or ID/tls.ocsp: not having one, or an old one, is no reason to refuse the certificate. */
+/* ID.ocsp, or ID/tls.ocsp: not having one, or an old one, is no reason to refuse the certificate.
+ */
 static void
 read_ocsp(struct load *load, const char *dir)
 {
 	const char *path = arena_printf(load->arena, "%s/%s.ocsp", dir, load->cert->id);
+	const struct tls_file *file = tls_files_read(load->files, path, OCSP_SIZE_MAX);
 	char why[TLS_WHY_SIZE] = "";
 	bool is_used = false;
-	struct stat st;
-	size_t len;
-	char *data;
 
-	if (stat(path, &st) == -1 && errno == ENOENT)
+	if (file->error == ENOENT) {
 		path = arena_printf(load->arena, "%s/%s/tls.ocsp", dir, load->cert->id);
-	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode))
+		file = tls_files_read(load->files, path, OCSP_SIZE_MAX);
+	}
+	if (file->error == ENOENT || file->error == ENOTDIR || file->error == EINVAL)
 		return;
-	data = file_read(path, OCSP_SIZE_MAX, &len);
-	if (!data) {
-		tell(load, DIAG_WARNING, "cannot read %s: %s", path, strerror(errno));
+	if (file->error != 0) {
+		tell(load, DIAG_WARNING, "cannot read %s: %s", path, strerror(file->error));
 		return;
 	}
 	for (size_t i = 0; i < load->cert->pair_count; i++) {
 		struct tls_pair *pair = &load->cert->pairs[i];
 
-		pair->staple = tls_ocsp_load(load->arena, pair->leaf, data, len, why);
+		pair->staple = tls_ocsp_load(load->arena, pair->leaf, file->data, file->len, why);
 		is_used = is_used || pair->staple;
 	}
-	free(data);
 	if (!is_used)
 		tell(load, DIAG_WARNING, "%s %s, and is not stapled", path, why);
 }
@@ -400,7 +384,9 @@ static struct tls_cert *
 load_cert(struct tls_certs *certs, const char *id)
 {
 	struct tls_cert *cert = arena_alloc(certs->arena, sizeof(*cert));
-	struct load load = { .arena = certs->arena, .cert = cert, .last = &cert->findings };
+	struct load load = {
+		.arena = certs->arena, .files = certs->files, .cert = cert, .last = &cert->findings
+	};
 
 	cert->id = arena_strdup(certs->arena, id);
 	cert->next = certs->all;
@@ -414,6 +400,12 @@ load_cert(struct tls_certs *certs, const char *id)
 		read_ocsp(&load, certs->dir);
 	tls_pem_fini(&load.pem);
 	return cert;
+}
+
+const struct tls_cert *
+tls_certs_known(const struct tls_certs *certs, const char *id)
+{
+	return namemap_find(&certs->by_id, id, strlen(id));
 }
 
 const struct tls_cert *

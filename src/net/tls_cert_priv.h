@@ -35,9 +35,10 @@ struct tls_cert {
 };
 
 struct tls_certs;
+struct tls_files;
 
-/* dir  borrowed: global.certificates.dir. */
-struct tls_certs *tls_certs_new(const char *dir);
+/* dir: global.certificates.dir; both are borrowed. */
+struct tls_certs *tls_certs_new(const char *dir, struct tls_files *files);
 void tls_certs_free(struct tls_certs *certs);
 
 /*
@@ -47,6 +48,9 @@ void tls_certs_free(struct tls_certs *certs);
  */
 const struct tls_cert *tls_certs_find(struct tls_certs *certs, const char *id, struct where where,
     const char *who, struct diag *diag);
+
+/* One that was found before. */
+const struct tls_cert *tls_certs_known(const struct tls_certs *certs, const char *id);
 
 /* The latest first. */
 const struct tls_cert *tls_certs_all(const struct tls_certs *certs);

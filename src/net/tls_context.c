@@ -1,57 +1,36 @@
 #include "weir/tls_context.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <openssl/err.h>
 
 #include "weir/arena.h"
-#include "weir/log.h"
 #include "weir/server_names.h"
 #include "weir/tls_policy.h"
 
-#include "namemap_priv.h"
 #include "tls_cert_priv.h"
 #include "tls_client_priv.h"
+#include "tls_context_priv.h"
 #include "tls_hello_priv.h"
+#include "tls_names_priv.h"
 #include "tls_ocsp_priv.h"
 #include "tls_pem_priv.h"
 #include "tls_priv.h"
-#include "tls_servers_priv.h"
+#include "tls_set_priv.h"
 #include "tls_tickets_priv.h"
 
 enum { WIRE_SIZE = 1024 };
 
 struct tls_context {
-	SSL_CTX *ssl;            /* shared, counted */
-	struct tls_hello *hello; /* owned by the configuration's arena; NULL without server_names */
-};
-
-/* One call of tls_load(). */
-struct load {
-	struct config *config;
-	struct diag *diag;
-	struct arena *arena; /* owned; ends with the call */
-	struct tls_certs *certs;
-	struct namemap policies; /* name -> struct tls_policy: seen so far */
-	struct namemap alpns;    /* protocols -> struct tls_alpn in the configuration's arena */
-	struct namemap contexts; /* certificate, policy, ALPN, owner -> SSL_CTX of `made` */
-	struct namemap store_paths;
-	struct tls_stores stores;
-	struct made *made;
-	bool kernel_tls;
+	SSL_CTX *ssl; /* shared, counted */
+	const struct listener_config *listener;
+	const struct tls_hosts
+	    *hosts; /* NULL: no listener's rules of access are others than ours */
 };
 
 /* What `contexts` holds, to be given back. */
-struct made {
+struct tls_made {
 	SSL_CTX *ssl;
-	struct made *next;
+	struct tls_made *next;
 };
 
 /* A listener while its contexts are made. */
@@ -60,64 +39,9 @@ struct job {
 	const char *who; /* "listener NAME" */
 	const struct tls_policy *policy;
 	const struct tls_alpn *alpn;
-	X509_STORE *clients; /* authorities of client certificates; borrowed; NULL: none are asked for */
+	X509_STORE
+	*clients; /* authorities of client certificates; borrowed; NULL: none are asked for */
 };
-
-/* Asked once per load: without kernel TLS each handshake would try in vain, with a system call. */
-static bool
-has_kernel_tls(void)
-{
-#if defined(SSL_OP_ENABLE_KTLS) && !defined(OPENSSL_NO_KTLS) && defined(TCP_ULP)
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool has;
-
-	if (fd == -1)
-		return false;
-	has = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 || errno == ENOTCONN;
-	close(fd);
-	return has;
-#else
-	return false;
-#endif
-}
-
-/* A policy may name suites that this library was built without. */
-static void
-note_missing_suites(struct load *load, const struct tls_policy *policy)
-{
-	SSL_CTX *probe;
-	char *at, *name;
-
-	if (!policy->ciphers || !log_enabled(LOG_LEVEL_DEBUG))
-		return;
-	probe = SSL_CTX_new(TLS_server_method());
-	at = arena_strdup(load->arena, policy->ciphers);
-	while (probe && (name = strsep(&at, ":")))
-		if (name[0] != '@' && SSL_CTX_set_cipher_list(probe, name) != 1)
-			log_debug("TLS policy %s: this OpenSSL has no %s", policy->name, name);
-	SSL_CTX_free(probe);
-	ERR_clear_error();
-}
-
-static const struct tls_policy *
-find_policy(struct load *load, const char *name, struct where where, const char *who)
-{
-	struct tls_policy *seen = namemap_find(&load->policies, name, strlen(name));
-	const struct tls_policy *policy;
-
-	if (seen)
-		return seen;
-	policy = tls_policy_find(name);
-	if (!policy) {
-		diag_error(load->diag, where, "%s: no TLS policy \"%s\"", who, name);
-		return NULL;
-	}
-	note_missing_suites(load, policy);
-	seen = arena_alloc(load->arena, sizeof(*seen));
-	*seen = *policy;
-	namemap_add(&load->policies, policy->name, seen);
-	return seen;
-}
 
 /*
  * The protocols as they stand on the wire: a length byte before each (RFC 7301 §3.1).  Where weir
@@ -125,7 +49,8 @@ find_policy(struct load *load, const char *name, struct where where, const char 
  * the right one.
  */
 static int
-find_alpn(struct load *load, const struct listener_config *listener, const struct tls_alpn **result)
+find_alpn(
+    struct tls_load *load, const struct listener_config *listener, const struct tls_alpn **result)
 {
 	const struct tls_config *tls = &listener->tls;
 	unsigned char wire[WIRE_SIZE];
@@ -152,7 +77,7 @@ find_alpn(struct load *load, const struct listener_config *listener, const struc
 		snprintf(name + 1 + 2 * i, 3, "%02x", wire[i]);
 	alpn = namemap_find(&load->alpns, name, 1 + 2 * len);
 	if (!alpn) {
-		alpn = arena_alloc(load->config->arena, sizeof(*alpn) + len);
+		alpn = arena_alloc(load->set->arena, sizeof(*alpn) + len);
 		alpn->strict = listener->protocol == PROTOCOL_HTTPS;
 		alpn->len = len;
 		memcpy(alpn->wire, wire, len);
@@ -237,33 +162,35 @@ set_certificates(SSL_CTX *ssl, const struct tls_cert *cert)
 }
 
 static void
-set_staples(const struct load *load, SSL_CTX *ssl, const struct tls_cert *cert)
+set_staples(const struct tls_load *load, SSL_CTX *ssl, const struct tls_cert *cert)
 {
 	struct tls_staple *staples = NULL;
 
 	for (size_t i = 0; i < cert->pair_count; i++)
 		if (cert->pairs[i].staple)
-			staples = tls_ocsp_copy(load->config->arena, cert->pairs[i].staple, staples);
+			staples = tls_ocsp_copy(load->set->arena, cert->pairs[i].staple, staples);
 	if (staples)
 		tls_ocsp_use(ssl, staples);
 }
 
 /* Returns NULL, with the reason in OpenSSL's queue. */
 static SSL_CTX *
-make_ssl(const struct load *load, const struct job *job, const struct tls_cert *cert)
+make_ssl(const struct tls_load *load, const struct job *job, const struct tls_cert *cert)
 {
 	SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+	struct tls_member *member = ssl ? tls_set_join(load->set, ssl) : NULL;
 
 	/* The policy first: its security level decides which keys are strong enough. */
-	if (!ssl || tls_set_policy(ssl, job->policy) == -1 || set_sessions(ssl, job, cert) == -1 ||
-	    set_certificates(ssl, cert) == -1 ||
-	    (job->clients &&
-		tls_client_ask(ssl, job->listener->tls.verify, job->clients) == -1)) {
+	if (!member || tls_set_policy(ssl, job->policy) == -1 ||
+	    set_sessions(ssl, job, cert) == -1 || set_certificates(ssl, cert) == -1 ||
+	    (job->clients && tls_client_ask(ssl, job->listener->tls.verify, job->clients) == -1)) {
 		SSL_CTX_free(ssl);
 		return NULL;
 	}
 	set_options(ssl, load->kernel_tls);
 	set_staples(load, ssl, cert);
+	if (load->hosts)
+		member->names = tls_names_of(cert, load->set->arena);
 	/* Kernel TLS wants OpenSSL to stay; else its part ends with the handshake. */
 	tls_takes_over = !load->kernel_tls;
 	if (tls_takes_over)
@@ -275,7 +202,7 @@ make_ssl(const struct load *load, const struct job *job, const struct tls_cert *
 /* Whether a handshake can ever complete; tells why if not. */
 static bool
 check_keys(
-    struct load *load, const struct job *job, const struct tls_cert *cert, struct where where)
+    struct tls_load *load, const struct job *job, const struct tls_cert *cert, struct where where)
 {
 	char type[96];
 
@@ -296,11 +223,11 @@ check_keys(
  * Returns  a context borrowed from `load`; NULL with errors told.
  */
 static SSL_CTX *
-find_ssl(struct load *load, const struct job *job, const char *id, struct where where,
+find_ssl(struct tls_load *load, const struct job *job, const char *id, struct where where,
     const struct listener_config *owner)
 {
 	const struct tls_cert *cert = tls_certs_find(load->certs, id, where, job->who, load->diag);
-	struct made *made;
+	struct tls_made *made;
 	const char *name;
 	SSL_CTX *ssl;
 
@@ -320,7 +247,7 @@ find_ssl(struct load *load, const struct job *job, const char *id, struct where 
 		return NULL;
 	}
 	made = arena_alloc(load->arena, sizeof(*made));
-	*made = (struct made){ ssl, load->made };
+	*made = (struct tls_made){ ssl, load->made };
 	load->made = made;
 	namemap_add(&load->contexts, name, ssl);
 	return ssl;
@@ -328,7 +255,7 @@ find_ssl(struct load *load, const struct job *job, const char *id, struct where 
 
 /* Returns 0 when all names have their certificate, -1 with errors told. */
 static int
-load_names(struct load *load, const struct job *job, struct tls_hello *hello)
+load_names(struct tls_load *load, const struct job *job, struct tls_hello *hello)
 {
 	const struct tls_config *tls = &job->listener->tls;
 	int result = 0;
@@ -349,16 +276,48 @@ load_names(struct load *load, const struct job *job, struct tls_hello *hello)
 	return result;
 }
 
-static struct tls_context *
-load_listener(struct load *load, const struct listener_config *listener)
+/* What clients that ask for a name are shown.  Returns 0, or -1 with errors told. */
+static int
+load_hello(struct tls_load *load, const struct job *job, SSL_CTX *ssl)
+{
+	const struct tls_config *tls = &job->listener->tls;
+	struct tls_hello *hello = tls_hello_new(load->set->arena);
+
+	if (load_names(load, job, hello) == -1 || !ssl) {
+		tls_hello_fini(hello);
+		return -1;
+	}
+	if (tls->refuse_unknown)
+		tls_hello_refuse_others(hello,
+		    tls_names_of(tls_certs_known(load->certs, tls->certificate), load->set->arena));
+	tls_member_of(ssl)->hello = hello;
+	tls_hello_set_names(ssl, hello);
+	return 0;
+}
+
+/* Hosts whose certificates it has are its own. */
+static void
+claim_hosts(struct tls_load *load, const struct listener_config *listener)
 {
 	const struct tls_config *tls = &listener->tls;
+
+	tls_hosts_add(load->hosts, listener, tls_certs_known(load->certs, tls->certificate));
+	for (size_t i = 0; i < tls->server_name_count; i++)
+		tls_hosts_add(load->hosts, listener,
+		    tls_certs_known(load->certs, tls->server_names[i].certificate));
+}
+
+struct tls_context *
+tls_context_load(struct tls_load *load, const struct listener_config *listener)
+{
+	const struct tls_config *tls = &listener->tls;
+	bool by_name = tls->server_name_count > 0 || tls->refuse_unknown;
 	struct job job = { .listener = listener };
 	struct tls_context *context;
 	SSL_CTX *ssl;
 
 	job.who = arena_printf(load->arena, "listener %s", listener->name);
-	job.policy = find_policy(
+	job.policy = tls_load_policy(
 	    load, tls->policy ? tls->policy : "intermediate", tls->policy_where, job.who);
 	if (!job.policy || find_alpn(load, listener, &job.alpn) == -1)
 		return NULL;
@@ -370,107 +329,49 @@ load_listener(struct load *load, const struct listener_config *listener)
 	    !(job.clients = tls_stores_find(&load->stores, load->config->global.certificates_dir,
 		  tls->client_ca, tls->client_ca_where, job.who, load->diag)))
 		return NULL;
-	context = arena_alloc(load->config->arena, sizeof(*context));
-	ssl = find_ssl(load, &job, tls->certificate, tls->certificate_where,
-	    tls->server_name_count > 0 ? listener : NULL);
-	if (tls->server_name_count > 0) {
-		context->hello = tls_hello_new(load->config->arena);
-		if (load_names(load, &job, context->hello) == -1 || !ssl) {
-			tls_hello_fini(context->hello);
-			return NULL;
-		}
-		tls_hello_set_names(ssl, context->hello);
-	}
+	ssl = find_ssl(
+	    load, &job, tls->certificate, tls->certificate_where, by_name ? listener : NULL);
+	if (by_name && load_hello(load, &job, ssl) == -1)
+		return NULL;
 	if (!ssl || SSL_CTX_up_ref(ssl) != 1)
 		return NULL;
-	context->ssl = ssl;
+	if (load->hosts && listener->protocol == PROTOCOL_HTTPS)
+		claim_hosts(load, listener);
+	context = arena_alloc(load->set->arena, sizeof(*context));
+	*context = (struct tls_context){ ssl, listener, load->hosts };
 	return context;
 }
 
-/* The names by which TLS is passed through; conf_check() has seen that they are names, and each
- * once. */
-static void
-load_sni_routes(struct config *config, struct listener_config *listener)
+void
+tls_context_fini(struct tls_context *context)
 {
-	listener->sni = server_names_new(config->arena);
-	for (size_t i = 0; i < listener->sni_route_count; i++)
-		server_names_add(
-		    listener->sni, listener->sni_routes[i].name, &listener->sni_routes[i]);
-}
-
-static void
-load_pool(struct load *load, struct pool_config *pool)
-{
-	const char *who = arena_printf(load->arena, "pool %s", pool->name);
-	const struct tls_policy *policy =
-	    find_policy(load, pool->tls.policy, pool->tls.policy_where, who);
-
-	if (policy)
-		pool->tls_servers = tls_servers_load(
-		    load->config, pool, policy, load->certs, &load->stores, load->diag);
-}
-
-int
-tls_load(struct config *config, struct diag *diag)
-{
-	struct load load = { .config = config, .diag = diag };
-	size_t before = diag_errors(diag);
-
-	if (tls_tickets_load(&config->global, (struct where){ .file = config->file }, diag) == -1)
-		return -1;
-	load.arena = arena_new();
-	load.certs = tls_certs_new(config->global.certificates_dir);
-	load.kernel_tls = has_kernel_tls();
-	namemap_init(&load.policies, load.arena);
-	namemap_init(&load.alpns, load.arena);
-	namemap_init(&load.contexts, load.arena);
-	namemap_init(&load.store_paths, load.arena);
-	load.stores = (struct tls_stores){ .arena = load.arena, .by_path = &load.store_paths };
-	for (size_t i = 0; i < config->listener_count; i++) {
-		struct listener_config *listener = &config->listeners[i];
-
-		if (listener->protocol == PROTOCOL_HTTPS || listener->protocol == PROTOCOL_TLS)
-			listener->tls_context = load_listener(&load, listener);
-		if (listener->sni_route_count > 0)
-			load_sni_routes(config, listener);
-	}
-	for (size_t i = 0; i < config->pool_count; i++)
-		if (config->pools[i].protocol == POOL_HTTPS)
-			load_pool(&load, &config->pools[i]);
-	tls_stores_fini(&load.stores);
-	config->certificates =
-	    tls_certs_describe(load.certs, config->arena, &config->certificate_count);
-	for (struct made *made = load.made; made; made = made->next)
-		SSL_CTX_free(made->ssl);
-	tls_certs_free(load.certs);
-	arena_free(load.arena);
-	ERR_clear_error();
-	if (diag_errors(diag) == before)
-		return 0;
-	tls_unload(config);
-	return -1;
+	if (context)
+		SSL_CTX_free(context->ssl);
 }
 
 void
-tls_unload(struct config *config)
+tls_made_fini(struct tls_made *made)
 {
-	for (size_t i = 0; i < config->listener_count; i++) {
-		struct tls_context *context = config->listeners[i].tls_context;
-
-		config->listeners[i].tls_context = NULL;
-		if (!context)
-			continue;
-		tls_hello_fini(context->hello);
-		SSL_CTX_free(context->ssl);
-	}
-	for (size_t i = 0; i < config->pool_count; i++) {
-		tls_servers_unload(config->pools[i].tls_servers);
-		config->pools[i].tls_servers = NULL;
-	}
+	for (; made; made = made->next)
+		SSL_CTX_free(made->ssl);
 }
 
 SSL_CTX *
 tls_context_ssl(const struct tls_context *context)
 {
 	return context->ssl;
+}
+
+bool
+tls_context_is_foreign(const struct tls_context *context, const struct server_names *shown,
+    const char *host, size_t len)
+{
+	const char *port = len > 0 ? memchr(host, ':', len) : NULL;
+
+	if (port)
+		len = (size_t)(port - host);
+	if (len > 0 && host[len - 1] == '.')
+		len--;
+	return context->hosts && !server_names_find(shown, host, len) &&
+	       tls_hosts_is_foreign(context->hosts, context->listener, host, len);
 }

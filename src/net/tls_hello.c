@@ -11,6 +11,8 @@ struct tls_hello {
 	struct arena *arena;        /* borrowed */
 	struct server_names *names; /* -> SSL_CTX, each counted once in `held` */
 	struct held *held;
+	const struct server_names
+	    *own; /* names of the default certificate: others are refused; NULL: none is */
 };
 
 struct held {
@@ -36,7 +38,6 @@ tls_hello_fini(struct tls_hello *hello)
 	for (struct held *held = hello->held; held; held = held->next)
 		SSL_CTX_free(held->ssl);
 	hello->held = NULL;
-	hello->names = server_names_new(hello->arena);
 }
 
 bool
@@ -56,6 +57,12 @@ SSL_CTX *
 tls_hello_find(const struct tls_hello *hello, const char *name, size_t len)
 {
 	return server_names_find(hello->names, name, len);
+}
+
+void
+tls_hello_refuse_others(struct tls_hello *hello, const struct server_names *own)
+{
+	hello->own = own;
 }
 
 /*
@@ -93,8 +100,13 @@ on_client_hello(SSL *ssl, int *alert, void *arg)
 	const char *name;
 	size_t len;
 
-	if (read_server_name(ssl, &name, &len))
+	if (read_server_name(ssl, &name, &len)) {
 		wanted = tls_hello_find(hello, name, len);
+		if (!wanted && hello->own && !server_names_find(hello->own, name, len)) {
+			*alert = SSL_AD_UNRECOGNIZED_NAME;
+			return SSL_CLIENT_HELLO_ERROR;
+		}
+	}
 	if (wanted && !SSL_set_SSL_CTX(ssl, wanted)) {
 		ERR_clear_error();
 		*alert = SSL_AD_INTERNAL_ERROR;

@@ -12,6 +12,7 @@
 #include <openssl/ssl.h>
 
 struct arena;
+struct server_names;
 struct tls_hello; /* the server names of one listener */
 
 struct tls_alpn {
@@ -32,6 +33,12 @@ void tls_hello_fini(struct tls_hello *hello);
 bool tls_hello_add(struct tls_hello *hello, const char *name, SSL_CTX *ssl);
 /* The context for a name as a client sent it, in any case: exact, else wildcard, else NULL. */
 SSL_CTX *tls_hello_find(const struct tls_hello *hello, const char *name, size_t len);
+
+/*
+ * A client that asks for none of the names is refused (alert unrecognized_name) rather than shown the default certificate,
+ * which is for `own`; borrowed.  One that asks for nothing still gets that.
+ */
+void tls_hello_refuse_others(struct tls_hello *hello, const struct server_names *own);
 
 /* Connections of `ssl` change to the context of the name they ask for; `hello` must outlive them. */
 void tls_hello_set_names(SSL_CTX *ssl, struct tls_hello *hello);

@@ -5,10 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
-
 #include "weir/arena.h"
+
+#include "tls_names_priv.h"
 
 enum { NAMES_SIZE = 512 };
 
@@ -21,42 +20,19 @@ time_of(const ASN1_TIME *text)
 }
 
 /* Names as they may stand in a table: no byte that could do anything there. */
-static size_t
-add_name(char *names, size_t len, const ASN1_STRING *name)
+static void
+add_name(void *arg, const unsigned char *name, int size)
 {
-	const unsigned char *data = ASN1_STRING_get0_data(name);
-	int size = ASN1_STRING_length(name);
+	char *names = arg;
+	size_t len = strlen(names);
 
 	if (size <= 0 || len + (size_t)size + 3 > NAMES_SIZE)
-		return len;
+		return;
 	if (len > 0)
 		names[len++] = ' ';
 	for (int i = 0; i < size; i++)
-		names[len++] = (char)(data[i] > 0x20 && data[i] < 0x7f ? data[i] : '?');
+		names[len++] = (char)(name[i] > 0x20 && name[i] < 0x7f ? name[i] : '?');
 	names[len] = '\0';
-	return len;
-}
-
-/* The DNS names, else the common name. */
-static void
-print_names(X509 *cert, char names[static NAMES_SIZE])
-{
-	GENERAL_NAMES *all = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-	X509_NAME *subject = X509_get_subject_name(cert);
-	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-	size_t len = 0;
-
-	names[0] = '\0';
-	for (int i = 0; i < sk_GENERAL_NAME_num(all); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(all, i);
-
-		if (name->type == GEN_DNS)
-			len = add_name(names, len, name->d.dNSName);
-	}
-	GENERAL_NAMES_free(all);
-	if (len == 0 && at >= 0)
-		add_name(names, 0, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
-	ERR_clear_error();
 }
 
 struct certificate_info *
@@ -73,7 +49,8 @@ tls_certs_describe(const struct tls_certs *certs, struct arena *arena, size_t *c
 			const struct tls_pair *pair = &cert->pairs[i];
 			char key[96], names[NAMES_SIZE];
 
-			print_names(pair->leaf, names);
+			names[0] = '\0';
+			tls_names_each(pair->leaf, add_name, names);
 			*info = (struct certificate_info){
 				.id = arena_strdup(arena, cert->id),
 				.key = arena_strdup(

@@ -14,6 +14,7 @@
  */
 #include "tls_priv.h"
 #include "tls_client_priv.h"
+#include "tls_set_priv.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -188,6 +189,7 @@ tls_free(struct tls *tls)
 {
 	SSL_free(tls->ssl);
 	tls_client_free(tls->client);
+	SSL_CTX_free(tls->shown);
 	tls_key_fini(&tls->open);
 	tls_key_fini(&tls->seal);
 	buf_give(tls->raw);
@@ -229,7 +231,8 @@ attach(struct transport *t, SSL *ssl)
 /* What clients of this worker are like; see take_over_pays(). */
 static struct {
 	unsigned open;
-	unsigned short_lived; /* share of those that ended, out of SHARE_ALL; recent ones count most */
+	unsigned
+	    short_lived; /* share of those that ended, out of SHARE_ALL; recent ones count most */
 } clients;
 
 enum { SHORT_MS = 1000, SHARE_ALL = 1024, SHARE_MOST = 900, SHARE_SHIFT = 4, OPEN_MANY = 256 };
@@ -281,8 +284,11 @@ transport_connect_tls(struct transport *t, SSL *ssl, struct tls_session *session
 	if (attach(t, ssl) == -1)
 		return -1;
 	t->ssl->session = session;
-	/* A session stands for a certificate that was verified, but for one name. */
-	if (session->session != NULL && is_same_name(session->name, transport_tls_name(t)) &&
+	/* A session stands for a certificate that was verified, but for one name and with the
+	 * authorities of then. */
+	if (session->session != NULL &&
+	    session->set == tls_member_of(SSL_get_SSL_CTX(ssl))->set->number &&
+	    is_same_name(session->name, transport_tls_name(t)) &&
 	    SSL_SESSION_is_resumable(session->session))
 		SSL_set_session(ssl, session->session);
 	return 0;
@@ -298,6 +304,16 @@ const char *
 transport_tls_fault(const struct transport *t)
 {
 	return t->ssl != NULL && t->ssl->ssl != NULL ? tls_servers_fault(t->ssl->ssl) : NULL;
+}
+
+/* Kept where it may matter which hosts the certificate is for. */
+static void
+note_shown(struct tls *tls)
+{
+	SSL_CTX *context = SSL_get_SSL_CTX(tls->ssl);
+
+	if (tls_member_of(context)->names != NULL && SSL_CTX_up_ref(context) == 1)
+		tls->shown = context;
 }
 
 static void
@@ -328,8 +344,10 @@ transport_handshake(struct transport *t)
 	if (result != 1)
 		return tls_failure(t, result);
 	note_protocol(tls);
-	if (tls->session == NULL)
+	if (tls->session == NULL) {
 		tls->client = tls_client_note(tls->ssl);
+		note_shown(tls);
+	}
 	tls_take_over(t);
 	/* The first request may have come along with the end of the handshake. */
 	t->readable = t->readable || tls->raw != NULL;
@@ -356,6 +374,12 @@ const struct client_cert *
 transport_client_cert(const struct transport *t)
 {
 	return t->ssl != NULL ? t->ssl->client : NULL;
+}
+
+const struct server_names *
+transport_shown(const struct transport *t)
+{
+	return t->ssl != NULL && t->ssl->shown != NULL ? tls_member_of(t->ssl->shown)->names : NULL;
 }
 
 bool

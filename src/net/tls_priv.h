@@ -23,6 +23,7 @@ struct tls {
 	struct buf *unsent_more; /* owned; follows transport.unsent; NULL while empty */
 	struct tls_traffic_key open, seal;
 	struct client_cert *client;  /* owned; NULL: the client was not asked for a certificate */
+	SSL_CTX *shown;              /* counted; holds the certificate that the client was shown; NULL: nobody asks */
 	struct tls_session *session; /* borrowed; towards servers: where the newest one is kept; else NULL */
 	uint32_t burst;          /* bytes written since the connection was silent: decides the size of records */
 	uint64_t written_ms;     /* the last write */

@@ -3,19 +3,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "weir/arena.h"
+#include "weir/tls_files.h"
 #include "weir/tls_policy.h"
 
-#include "namemap_priv.h"
 #include "tls_cert_priv.h"
 #include "tls_pem_priv.h"
+#include "tls_context_priv.h"
 #include "tls_priv.h"
-#include "tls_servers_priv.h"
+#include "tls_set_priv.h"
 
 enum { CA_SIZE_MAX = 4 * 1024 * 1024 };
 
@@ -33,39 +34,61 @@ struct tls_store_made {
 
 /* The file that `ca` names. */
 static const char *
-ca_path(struct arena *arena, const char *dir, const char *ca)
+ca_path(const struct tls_stores *stores, const char *dir, const char *ca)
 {
 	const char *path;
-	struct stat st;
 
 	if (ca[0] == '/')
 		return ca;
-	path = arena_printf(arena, "%s/%s.pem", dir, ca);
-	return stat(path, &st) == -1 && errno == ENOENT
-		   ? arena_printf(arena, "%s/%s/ca.crt", dir, ca)
+	path = arena_printf(stores->arena, "%s/%s.pem", dir, ca);
+	return tls_files_read(stores->files, path, CA_SIZE_MAX)->error == ENOENT
+		   ? arena_printf(stores->arena, "%s/%s/ca.crt", dir, ca)
 		   : path;
+}
+
+/* Certificates, and lists of revoked ones, in PEM.  Returns NULL, or what is wrong. */
+static const char *
+ca_add(X509_STORE *store, const char *text, size_t len)
+{
+	BIO *bio = BIO_new_mem_buf(text, (int)len);
+	STACK_OF(X509_INFO) *all =
+	    bio != NULL ? PEM_X509_INFO_read_bio(bio, NULL, NULL, NULL) : NULL;
+	const char *why = all == NULL ? tls_error_text() : NULL;
+	int certs = 0;
+
+	for (int i = 0; why == NULL && i < sk_X509_INFO_num(all); i++) {
+		const X509_INFO *info = sk_X509_INFO_value(all, i);
+
+		if ((info->x509 != NULL && X509_STORE_add_cert(store, info->x509) != 1) ||
+		    (info->crl != NULL && X509_STORE_add_crl(store, info->crl) != 1))
+			why = tls_error_text();
+		certs += info->x509 != NULL;
+	}
+	sk_X509_INFO_pop_free(all, X509_INFO_free);
+	BIO_free(bio);
+	return why == NULL && certs == 0 ? "no certificate found" : why;
 }
 
 /* Returns NULL when it is loaded, else why not. */
 static const char *
-ca_load(X509_STORE *store, const char *path)
+ca_load(const struct tls_stores *stores, X509_STORE *store, const char *path)
 {
-	struct stat st;
+	const struct tls_file *file = tls_files_read(stores->files, path, CA_SIZE_MAX);
 
-	if (stat(path, &st) == -1)
-		return strerror(errno);
-	if (!S_ISREG(st.st_mode))
+	if (file->error == EINVAL)
 		return "not a regular file";
-	if (st.st_size > CA_SIZE_MAX)
+	if (file->error == EFBIG)
 		return "larger than 4 MiB";
-	return X509_STORE_load_file(store, path) == 1 ? NULL : tls_error_text();
+	if (file->error != 0)
+		return strerror(file->error);
+	return ca_add(store, file->data, file->len);
 }
 
 X509_STORE *
 tls_stores_find(struct tls_stores *stores, const char *dir, const char *ca, struct where where,
     const char *who, struct diag *diag)
 {
-	const char *path = ca != NULL ? ca_path(stores->arena, dir, ca) : "";
+	const char *path = ca != NULL ? ca_path(stores, dir, ca) : "";
 	X509_STORE *store = namemap_find(stores->by_path, path, strlen(path));
 	struct tls_store_made *made;
 	const char *why;
@@ -78,7 +101,7 @@ tls_stores_find(struct tls_stores *stores, const char *dir, const char *ca, stru
 	else if (ca == NULL)
 		why = X509_STORE_set_default_paths(store) == 1 ? NULL : tls_error_text();
 	else
-		why = ca_load(store, path);
+		why = ca_load(stores, store, path);
 	ERR_clear_error();
 	if (why != NULL) {
 		X509_STORE_free(store);
@@ -108,7 +131,7 @@ tls_session_fini(struct tls_session *session)
 {
 	SSL_SESSION_free(session->session);
 	free(session->name);
-	*session = (struct tls_session){ NULL, NULL };
+	*session = (struct tls_session){ NULL, NULL, 0 };
 }
 
 /* Called in the handshake, or when a ticket comes after it.  Returns 1: the session is ours then.
@@ -124,6 +147,7 @@ on_session(SSL *ssl, SSL_SESSION *session)
 	tls_session_fini(tls->session);
 	tls->session->session = session;
 	tls->session->name = name != NULL ? xstrdup(name) : NULL;
+	tls->session->set = tls_member_of(SSL_get_SSL_CTX(ssl))->set->number;
 	return 1;
 }
 
@@ -154,26 +178,26 @@ set_certificate(SSL_CTX *ssl, const struct tls_cert *cert)
 }
 
 struct tls_servers *
-tls_servers_load(struct config *config, const struct pool_config *pool,
-    const struct tls_policy *policy, struct tls_certs *certs, struct tls_stores *stores,
-    struct diag *diag)
+tls_servers_load(
+    struct tls_load *load, const struct pool_config *pool, const struct tls_policy *policy)
 {
 	const struct server_tls_config *conf = &pool->tls;
-	const char *who = arena_printf(stores->arena, "pool %s", pool->name);
+	const char *who = arena_printf(load->arena, "pool %s", pool->name);
+	struct diag *diag = load->diag;
 	const struct tls_cert *cert = NULL;
 	X509_STORE *store = NULL;
 	struct tls_servers *tls;
 	SSL_CTX *ssl;
 
-	if (conf->certificate != NULL && (cert = tls_certs_find(certs, conf->certificate,
+	if (conf->certificate != NULL && (cert = tls_certs_find(load->certs, conf->certificate,
 					      conf->certificate_where, who, diag)) == NULL)
 		return NULL;
 	if (conf->verify &&
-	    (store = tls_stores_find(stores, config->global.certificates_dir, conf->ca,
+	    (store = tls_stores_find(&load->stores, load->config->global.certificates_dir, conf->ca,
 		 conf->ca_where.file != NULL ? conf->ca_where : pool->where, who, diag)) == NULL)
 		return NULL;
 	ssl = SSL_CTX_new(TLS_client_method());
-	if (ssl == NULL || !set_options(ssl, policy) ||
+	if (ssl == NULL || tls_set_join(load->set, ssl) == NULL || !set_options(ssl, policy) ||
 	    (cert != NULL && !set_certificate(ssl, cert)) ||
 	    (store != NULL && SSL_CTX_set1_verify_cert_store(ssl, store) != 1)) {
 		diag_error(diag, pool->where, "%s: cannot set up TLS to the servers: %s", who,
@@ -182,7 +206,7 @@ tls_servers_load(struct config *config, const struct pool_config *pool,
 		return NULL;
 	}
 	SSL_CTX_set_verify(ssl, conf->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-	tls = arena_alloc(config->arena, sizeof(*tls));
+	tls = arena_alloc(load->set->arena, sizeof(*tls));
 	*tls = (struct tls_servers){ ssl, conf };
 	return tls;
 }
@@ -257,7 +281,7 @@ tls_servers_new_ssl(const struct tls_servers *tls, const char *name, const struc
 
 	if (ssl != NULL && (!tls->conf->verify || set_expected(ssl, name, address)) &&
 	    (name == NULL || SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-			  (void *)(uintptr_t)name) == 1)) {
+				 (void *)(uintptr_t)name) == 1)) {
 		SSL_set_connect_state(ssl);
 		return ssl;
 	}

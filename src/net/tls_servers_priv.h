@@ -11,12 +11,14 @@
 
 struct arena;
 struct namemap;
-struct tls_certs;
+struct tls_files;
+struct tls_load;
 struct tls_policy;
 
 /* What one tls_load() shares among pools and listeners. */
 struct tls_stores {
 	struct arena *arena;        /* borrowed */
+	struct tls_files *files;    /* borrowed */
 	struct namemap *by_path;    /* path -> X509_STORE, each counted once in `made` */
 	struct tls_store_made *made;
 };
@@ -31,11 +33,12 @@ X509_STORE *tls_stores_find(struct tls_stores *stores, const char *dir, const ch
 void tls_stores_fini(struct tls_stores *stores);
 
 /*
- * In the arena of `config`.  policy: of pool->tls.
- * Returns NULL with errors in `diag`.
+ * In the arena of the set.  policy: of pool->tls.
+ * Returns NULL with errors told.
  */
-struct tls_servers *tls_servers_load(struct config *config, const struct pool_config *pool,
-    const struct tls_policy *policy, struct tls_certs *certs, struct tls_stores *stores, struct diag *diag);
+struct tls_servers *tls_servers_load(
+    struct tls_load *load, const struct pool_config *pool, const struct tls_policy *policy);
+/* NULL is allowed. */
 void tls_servers_unload(struct tls_servers *tls);
 
 /* tls_context.c */

@@ -1,9 +1,7 @@
 /*
- * tls_tickets: the keys that seal session tickets.
+ * The tickets of one load: keys of a file, or the schedule by which the chain of weir/tls_tickets.h goes on.
  *
- * Runs in: master (start), workers (seal and open).  Either keys from a file, or a chain: each key is derived from the one
- * before it, which is forgotten then, so that no process can open tickets older than the previous key.  All processes
- * derive the same keys at the same time, without a word between them.
+ * Runs in: every process of the daemon (load), workers (seal and open).
  */
 #ifndef WEIR_TLS_TICKETS_PRIV_H
 #define WEIR_TLS_TICKETS_PRIV_H
@@ -11,12 +9,18 @@
 #include <openssl/ssl.h>
 
 #include "weir/conf.h"
+#include "weir/tls_tickets.h"
 
-/*
- * Before the first fork, and at each load after it.
- * Returns 0, or -1 with an error in `diag` and the keys as they were.
- */
-int tls_tickets_load(const struct global_config *global, struct where where, struct diag *diag);
+struct diag;
+struct tls_files;
+struct tls_tickets;
+
+/* Starts the chain if there is none.  Owned by the caller; NULL with an error in `diag`. */
+struct tls_tickets *tls_tickets_load(
+    const struct global_config *global, struct tls_files *files, struct where where, struct diag *diag);
+/* NULL is allowed. */
+void tls_tickets_free(struct tls_tickets *tickets);
+/* ssl: a member of a set. */
 void tls_tickets_use(SSL_CTX *ssl);
 
 #endif

@@ -11,6 +11,7 @@
 #include "master_priv.h"
 #include "weir/arena.h"
 #include "weir/log.h"
+#include "weir/tls_tickets.h"
 
 enum { HANDOVER_MAX = 16 << 20 };
 
@@ -52,11 +53,11 @@ handover_write(const struct master *master, int description, int ready)
 		return -1;
 	}
 	fprintf(out, "%s\nready %d\n", handover_head, ready);
-	fprintf(
-	    out, "shm %d %u\n", shm_fd(current->region->shm), current->region->sticky_entries);
+	fprintf(out, "shm %d %u\n", shm_fd(current->region->shm), current->region->sticky_entries);
 	fprintf(out, "generation %u %u\n", master->last_number, oldest_generation(master));
 	fprintf(out, "pid_file %d %s\n", master->pid_fd, master->pid_path);
 	print_secret(current->secret, out);
+	tls_tickets_print(out);
 	sockets_print(master->sockets, out);
 	result = ferror(out) ? -1 : 0;
 	return fclose(out) == 0 ? result : -1;
@@ -165,6 +166,13 @@ take_secret(struct master *master, char *rest)
 }
 
 static int
+take_tickets(struct master *master, char *rest)
+{
+	(void)master;
+	return tls_tickets_take(rest) ? 0 : -1;
+}
+
+static int
 take_stats(struct master *master, char *rest)
 {
 	char *end;
@@ -217,6 +225,7 @@ static const struct {
 	{ "generation", take_generation, true },
 	{ "pid_file", take_pid_file, true },
 	{ "secret", take_secret, true },
+	{ "tickets", take_tickets, false },
 	{ "stats", take_stats, false },
 	{ "control", take_control, true },
 	{ "group", take_group, false },

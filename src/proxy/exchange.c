@@ -10,6 +10,7 @@
 #include "weir/log.h"
 #include "weir/route.h"
 #include "weir/sticky.h"
+#include "weir/tls_context.h"
 #include "weir/upstream.h"
 
 enum { ATTEMPTS_MAX = 4 };
@@ -393,6 +394,12 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	tally_add(listener->tally, TALLY_REQUESTS, 1);
 	if (listener->conf->request_id.trust)
 		exchange_find_id(x);
+	if (x->shown != NULL &&
+	    tls_context_is_foreign(listener->conf->tls_context, x->shown, x->request.host.ptr,
+		x->request.host.len)) {
+		exchange_end(x, END_MISDIRECTED);
+		return;
+	}
 	if (listener->conf->redirect.on) {
 		exchange_end(x, END_REDIRECTED);
 		return;

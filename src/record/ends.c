@@ -14,6 +14,7 @@ const struct end_info end_table[ENDS] = {
 	[END_METHOD]              = { "method", 501, "http_request_error", "This method is not supported." },
 	[END_TLS_FAILED]          = { "tls-failed", 0, "tls_protocol_error", "The TLS handshake failed." },
 	[END_PLAIN_HTTP]          = { "plain-http", 400, "http_request_error", "This port speaks HTTPS: the request must come over TLS." },
+	[END_MISDIRECTED]         = { "misdirected", 421, "http_request_error", "This host must be asked for on a connection of its own." },
 	[END_NO_ROUTE]            = { "no-route", 404, "destination_not_found", "No route matches this request." },
 	[END_REDIRECTED]          = { "redirected", 0, 0, "The client was sent elsewhere." },
 	[END_RESPONDED]           = { "responded", 0, 0, "The client got a fixed response." },
