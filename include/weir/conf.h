@@ -397,6 +397,20 @@ struct meta_config {
 	const char *key, *value;
 };
 
+struct eject_config { /* pools[].eject */
+	bool on;
+	unsigned errors;      /* failures in a row */
+	uint32_t time_ms;     /* the first time; doubled each time in a row ... */
+	uint32_t time_max_ms; /* ... up to this */
+	unsigned keep;        /* percent of the servers that are up, which stay */
+	struct status_set status; /* responses that are failures */
+};
+
+struct retry_config { /* pools[].retry */
+	unsigned attempts; /* servers tried for one request, the first included */
+	unsigned budget;   /* retries in percent of the requests; 0: no bound */
+};
+
 struct pool_config {
 	struct where where;
 	uint32_t id;    /* entity in shared memory */
@@ -412,6 +426,8 @@ struct pool_config {
 	bool drain_on;     /* drain: sessions whose server leaves have ... */
 	uint32_t drain_ms; /* ... so much time */
 	struct health_config health;
+	struct eject_config eject;
+	struct retry_config retry;
 	struct server_config *servers;
 	size_t server_count;
 	struct meta_config *meta; /* carried to stats */

@@ -12,7 +12,9 @@
 struct event_base;
 struct health;
 
-/* Starts checking all pools that have a health block; states that shared memory knows already go on. */
+/*
+ * Starts checking all pools that have a health block, and taking back servers that workers left out (see eject.h); states that shared memory knows already go on.
+ */
 struct health *health_start(struct event_base *base, const struct config *config, struct shm *shm);
 void health_stop(struct health *health);
 

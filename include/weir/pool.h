@@ -28,6 +28,7 @@ struct server {
 	struct tally *tally;              /* shared memory, this worker's own */
 	struct latency *latency;          /* likewise */
 	struct upstream_list idle;        /* kept connections, most recently used first; upstream.c */
+	struct usage *usage;              /* shared memory, shared by the workers */
 	unsigned idle_count;
 	bool has_left; /* its sessions are to be cut (front/leave.c) */
 	struct tls_session tls_session;   /* for the next connection, where the pool has TLS */
@@ -43,6 +44,7 @@ struct pool {
 	struct server **by_cookie;      /* owned; open-addressing hash of the cookie values; NULL unless sticky by cookie */
 	struct server **by_entity;      /* owned; the same of the entity ids */
 	size_t index_mask;              /* of both: size - 1, the size being a power of two above the number of servers */
+	unsigned retry_credit;          /* in 1/100 of a retry; see retry.h */
 	uint32_t first;                 /* where in a round this worker starts, in 1/2^32: workers do not march in step */
 	struct wrr *wrr;                /* owned; weighted round robin's schedule (balance_wrr.c); NULL: another method */
 	struct wlc *wlc;                /* owned; weighted least connections' turns (balance_wlc.c); likewise */

@@ -9,7 +9,7 @@
  * in all processes because they are forked; it holds no pointers, so that a new binary can take it over.
  *
  * Layout: header | entities[capacity] | sticky table | slots[SHM_SLOTS] of tally[capacity] | slots[SHM_SLOTS] of
- * latency[capacity] | slots[SHM_SLOTS] of malformed messages | the recent past.  It is sparse: pages cost memory only
+ * latency[capacity] | slots[SHM_SLOTS] of malformed messages | the recent past | usage[capacity].  It is sparse: pages cost memory only
  * once touched, by reading too.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
  * holds what ended workers had counted.
  *
@@ -51,7 +51,8 @@ struct entity {
 	uint32_t generation;          /* the last configuration that named it; written and read by the master */
 	/* Servers; health_* written by control, admin and weight by control on the operator's word, read by all. */
 	_Atomic uint32_t health;   /* enum health_state */
-	_Atomic uint32_t admin;    /* enum admin_state */
+	_Atomic uint16_t admin;    /* enum admin_state */
+	_Atomic uint16_t is_ejected; /* workers found it failing: see eject.h; written by workers and control */
 	_Atomic int32_t weight;    /* run-time weight; WEIGHT_FROM_CONFIG */
 	_Atomic uint32_t checks_in_row; /* results in a row that speak against `health` */
 	/* Pools: counted up (release) after a server changed; workers read it (acquire) before they read the servers. */
@@ -65,6 +66,19 @@ struct entity {
 	char last_check[44]; /* "200", "connection refused"...: text for people; written and read by control */
 };
 _Static_assert(sizeof(struct entity) == 128, "an entity is two cache lines");
+
+/*
+ * What workers tell each other about a server or pool while they use it: a cache line of its own, touched only where the
+ * configuration asks for what it is good for.  Several processes write it.
+ */
+struct usage {
+	/* Servers: failures since the last good answer. */
+	_Alignas(64) _Atomic uint32_t failures;
+	/* Ejections without a time in use between them as long as the ejection before; see eject.h. */
+	_Atomic uint32_t ejections_in_row;
+	/* The last ejection: its length, and when (CLOCK_MONOTONIC) the server is, or was, used again; 0: none. */
+	_Atomic uint64_t eject_ms, readmit_ms;
+};
 
 /*
  * Make a region with room for `capacity` entities and `sticky_entries` source addresses.
@@ -121,6 +135,7 @@ struct shm_global *shm_global(const struct shm *shm);
 struct slot_info *shm_slot_info(const struct shm *shm, int slot);
 
 struct entity *shm_entity(const struct shm *shm, uint32_t id);
+struct usage *shm_usage(const struct shm *shm, uint32_t id);
 struct tally *shm_tally(const struct shm *shm, int slot, uint32_t id);
 /* Sum over all slots, retired ones too; never goes back.  Not for the data path: may sleep while a slot is retired. */
 uint64_t shm_sum(const struct shm *shm, uint32_t id, enum tally_field field);
@@ -150,12 +165,20 @@ void shm_set_weight(struct shm *shm, uint32_t pool_id, uint32_t server_id, int w
 /* Tell the workers that something of a pool's servers has changed. */
 void shm_touch_pool(struct shm *shm, uint32_t pool_id);
 
+/*
+ * Leave a server out, until it is readmitted.  The caller tells the workers (shm_touch_pool()), or readmits it when it
+ * should have stayed.  Returns false when it is out already.
+ */
+bool shm_eject(struct shm *shm, uint32_t server_id);
+/* Use it again.  failures: those it begins with.  Returns false when it is in use. */
+bool shm_readmit(struct shm *shm, uint32_t pool_id, uint32_t server_id, uint32_t failures);
+
 /* Weight in force: run-time weight or the configured one. */
 unsigned shm_weight(const struct shm *shm, const struct server_config *server);
 
-/* May new requests go there?  UP or UNKNOWN, READY, weight above 0. */
+/* May new requests go there?  UP or UNKNOWN, READY, not ejected, weight above 0. */
 bool shm_server_usable(const struct shm *shm, const struct server_config *server);
-/* May requests that stick to it go there?  UP or UNKNOWN, READY or DRAIN, any weight. */
+/* May requests that stick to it go there?  UP or UNKNOWN, READY or DRAIN, not ejected, any weight. */
 bool shm_server_stickable(const struct shm *shm, const struct server_config *server);
 
 /*

@@ -23,6 +23,7 @@ struct tunnel_way {
 	bool is_bulk;                /* the last read was long: the next one is worth a pipe */
 	bool ended;                  /* `from` has sent everything */
 	bool told;                   /* `to` knows that */
+	bool failed;                 /* `from` has reset its connection, or the like */
 };
 
 struct tunnel {

@@ -439,6 +439,8 @@ static const struct option pool_options[] = {
 		   "them back; reset: those of this file count again."),
 	INLINE_BLOCK("drain", drain_block, .preset = ""),
 	OPTION("health", pool_config, health, kind_block, .preset = "{}", .block = &health_block),
+	OPTION("eject", pool_config, eject, kind_block, .preset = "", .block = &conf_eject),
+	OPTION("retry", pool_config, retry, kind_block, .preset = "{}", .block = &conf_retry),
 	LIST("servers", pool_config, servers, server_count, kind_blocks, .preset = "",
 	    .block = &server_block),
 	LIST("meta", pool_config, meta, meta_count, kind_texts, .preset = "",

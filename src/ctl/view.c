@@ -72,6 +72,7 @@ static const struct view_column server_columns[] = {
 	{ "HEALTH", "health", VIEW_TEXT },
 	{ "SINCE", "since_s", VIEW_SECONDS },
 	{ "LAST CHECK", "last_check", VIEW_TEXT },
+	{ "LEFT OUT", "ejected_s", VIEW_SECONDS },
 	{ "ACTIVE", "active", VIEW_COUNT },
 	{ "REQUESTS", "requests", VIEW_COUNT },
 	{ "5XX", "status_5xx", VIEW_COUNT },

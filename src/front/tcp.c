@@ -10,15 +10,16 @@
 #include "weir/buf.h"
 #include "weir/client_hello.h"
 #include "weir/clock.h"
+#include "weir/eject.h"
 #include "weir/log.h"
 #include "weir/proxyproto.h"
+#include "weir/retry.h"
 #include "weir/server_names.h"
 #include "weir/sticky.h"
 #include "weir/tunnel.h"
 #include "weir/upstream.h"
 
 enum {
-	ATTEMPTS_MAX = 4,
 	HANDSHAKE_MS = 30 * 1000,
 	LOOK_MS = 1000 /* a session silent for so long is looked at, see tcp_moved() */
 };
@@ -89,6 +90,11 @@ tcp_end(struct tcp_client *c, enum end end)
 			.total_us = clock_us() - c->started_us,
 			.end = end,
 		    });
+	/* A client that resets is no fault of the server. */
+	if (c->state == TCP_TUNNEL && out > 0)
+		eject_count_success(c->server);
+	else if (c->state == TCP_TUNNEL && c->tunnel.out.failed && !c->tunnel.in.failed)
+		eject_count_failure(c->server, end);
 	tunnel_fini(&c->tunnel);
 	upstream_close(c->upstream, end != END_OK);
 	balance_release(c->server);
@@ -122,6 +128,7 @@ set_pool(struct tcp_client *c, const struct pool_config *pool)
 {
 	c->pool = &c->client.listener->worker->pools[pool->index];
 	tally_add(c->pool->tally, TALLY_REQUESTS, 1);
+	retry_earn(c->pool);
 }
 
 static char hello[CLIENT_HELLO_MAX]; /* one worker, one thread */
@@ -200,11 +207,12 @@ static enum step
 connect_failed(struct tcp_client *c, enum end end)
 {
 	tally_add(c->server->tally, TALLY_CONNECT_ERRORS, 1);
+	eject_count_failure(c->server, end);
 	upstream_close(c->upstream, false);
 	c->upstream = NULL;
 	if (c->balance.tried_count < BALANCE_TRIED_MAX)
 		c->balance.tried[c->balance.tried_count++] = c->server;
-	if (c->attempts >= ATTEMPTS_MAX)
+	if (!retry_is_allowed(c->pool, c->attempts))
 		return tcp_end(c, end);
 	balance_release(c->server);
 	c->server = NULL;
@@ -234,7 +242,7 @@ tcp_pick(struct tcp_client *c)
 	}
 	tally_add(c->server->tally, TALLY_REQUESTS, 1);
 	if (c->attempts++ > 0)
-		tally_add(c->pool->tally, TALLY_RETRIES, 1);
+		retry_pay(c->pool);
 	c->upstream = upstream_connect(c->client.listener->worker, c->server, NULL, &ops, c);
 	if (c->upstream == NULL)
 		return connect_failed(c, END_CONNECT_FAILED);
@@ -358,6 +366,8 @@ on_fire(struct timer *timer)
 		return;
 	}
 	c->was_looked_at = true;
+	if (c->tunnel.out.bytes > 0)
+		eject_count_success(c->server);
 	timer_set(&c->client.timer, timeouts(c)->idle - LOOK_MS);
 	c->client.transport.readable = c->upstream->transport.readable = true;
 	tcp_run(c);

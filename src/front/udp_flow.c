@@ -17,6 +17,7 @@
 #include "weir/accesslog.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
+#include "weir/eject.h"
 #include "weir/proxyproto.h"
 #include "weir/sticky.h"
 
@@ -158,7 +159,10 @@ flow_end(struct flow *flow, enum end end)
 
 	if (end == END_CONNECT_FAILED) {
 		tally_add(flow->server->tally, TALLY_CONNECT_ERRORS, 1);
+		eject_count_failure(flow->server, end);
 		sticky_forget_flow(flow->pool, flow->memory_key);
+	} else if (flow->bytes_out > 0) {
+		eject_count_success(flow->server);
 	}
 	if (worker->accesslog != NULL)
 		accesslog_write(worker->accesslog, &(struct accesslog_entry){
@@ -324,6 +328,7 @@ flow_open(struct udp_socket *socket, const struct addr *client, const struct add
 	flow = fd != -1 ? flow_new(socket, client, server, fd) : NULL;
 	if (flow == NULL) {
 		tally_add(server->tally, TALLY_CONNECT_ERRORS, 1);
+		eject_count_failure(server, END_CONNECT_FAILED);
 		balance_release(server);
 		return NULL;
 	}

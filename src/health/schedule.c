@@ -16,6 +16,7 @@
 #include <event2/event_struct.h>
 
 #include "probe_priv.h"
+#include "readmit_priv.h"
 #include "states_priv.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
@@ -42,6 +43,7 @@ struct health {
 	struct event_base *base;
 	struct event timer;        /* the first check of the heap */
 	struct states_pool *pools; /* owned */
+	struct readmit *readmit;   /* owned */
 	struct check *checks;      /* owned; check_count of them */
 	struct check **heap;       /* owned; due[i / 2] <= due[i], counted from 1 */
 	size_t check_count, heap_count;
@@ -244,6 +246,7 @@ health_start(struct event_base *base, const struct config *config, struct shm *s
 			health_add_pool(health, &health->pools[i], shm);
 	}
 	health_arm(health, 0);
+	health->readmit = readmit_start(base, config, shm);
 	return health;
 }
 
@@ -253,6 +256,7 @@ health_stop(struct health *health)
 	if (health == NULL)
 		return;
 	event_del(&health->timer);
+	readmit_stop(health->readmit);
 	for (size_t i = 0; i < health->check_count; i++)
 		probe_cancel(health->checks[i].probe);
 	free(health->pools);

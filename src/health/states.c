@@ -55,6 +55,8 @@ states_go_up(
 	if (pool->down-- == pool->conf->server_count)
 		log_info("pool %s: has a server again", pool->conf->name);
 	shm_entity(pool->shm, server->id)->transitions++;
+	/* What its requests met before says nothing of the server that came back. */
+	shm_readmit(pool->shm, pool->conf->id, server->id, 0);
 	states_set(pool->shm, pool->conf, server, HEALTH_UP);
 }
 

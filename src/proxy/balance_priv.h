@@ -29,7 +29,8 @@ balance_weight(const struct server *server)
 	const struct entity *e = server->entity;
 
 	if (atomic_load_explicit(&e->health, memory_order_relaxed) == HEALTH_DOWN ||
-	    atomic_load_explicit(&e->admin, memory_order_relaxed) != ADMIN_READY)
+	    atomic_load_explicit(&e->admin, memory_order_relaxed) != ADMIN_READY ||
+	    atomic_load_explicit(&e->is_ejected, memory_order_relaxed) != 0)
 		return 0;
 	return shm_weight(server->pool->shm, server->conf);
 }

@@ -7,13 +7,13 @@
 #include "weir/accesslog.h"
 #include "weir/buf.h"
 #include "weir/clock.h"
+#include "weir/eject.h"
 #include "weir/log.h"
+#include "weir/retry.h"
 #include "weir/route.h"
 #include "weir/sticky.h"
 #include "weir/tls_context.h"
 #include "weir/upstream.h"
-
-enum { ATTEMPTS_MAX = 4 };
 
 static void on_upstream_ready(void *user, struct upstream *up);
 static void on_upstream_timeout(void *user, struct upstream *up);
@@ -222,7 +222,7 @@ exchange_pick(struct exchange *x)
 	}
 	tally_add(x->server->tally, TALLY_REQUESTS, 1);
 	if (x->attempts++ > 0)
-		tally_add(x->pool->tally, TALLY_RETRIES, 1);
+		retry_pay(x->pool);
 	return exchange_connect_to(x);
 }
 
@@ -267,11 +267,12 @@ enum step
 exchange_connect_failed(struct exchange *x, enum end end)
 {
 	tally_add(x->server->tally, TALLY_CONNECT_ERRORS, 1);
+	eject_count_failure(x->server, end);
 	/* Which of several reasons counts?  That another server could not be reached says less. */
 	if (x->connect_end == END_OK || end != END_CONNECT_FAILED)
 		x->connect_end = (uint8_t)end;
 	drop_server(x);
-	if (x->attempts >= ATTEMPTS_MAX)
+	if (!retry_is_allowed(x->pool, x->attempts))
 		return exchange_end(x, end);
 	x->state = EXCHANGE_PICK;
 	return STEP_NEXT;
@@ -338,8 +339,7 @@ on_upstream_timeout(void *user, struct upstream *up)
 	case EXCHANGE_STATES:
 		break;
 	}
-	tally_add(x->server->tally, TALLY_RESPONSE_ERRORS, 1);
-	exchange_end(x, END_RESPONSE_TIMEOUT);
+	exchange_response_failed(x, END_RESPONSE_TIMEOUT);
 }
 
 /*
@@ -419,5 +419,6 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	}
 	x->pool = &x->worker->pools[pool->index];
 	tally_add(x->pool->tally, TALLY_REQUESTS, 1);
+	retry_earn(x->pool);
 	exchange_run(x);
 }

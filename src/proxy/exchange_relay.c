@@ -8,6 +8,7 @@
 #include "weir/buf.h"
 #include "weir/clock.h"
 #include "weir/edits.h"
+#include "weir/eject.h"
 #include "weir/h1_parse.h"
 #include "weir/outv.h"
 #include "weir/rewrite.h"
@@ -29,6 +30,7 @@ static enum step
 response_failed(struct exchange *x, enum end end)
 {
 	tally_add(x->server->tally, TALLY_RESPONSE_ERRORS, 1);
+	eject_count_failure(x->server, end);
 	return exchange_end(x, end);
 }
 
@@ -323,6 +325,7 @@ begin_relay(struct exchange *x)
 	chunked_init(&x->chunked);
 	x->upstream_reusable = response.keep_alive && x->framing != FRAMING_CLOSE;
 	x->first_byte_us = clock_us();
+	eject_count_status(x->server, response.status);
 	/*
 	 * The head stays where it is until the front has taken it: buf_consume() only moves a
 	 * position, but it resets an empty buffer, which does no harm before the next read.
@@ -350,6 +353,7 @@ interim_response(struct exchange *x)
 		if (!x->request.upgrade || !response.upgrade)
 			return response_failed(x, END_RESPONSE_MALFORMED);
 		x->status = 101;
+		eject_count_success(x->server);
 		if (x->ops->send(x, &piece, &taken) < 0)
 			return exchange_end(x, END_CLIENT_CLOSED);
 		buf_consume(x->upstream->in, response.head_len);

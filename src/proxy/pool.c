@@ -9,6 +9,7 @@
 
 #include "balance_priv.h"
 #include "weir/arena.h"
+#include "weir/retry.h"
 
 enum { COOKIE_BYTES = 16 };
 
@@ -66,6 +67,7 @@ server_new(struct pool *pool, const struct server_config *conf, int slot)
 	server->conf = conf;
 	server->pool = pool;
 	server->entity = shm_entity(pool->shm, conf->id);
+	server->usage = shm_usage(pool->shm, conf->id);
 	server->tally = shm_tally(pool->shm, slot, conf->id);
 	server->latency = shm_latency(pool->shm, slot, conf->id);
 	TAILQ_INIT(&server->idle);
@@ -87,6 +89,7 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 	pool->entity = shm_entity(shm, conf->id);
 	pool->tally = shm_tally(shm, slot, conf->id);
 	pool->latency = shm_latency(shm, slot, conf->id);
+	pool->retry_credit = RETRY_CREDIT_MAX;
 	/* Steps of the golden ratio: however many workers there are, they stand well apart. */
 	pool->first = (uint32_t)slot * 0x9e3779b1U;
 	pool->servers = xcalloc(conf->server_count, sizeof(struct server *));

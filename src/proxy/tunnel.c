@@ -152,10 +152,12 @@ run_way(struct tunnel_way *way)
 			return IO_WAIT;
 		}
 		n = read_more(way);
-		if (n == IO_CLOSED)
+		if (n == IO_CLOSED) {
 			way->ended = true;
-		else if (n < 0)
+		} else if (n < 0) {
+			way->failed = n != IO_WAIT;
 			return (int)n;
+		}
 	}
 	return 0;
 }

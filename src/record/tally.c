@@ -71,6 +71,10 @@ const struct tally_info tally_table[TALLY_FIELDS] = {
 	[TALLY_DATAGRAMS_DROPPED] = { "datagrams_dropped",
 	    "UDP datagrams dropped: no server, too many flows, or no room in a socket.",
 	    LISTENER, false },
+	[TALLY_RETRIES_REFUSED] = { "retries_refused",
+	    "Retries not made, because the retry budget was used up.", POOL, false },
+	[TALLY_EJECTIONS] = { "ejections",
+	    "Times the server was left out because requests to it failed in a row.", SERVER, false },
 };
 /* clang-format on */
 

@@ -17,7 +17,7 @@
 static const uint64_t shm_magic = 0x7765697273686d31; /* "weirshm1" */
 
 enum {
-	SHM_VERSION = 2,
+	SHM_VERSION = 3,
 	SHM_PAGE = 4096, /* parts start at multiples: a slot can be given back to the kernel */
 	SHM_WEIGHT_MAX = 256,
 	SHM_STICKY_SETS_MAX = 1 << 24,
@@ -38,7 +38,7 @@ shm_lay_out(struct shm *shm)
 	size_t entities = round_up(sizeof(struct shm_header), SHM_PAGE);
 	size_t sticky = entities + round_up(shm->capacity * sizeof(struct entity), SHM_PAGE);
 	size_t sticky_size = shm->sticky_sets * SHM_STICKY_WAYS * sizeof(uint64_t);
-	size_t slots = sticky + round_up(sticky_size, SHM_PAGE), history;
+	size_t slots = sticky + round_up(sticky_size, SHM_PAGE), history, usages;
 
 	shm->slot_stride = round_up(shm->capacity * sizeof(struct tally), SHM_PAGE);
 	shm->latency_stride = round_up(shm->capacity * sizeof(struct latency), SHM_PAGE);
@@ -48,6 +48,8 @@ shm_lay_out(struct shm *shm)
 	shm->history_head_size = round_up(sizeof(struct history_head), SHM_PAGE);
 	shm->size += shm->history_head_size +
 		     round_up(shm->capacity * sizeof(struct history), SHM_PAGE);
+	usages = shm->size;
+	shm->size += round_up(shm->capacity * sizeof(struct usage), SHM_PAGE);
 	if (shm->map == NULL)
 		return;
 	shm->header = (struct shm_header *)(void *)shm->map;
@@ -57,6 +59,7 @@ shm_lay_out(struct shm *shm)
 	shm->latencies = shm->slots + SHM_SLOTS * shm->slot_stride;
 	shm->faults = shm->latencies + SHM_SLOTS * shm->latency_stride;
 	shm->history = shm->map + history;
+	shm->usages = shm->map + usages;
 }
 
 static int
@@ -109,6 +112,7 @@ shm_new(size_t capacity, size_t sticky_entries)
 	shm->header->latency_size = sizeof(struct latency);
 	shm->header->fault_size = sizeof(struct fault_ring);
 	shm->header->history_size = sizeof(struct history_head) + sizeof(struct history);
+	shm->header->usage_size = sizeof(struct usage);
 	shm->header->capacity = shm->capacity;
 	shm->header->sticky_sets = shm->sticky_sets;
 	shm->header->size = shm->size;
@@ -149,7 +153,7 @@ header_fits(const struct shm_header *h)
 	       h->latency_size == sizeof(struct latency) &&
 	       h->fault_size == sizeof(struct fault_ring) &&
 	       h->history_size == sizeof(struct history_head) + sizeof(struct history) &&
-	       h->capacity > 0 &&
+	       h->usage_size == sizeof(struct usage) && h->capacity > 0 &&
 	       h->capacity <= SHM_CAPACITY_MAX && h->sticky_sets > 0 &&
 	       h->sticky_sets <= SHM_STICKY_SETS_MAX &&
 	       (h->sticky_sets & (h->sticky_sets - 1)) == 0;
@@ -462,6 +466,7 @@ shm_server_usable(const struct shm *shm, const struct server_config *server)
 
 	return atomic_load_explicit(&e->health, memory_order_relaxed) != HEALTH_DOWN &&
 	       atomic_load_explicit(&e->admin, memory_order_relaxed) == ADMIN_READY &&
+	       atomic_load_explicit(&e->is_ejected, memory_order_relaxed) == 0 &&
 	       shm_weight(shm, server) > 0;
 }
 
@@ -471,5 +476,6 @@ shm_server_stickable(const struct shm *shm, const struct server_config *server)
 	const struct entity *e = shm_entity(shm, server->id);
 
 	return atomic_load_explicit(&e->health, memory_order_relaxed) != HEALTH_DOWN &&
-	       atomic_load_explicit(&e->admin, memory_order_relaxed) != ADMIN_MAINT;
+	       atomic_load_explicit(&e->admin, memory_order_relaxed) != ADMIN_MAINT &&
+	       atomic_load_explicit(&e->is_ejected, memory_order_relaxed) == 0;
 }

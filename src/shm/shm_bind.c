@@ -222,6 +222,7 @@ bind_new(struct binder *binder, const struct object *object)
 		e = &binder->shm->entities[*place];
 		incarnation = atomic_load_explicit(&e->incarnation, memory_order_relaxed);
 		memset(e, 0, sizeof(*e));
+		memset(shm_usage(binder->shm, *place), 0, sizeof(struct usage));
 		memcpy(e->key, key, sizeof(key));
 		e->kind = object->kind;
 		e->generation = binder->generation;
@@ -268,6 +269,8 @@ copy_entity(struct shm *to, struct shm *from, uint32_t id)
 	atomic_store_explicit(&to->entities[id].retire_count, 0, memory_order_relaxed);
 	if (from->entities[id].kind == ENTITY_FREE)
 		return;
+	if (from->entities[id].kind != ENTITY_LISTENER)
+		memcpy(shm_usage(to, id), shm_usage(from, id), sizeof(struct usage));
 	shm_sum_all(from, id, sums);
 	shm_latency_copy(to, from, id);
 	for (unsigned field = 0; field < TALLY_FIELDS; field++)

@@ -123,6 +123,12 @@ collect_server(struct server_stats *stats, const struct pool_config *pool,
 	stats->admin = entity->admin;
 	stats->weight = shm_weight(shm, conf);
 	stats->usable = shm_server_usable(shm, conf);
+	stats->ejected = entity->is_ejected != 0;
+	if (stats->ejected) {
+		uint64_t readmit_ms = shm_usage(shm, conf->id)->readmit_ms;
+
+		stats->ejected_s = readmit_ms > now_ms ? (readmit_ms - now_ms + 999) / 1000 : 0;
+	}
 	stats->has_since = since_ms != 0;
 	stats->since_s = since_ms != 0 && now_ms > since_ms ? (now_ms - since_ms) / 1000 : 0;
 	stats->checks_ok = entity->checks_ok;

@@ -58,6 +58,8 @@ struct server_stats {
 	enum admin_state admin;
 	unsigned weight; /* in force */
 	bool usable;     /* for new requests */
+	bool ejected;    /* left out, because requests failed, ... */
+	uint64_t ejected_s; /* ... for so many seconds from now on */
 	bool has_since;  /* the health changed at least once */
 	uint64_t since_s; /* seconds since then */
 	uint64_t checks_ok, checks_failed, transitions;

@@ -274,6 +274,9 @@ command_set_admin(
 		if (call->count != 3)
 			return command_fail(call, "nothing may follow \"%s\"", word);
 		shm_set_admin(call->shm, pool->id, server->id, states[i]);
+		/* Who says that it is ready knows better than the requests that failed. */
+		if (states[i] == ADMIN_READY)
+			shm_readmit(call->shm, pool->id, server->id, 0);
 		command_log_change(call, pool, server, name);
 		return COMMAND_DONE;
 	}

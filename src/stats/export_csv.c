@@ -168,6 +168,8 @@ csv_server_status(const struct server_stats *server)
 		return "MAINT";
 	if (server->health == HEALTH_DOWN)
 		return "DOWN";
+	if (server->ejected)
+		return "NOLB";
 	if (server->admin == ADMIN_DRAIN || server->weight == 0)
 		return "DRAIN";
 	return server->pool->health.type == HEALTH_OFF ? "no check" : "UP";

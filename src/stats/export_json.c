@@ -105,6 +105,11 @@ export_json_server(struct json *json, const struct server_stats *server, bool wi
 	json_put_string(json, "health", collect_health_name(server->health));
 	json_put_string(json, "admin", collect_admin_name(server->admin));
 	json_put_bool(json, "usable", server->usable);
+	json_put_bool(json, "ejected", server->ejected);
+	if (server->ejected)
+		json_put_uint(json, "ejected_s", server->ejected_s);
+	else
+		json_put_null(json, "ejected_s");
 	json_put_string(json, "last_check", server->last_check);
 	if (server->has_since)
 		json_put_uint(json, "since_s", server->since_s);

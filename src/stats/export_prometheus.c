@@ -155,6 +155,12 @@ server_usable(const struct server_stats *server)
 }
 
 static uint64_t
+server_ejected(const struct server_stats *server)
+{
+	return server->ejected;
+}
+
+static uint64_t
 server_admin(const struct server_stats *server)
 {
 	return server->admin;
@@ -195,6 +201,8 @@ export_servers(struct text *text, const struct stats *stats)
 		    server_up },
 		{ { "usable", "1 when new requests may go to the server, else 0.", true },
 		    server_usable },
+		{ { "ejected", "1 while it is left out because requests to it failed, else 0.", true },
+		    server_ejected },
 		{ { "admin_state", "What the operator set: 0 ready, 1 drain, 2 maint.", true },
 		    server_admin },
 		{ { "weight", "Weight in force.", true }, server_weight },
