@@ -50,7 +50,8 @@ struct exchange_ops {
 	/*
 	 * Take a piece of the response.  A head is always taken as a whole (and kept, if the client is slow).
 	 * Returns 0 with *taken body bytes; when those are fewer than piece->len the front calls exchange_run() once
-	 * there is room.  IO_ERROR: the client has gone.
+	 * there is room.  IO_ERROR: the client has gone.  IO_CLOSED: its protocol cannot say what this final head
+	 * says (a 2xx to CONNECT), and nothing was sent: the server is to blame.
 	 */
 	int (*send)(struct exchange *x, const struct response_piece *piece, size_t *taken);
 	/*

@@ -190,8 +190,8 @@ static const struct option http2_options[] = {
 		   "a connection may send four times as much."),
 	OPTION("resets", http2_config, resets, kind_count, .preset = "200", .min = "1",
 	    .max = "1000000",
-	    .doc = "Streams that a client may reset, or make weir reset, within ten seconds; more "
-		   "end the connection."),
+	    .doc = "Streams that a client may reset, or make weir reset, within ten seconds beyond "
+		   "those that it let be served; more end the connection."),
 	OPTION("control_frames", http2_config, control_frames, kind_count, .preset = "2000",
 	    .min = "10", .max = "10000000",
 	    .doc = "Frames that carry nothing (PING, SETTINGS, PRIORITY, empty DATA, tiny "

@@ -1,5 +1,7 @@
 #include "weir/h2.h"
 
+#include <arpa/inet.h>
+#include <assert.h>
 #include <stdlib.h>
 
 #include "h2_priv.h"
@@ -122,6 +124,7 @@ on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user
 		return 0;
 	nghttp2_session_set_stream_user_data(session, id, NULL);
 	s->is_closed = true;
+	s->h2->open_count--;
 	h2_wait(s); /* nothing may be freed here: nghttp2 and an exchange may be on the stack */
 	return 0;
 }
@@ -278,16 +281,34 @@ flush(struct h2 *h2)
 	return H2_WAIT;
 }
 
-static void
-receive(struct h2 *h2, const char *bytes, size_t len)
+static ssize_t
+feed(struct h2 *h2, const char *bytes, size_t len)
 {
 	ssize_t n;
 
-	if (h2->is_deaf)
-		return;
 	h2->is_receiving = true;
 	n = nghttp2_session_mem_recv(h2->session, (const uint8_t *)bytes, len);
 	h2->is_receiving = false;
+	return n;
+}
+
+static void
+receive(struct h2 *h2, const char *bytes, size_t len)
+{
+	size_t part = len;
+	ssize_t n = 0;
+
+	if (h2->is_deaf)
+		return;
+	do {
+		part = h2_scan(h2, bytes, len);
+		if (part > 0)
+			n = feed(h2, bytes, part);
+		if (n >= 0 && part < len)
+			h2_check_data(h2);
+		bytes += part;
+		len -= part;
+	} while (n >= 0 && len > 0);
 	if (n >= 0)
 		return;
 	if (n == NGHTTP2_ERR_FLOODED && !h2->is_flooding) {
@@ -344,17 +365,52 @@ h2_run(struct h2 *h2)
 
 /* ---- life ---- */
 
+/*
+ * Our SETTINGS go out first of all.  nghttp2 would end the connection of a client that opens more
+ * streams than it knows it may; section 5.1.2 lets us refuse that stream alone, as
+ * h2_on_begin_headers() does.  So nghttp2 is told of no limit, and the frame that it made of one.
+ */
+static int
+announce(struct h2 *h2)
+{
+	enum { SETTINGS_COUNT = 4, FRAME_HEAD = 9, ID_LEN = 2 };
+	const struct http2_config *conf = config_of(h2);
+	nghttp2_settings_entry settings[SETTINGS_COUNT] = {
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, UINT32_MAX },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->window },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+		    h2->worker->config->global.limits.request_head },
+		{ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },
+	};
+	uint32_t streams = htonl(conf->streams);
+	char *entry;
+
+	if (nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, SETTINGS_COUNT) !=
+		0 ||
+	    nghttp2_session_set_local_window_size(
+		h2->session, NGHTTP2_FLAG_NONE, 0, (int32_t)(conf->window * 4)) != 0)
+		return -1;
+	h2_make_output(h2);
+	if (h2->is_broken || h2->out == NULL)
+		return -1;
+	entry = buf_head(h2->out) + FRAME_HEAD;
+	assert(
+	    entry[-6] == NGHTTP2_SETTINGS && entry[1] == NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+	memcpy(entry + ID_LEN, &streams, sizeof(streams));
+	return 0;
+}
+
 struct h2 *
 h2_new(struct client *client, struct buf *first, void (*end)(struct client *client, bool reset))
 {
 	struct h2 *h2 = xcalloc(1, sizeof(*h2));
-	nghttp2_settings_entry settings[4];
 	bool failed;
 
 	h2->client = client;
 	h2->end = end;
 	h2->worker = client->listener->worker;
 	h2->deferred.run = on_turn_end;
+	h2->scan.left = H2_PREFACE_LEN;
 	h2->head_since_ms = h2->idle_since_ms = now_ms;
 	TAILQ_INIT(&h2->streams);
 	TAILQ_INIT(&h2->todo);
@@ -364,16 +420,7 @@ h2_new(struct client *client, struct buf *first, void (*end)(struct client *clie
 		free(h2);
 		return NULL;
 	}
-	settings[0] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
-		config_of(h2)->streams };
-	settings[1] =
-	    (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config_of(h2)->window };
-	settings[2] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
-		h2->worker->config->global.limits.request_head };
-	settings[3] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 };
-	failed = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, 4) != 0 ||
-		 nghttp2_session_set_local_window_size(
-		     h2->session, NGHTTP2_FLAG_NONE, 0, (int32_t)(config_of(h2)->window * 4)) != 0;
+	failed = announce(h2) < 0;
 	if (!failed && first != NULL)
 		receive(h2, buf_head(first), buf_len(first));
 	buf_give(first);

@@ -21,7 +21,7 @@ struct buf;
 struct h2_tunnel;
 
 enum { H2_PSEUDO_METHOD = 0, H2_PSEUDO_SCHEME, H2_PSEUDO_AUTHORITY, H2_PSEUDO_PATH, H2_PSEUDO_PROTOCOL, H2_PSEUDOS };
-enum { H2_RESETS_KEPT = 64, H2_WEBSOCKET_KEY_SIZE = 25 };
+enum { H2_RESETS_KEPT = 256, H2_WEBSOCKET_KEY_SIZE = 25, H2_FRAME_HEAD = 9 };
 
 struct h2_stream {
 	TAILQ_ENTRY(h2_stream) link;    /* in h2->streams */
@@ -71,6 +71,14 @@ struct h2_stream {
 
 TAILQ_HEAD(h2_streams, h2_stream);
 
+/* Where frames begin in what is received. */
+struct h2_scan {
+	uint32_t left; /* bytes until the next frame begins */
+	uint8_t have;  /* of its header, when it came in pieces: 0 <= have < H2_FRAME_HEAD */
+	bool has_reset; /* the bytes of the moment close a stream */
+	uint8_t head[H2_FRAME_HEAD];
+};
+
 struct h2 {
 	struct deferred deferred; /* flushes at the end of the turn */
 	struct client *client;    /* borrowed: owns us */
@@ -79,7 +87,8 @@ struct h2 {
 	nghttp2_session *session; /* owned */
 	struct h2_streams streams, todo;
 	struct buf *out;          /* owned; frames on their way; NULL: nothing */
-	uint32_t stream_count;
+	uint32_t stream_count;    /* in `streams` */
+	uint32_t open_count;      /* of these, those that nghttp2 has: what the client counts */
 	bool is_broken;           /* the connection is of no more use */
 	bool is_deaf;             /* it is ending by an error: what comes is not looked at */
 	bool is_receiving;        /* inside nghttp2_session_mem_recv(): no frame may be made */
@@ -90,6 +99,7 @@ struct h2 {
 	uint32_t resets, cheap_frames;
 	uint32_t continuations;   /* of the header block of the moment */
 	uint32_t updates_welcome; /* WINDOW_UPDATE frames that answer data we sent */
+	struct h2_scan scan;
 	/* Streams that we reset: frames that were under way may still come. */
 	int32_t reset_ids[H2_RESETS_KEPT];
 	unsigned reset_at;
@@ -136,6 +146,12 @@ void h2_tunnel_run(struct h2_stream *s);
 void h2_tunnel_free(struct h2_stream *s);
 
 /* h2_watch.c */
+/*
+ * What of these bytes comes before the next DATA frame whose stream may be over: nghttp2 is to have that, and then
+ * h2_check_data() looks at the frame.  Call again for the rest.  Returns `len` when there is no such frame.
+ */
+size_t h2_scan(struct h2 *h2, const char *bytes, size_t len);
+void h2_check_data(struct h2 *h2);
 int h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);
 /* Returns 0, or what the callback must return because there were too many such frames. */
 int h2_watch_received(struct h2 *h2, const nghttp2_frame *frame);

@@ -198,13 +198,19 @@ h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
+	h2->head_since_ms = now_ms;
+	if (h2->open_count >= h2->client->listener->conf->http2.streams) {
+		nghttp2_submit_rst_stream(
+		    session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+		return 0;
+	}
 	s = slab_take(&h2->worker->h2_streams);
 	memset(s, 0, sizeof(*s));
 	s->h2 = h2;
 	s->id = frame->hd.stream_id;
 	TAILQ_INSERT_TAIL(&h2->streams, s, link);
 	h2->stream_count++;
-	h2->head_since_ms = now_ms;
+	h2->open_count++;
 	nghttp2_session_set_stream_user_data(session, s->id, s);
 	return 0;
 }

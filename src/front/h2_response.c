@@ -173,8 +173,9 @@ h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 		    h2_check_switch(s, piece->head) < 0)
 			return 0;
 		/* Any 2xx would begin a tunnel that the server knows nothing of. */
-		if (s->is_connect ? is_final && piece->head->status < 300
-				  : piece->head->status == 101)
+		if (s->is_connect && is_final && piece->head->status < 300)
+			return IO_CLOSED;
+		if (!s->is_connect && piece->head->status == 101)
 			return IO_ERROR;
 		if (submit_head(s, piece->head, piece->edits, cookie, has_more) < 0)
 			return IO_ERROR;

@@ -13,7 +13,7 @@ enum {
 	SMALL_INCREMENT = 1024,  /* a WINDOW_UPDATE below is not worth its frame */
 	UPDATES_PER_DATA = 4,    /* for the stream and the connection, and some that come late */
 	UPDATES_MAX = 64 * 1024, /* saved up */
-	NOTICE_MS = 1000         /* between the two GOAWAYs, for clients that do not answer PING */
+	NOTICE_MS = 3000         /* between the two GOAWAYs, for clients that do not answer PING */
 };
 
 static const struct http2_config *
@@ -60,24 +60,93 @@ count_cheap(struct h2 *h2)
 	return count_flood(h2, &h2->cheap_frames, config_of(h2)->control_frames);
 }
 
-/*
- * HEADERS of a stream that is over.  nghttp2, which forgets such streams, would let them pass:
- * right only for those that we ended, and the client did not know yet (section 5.1).
- */
-static int
-check_stream(struct h2 *h2, int32_t id)
+/* ---- frames of streams that are over ---- */
+
+static int32_t
+scanned_id(const struct h2 *h2)
 {
-	if (id > h2->last_id || id % 2 == 0) {
-		h2->last_id = id > h2->last_id ? id : h2->last_id;
-		return 0;
+	const uint8_t *head = h2->scan.head;
+
+	return (int32_t)((uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 |
+			 (uint32_t)head[7] << 8 | head[8]);
+}
+
+size_t
+h2_scan(struct h2 *h2, const char *bytes, size_t len)
+{
+	struct h2_scan *scan = &h2->scan;
+	const uint8_t *head = scan->head;
+	size_t at = 0, begin;
+
+	while (at < len) {
+		if (scan->left > 0) {
+			size_t n = scan->left < len - at ? scan->left : len - at;
+
+			scan->left -= (uint32_t)n;
+			at += n;
+			continue;
+		}
+		begin = at;
+		while (at < len && scan->have < H2_FRAME_HEAD)
+			scan->head[scan->have++] = (uint8_t)bytes[at++];
+		if (scan->have < H2_FRAME_HEAD)
+			return len;
+		scan->have = 0;
+		scan->left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
+		if (head[3] == NGHTTP2_RST_STREAM)
+			scan->has_reset = true;
+		if (head[3] == NGHTTP2_DATA &&
+		    (scan->has_reset ||
+			nghttp2_session_find_stream(h2->session, scanned_id(h2)) == NULL)) {
+			scan->has_reset = false;
+			scan->left += (uint32_t)(at - begin);
+			return begin;
+		}
 	}
-	if (nghttp2_session_find_stream(h2->session, id) != NULL)
-		return 0;
+	scan->has_reset = false;
+	return len;
+}
+
+/* Is this stream over, and not because we ended it?  Then the client knows (section 5.1). */
+static bool
+is_over(struct h2 *h2, int32_t id)
+{
+	if (id == 0 || id > h2->last_id || id % 2 == 0 ||
+	    nghttp2_session_find_stream(h2->session, id) != NULL)
+		return false;
 	for (unsigned i = 0; i < H2_RESETS_KEPT; i++)
 		if (h2->reset_ids[i] == id)
-			return 0;
-	h2->error = NGHTTP2_STREAM_CLOSED;
-	return NGHTTP2_ERR_CALLBACK_FAILURE;
+			return false;
+	return true;
+}
+
+/*
+ * HEADERS of a stream that is over.  nghttp2, which forgets such streams, would let them pass.
+ */
+static int
+check_headers(struct h2 *h2, int32_t id)
+{
+	if (is_over(h2, id)) {
+		h2->error = NGHTTP2_STREAM_CLOSED;
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	}
+	if (id > h2->last_id && id % 2 == 1)
+		h2->last_id = id;
+	return 0;
+}
+
+/*
+ * The same for DATA, of which nghttp2 does not even tell.  They cost the stream alone: we remember
+ * only some of those that we ended, and to reset one more is harmless, and counted.
+ */
+void
+h2_check_data(struct h2 *h2)
+{
+	int32_t id = scanned_id(h2);
+
+	if (is_over(h2, id))
+		nghttp2_submit_rst_stream(
+		    h2->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_STREAM_CLOSED);
 }
 
 /*
@@ -93,7 +162,7 @@ h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *us
 	switch (hd->type) {
 	case NGHTTP2_HEADERS:
 		h2->continuations = 0;
-		return check_stream(h2, hd->stream_id);
+		return check_headers(h2, hd->stream_id);
 	case NGHTTP2_CONTINUATION:
 		return ++h2->continuations > CONTINUATIONS_MAX ? flooded(h2) : count_cheap(h2);
 	case NGHTTP2_RST_STREAM:
@@ -127,13 +196,19 @@ h2_watch_received(struct h2 *h2, const nghttp2_frame *frame)
 	return is_cheap ? count_cheap(h2) : 0;
 }
 
-/* Resets that a client provokes cost as much as those it sends; those that a server is to blame
- * for are INTERNAL_ERROR. */
+/*
+ * Resets that a client provokes cost as much as those it sends; those that a server is to blame for
+ * are INTERNAL_ERROR.  Clients that give up often, as browsers and RPC deadlines do, also let as
+ * much be done: each response that was sent to its end makes good for one reset.
+ */
 void
 h2_watch_sent(struct h2 *h2, const nghttp2_frame *frame)
 {
 	if (frame->hd.type == NGHTTP2_DATA && h2->updates_welcome < UPDATES_MAX)
 		h2->updates_welcome += UPDATES_PER_DATA;
+	if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
+	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && h2->resets > 0)
+		h2->resets--;
 	if (frame->hd.type == NGHTTP2_RST_STREAM)
 		h2->reset_ids[h2->reset_at++ % H2_RESETS_KEPT] = frame->hd.stream_id;
 	if (frame->hd.type == NGHTTP2_RST_STREAM &&

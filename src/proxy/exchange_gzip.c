@@ -124,6 +124,7 @@ exchange_deliver_coded(
 	do {
 		struct response_piece piece = { .head = head, .edits = edits };
 		size_t taken = 0;
+		int sent;
 
 		if (x->coded == NULL && fill(x, flush) < 0)
 			return exchange_response_failed(
@@ -132,8 +133,9 @@ exchange_deliver_coded(
 		piece.len = buf_len(x->coded);
 		piece.is_coded = true;
 		piece.is_last = x->coding_ended;
-		if (x->ops->send(x, &piece, &taken) < 0)
-			return exchange_end(x, END_CLIENT_CLOSED);
+		sent = x->ops->send(x, &piece, &taken);
+		if (sent < 0)
+			return exchange_send_failed(x, sent);
 		head = NULL;
 		edits = NULL;
 		assert(taken <= piece.len);

@@ -38,6 +38,8 @@ enum step exchange_deliver_coded(
     struct exchange *x, const struct message *head, const struct field_edits *edits, bool flush);
 /* exchange_relay.c: more of what was read becomes x->ready.  Returns 0, or -1 when the framing is broken. */
 int exchange_frame(struct exchange *x);
+/* The front did not take a piece of the response: what its send() said. */
+enum step exchange_send_failed(struct exchange *x, int result);
 enum step exchange_response_failed(struct exchange *x, enum end end);
 
 enum step exchange_send(struct exchange *x);

@@ -278,6 +278,15 @@ exchange_response_failed(struct exchange *x, enum end end)
 	return response_failed(x, end);
 }
 
+enum step
+exchange_send_failed(struct exchange *x, int result)
+{
+	if (result != IO_CLOSED)
+		return exchange_end(x, END_CLIENT_CLOSED);
+	x->head_sent = false;
+	return response_failed(x, END_RESPONSE_MALFORMED);
+}
+
 /* Offer the client what is ready.  STEP_NEXT: it took everything. */
 static enum step
 deliver(struct exchange *x, struct message *head)
@@ -291,13 +300,15 @@ deliver(struct exchange *x, struct message *head)
 		.is_last = x->response_complete,
 	};
 	size_t taken = 0;
+	int sent;
 
 	if (piece.edits != NULL && piece.edits->failed)
 		return response_failed(x, END_RESPONSE_TOO_LARGE);
 	if (x->gzip != NULL)
 		return exchange_deliver_coded(x, head, piece.edits, false);
-	if (x->ops->send(x, &piece, &taken) < 0)
-		return exchange_end(x, END_CLIENT_CLOSED);
+	sent = x->ops->send(x, &piece, &taken);
+	if (sent < 0)
+		return exchange_send_failed(x, sent);
 	assert(taken <= x->ready && (in != NULL || taken == 0));
 	x->ready -= taken;
 	if (taken > 0)
