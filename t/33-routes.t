@@ -42,6 +42,9 @@ my $routes = route('host', 'host: a.example')
       - {host: redirect.example, path: {prefix: /u}, redirect: {url: 'https://new.example:${listen_port}/${host}${path}${query}', status: 302}}
       - {host: redirect.example, path: {regex: '/g/(\w+)'}, redirect: {url: 'http://$1.example/', status: 307}}
       - {host: fixed.example, respond: {status: 403, content_type: application/json, body: '{"no": true}'}}
+      - {host: limit.example, path: {exact: /all}, limit: {requests: 3}, respond: {body: yes}}
+      - {host: limit.example, path: {exact: /source}, limit: {per_source: 1, burst: 2}, pool: p}
+      - {host: limit.example, path: {prefix: /}, in_order: on, when: [{header: X-First, values: [1]}], respond: {body: first}}
       - {host: fixed.example, path: {exact: /empty}, respond: {status: 204}}
       - {host: fixed.example, path: {exact: /plain}, respond: {body: "two\nlines\n"}, response_headers: {add: {X-Fixed: 'yes ${path}'}}}
       - {host: slow.example, path: {regex: '/(a+)+$'}, pool: p}
@@ -129,6 +132,16 @@ for my $case (
     my ($path, $seen, $what) = @$case;
     is(get('r.example', $path)->{body}, "$seen\n", "rewrite: $what");
 }
+
+for my $case ([ '/all', 3 ], [ '/source', 2 ]) {
+    my ($path, $at_least) = @$case;
+    my %seen;
+    $seen{ get('limit.example', $path)->{status} }++ for 1 .. 60;
+    is(join(' ', sort keys %seen), '200 503', "limit: $path passes some, and the others get 503");
+    cmp_ok($seen{200}, '>=', $at_least, "$at_least at least");
+}
+cmp_ok($weir->stats_listener('web')->{over_limit}, '>', 0, 'which is counted');
+is(get('limit.example', '/all', headers => [ Host => 'limit.example', 'X-First' => 1 ])->{body}, 'first', 'in_order: before more specific ones');
 
 my $r = get('redirect.example', '/a?b');
 is("$r->{status} $r->{headers}{location}", '308 https://redirect.example:8443/a?b', 'a route redirects');

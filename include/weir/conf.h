@@ -262,6 +262,14 @@ struct share_config { /* listeners[].routes[].split[] */
 	unsigned weight;
 };
 
+struct rate; /* rate.h */
+
+struct route_limit_config { /* listeners[].routes[].limit: requests in a second; 0: any number */
+	bool on;
+	uint32_t requests, per_source, burst;
+	struct rate *rate; /* made by rate_open() at load, and shared by all processes */
+};
+
 struct route_config { /* listeners[].routes[] */
 	struct where where;
 	const char *host;     /* lower case, without port; "*.x" matches one label; NULL: any */
@@ -281,6 +289,7 @@ struct route_config { /* listeners[].routes[] */
 	const char *rewrite; /* new path; NULL: none */
 	struct where rewrite_where;
 	struct text_config rewrite_text; /* made by conf_check */
+	struct route_limit_config limit;
 	struct headers_config request_headers, response_headers;
 	/* What is done to heads, with that of the listener; NULL: nothing.  Made by conf_check. */
 	const struct field_rules *request_rules, *response_rules;
@@ -461,6 +470,8 @@ struct config {
 	size_t listener_count;
 	struct pool_config *pools;
 	size_t pool_count;
+	void *rates; /* shared mapping, made by rate_open(); NULL: no route has a limit */
+	size_t rates_size;
 };
 
 /*

@@ -24,6 +24,7 @@ enum tally_field {
 	TALLY_STATUS_4XX,
 	TALLY_STATUS_5XX,
 	TALLY_REFUSED,      /* listener: closed by the access list or a limit */
+	TALLY_OVER_LIMIT,   /* listener: requests answered 503 by the limit of a route */
 	TALLY_BAD_REQUESTS, /* listener: malformed heads and framing */
 	TALLY_TLS_HANDSHAKES,
 	TALLY_TLS_FAILURES,

@@ -89,6 +89,46 @@ static const struct block respond_block = {
 	.doc = "Answers with a fixed response.",
 };
 
+/* limit */
+
+static void
+limit_finish(struct load *load, const struct yaml_node *map, void *structure)
+{
+	struct route_limit_config *l = structure;
+
+	l->on = l->requests > 0 || l->per_source > 0;
+	if (l->requests > 0 && l->per_source > l->requests)
+		diag_error(load->diag, map->where,
+		    "limit: per_source is more than requests; it must be less");
+}
+
+static bool
+limit_is_on(const void *structure)
+{
+	return ((const struct route_limit_config *)structure)->on;
+}
+
+static const struct option limit_options[] = {
+	OPTION("requests", route_limit_config, requests, kind_count, .preset = "0", .min = "0",
+	    .max = "1000000", .doc = "Requests of all clients in a second; 0: any number."),
+	OPTION("per_source", route_limit_config, per_source, kind_count, .preset = "0", .min = "0",
+	    .max = "1000000", .doc = "Requests of one client address in a second; 0: any number."),
+	OPTION("burst", route_limit_config, burst, kind_count, .preset = "0", .min = "0",
+	    .max = "1000000",
+	    .doc = "Requests that may come at once after a pause, if more than those of a "
+		   "second."),
+};
+static const struct block limit_block = {
+	.name = "limit",
+	TABLE(limit_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.is_on = limit_is_on,
+	.finish = limit_finish,
+	.doc = "How many requests the route passes, counted by all workers together; the others "
+	       "are answered with 503.",
+};
+
 /* request_headers, response_headers */
 
 static bool
@@ -307,6 +347,7 @@ static const struct option route_options[] = {
 	OPTION(
 	    "redirect", route_config, redirect, kind_block, .preset = "", .block = &conf_redirect),
 	OPTION("respond", route_config, respond, kind_block, .preset = "", .block = &respond_block),
+	OPTION("limit", route_config, limit, kind_block, .preset = "", .block = &limit_block),
 	OPTION("rewrite", route_config, rewrite, kind_rewrite, .preset = "",
 	    .where_offset = offsetof(struct route_config, rewrite_where),
 	    .doc = "What servers get instead of the part of the path that the route names: of the "

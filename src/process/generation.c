@@ -14,6 +14,7 @@
 #include "weir/arena.h"
 #include "weir/log.h"
 #include "weir/pool.h"
+#include "weir/rate.h"
 #include "weir/tls_context.h"
 
 enum {
@@ -254,6 +255,7 @@ generation_load(const char *file, unsigned number, struct generation_list *gener
 	    log_open_configured(config, config->global.access_log, "access", diag);
 	generation->error_fd = log_open_configured(config, config->global.error_log, "error", diag);
 	compile_acls(config);
+	rate_open(config, diag);
 	if (secret == NULL) {
 		secret_load(fresh, config->global.state_dir);
 		secret = fresh;
@@ -288,6 +290,7 @@ generation_leave(struct generation_list *generations, struct generation *generat
 	close_log(generation->error_fd);
 	region_leave(generation->region);
 	tls_unload(generation->config);
+	rate_close(generation->config);
 	conf_free(generation->config);
 	free(generation);
 }

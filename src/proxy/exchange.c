@@ -9,6 +9,7 @@
 #include "weir/clock.h"
 #include "weir/eject.h"
 #include "weir/log.h"
+#include "weir/rate.h"
 #include "weir/retry.h"
 #include "weir/route.h"
 #include "weir/sticky.h"
@@ -411,8 +412,15 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	}
 	if (listener->router != NULL)
 		x->route = router_find(listener->router, &x->request, client, &limit);
-	if (x->route != NULL)
+	if (x->route != NULL) {
+		if (x->route->conf->limit.on &&
+		    !rate_take(&x->route->conf->limit, client, x->started_us)) {
+			tally_add(listener->tally, TALLY_OVER_LIMIT, 1);
+			exchange_end(x, END_OVER_LIMIT);
+			return;
+		}
 		pool = pool_of_route(x);
+	}
 	if (pool == NULL || limit) {
 		exchange_end(x, unpooled_end(x, limit));
 		return;

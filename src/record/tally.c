@@ -35,6 +35,8 @@ const struct tally_info tally_table[TALLY_FIELDS] = {
 	    "Responses with a status of 500 and above.", ALL, false },
 	[TALLY_REFUSED] = { "refused",
 	    "Connections closed at once by the access list or a limit.", LISTENER, false },
+	[TALLY_OVER_LIMIT] = { "over_limit",
+	    "Requests answered 503, because their route has a limit.", LISTENER, false },
 	[TALLY_BAD_REQUESTS] = { "bad_requests",
 	    "Requests with a malformed head or malformed framing.", LISTENER, false },
 	[TALLY_TLS_HANDSHAKES] = { "tls_handshakes",
