@@ -104,6 +104,9 @@ service('dns', [], udp => 1, address => udp_server('ack'));
 service('cce-dns', [ "${elb}id: default", "${elb}keepalive_timeout: '20'", "${elb}health-check-flag: 'on'" ], udp => 1, address => udp_server('cce'));
 service('slb', [ "${ack}protocol-port: http:PORT", "${ack}xforwardedfor-slbport: 'on'", "${ack}xforwardedfor-clientsrcport: 'on'", "${ack}xforwardedfor-proto: 'on'" ]);
 service('slb-off', ["${ack}protocol-port: http:PORT"]);
+service('slow', [ "${ack}protocol-port: http:PORT", "${ack}charge-type: paybybandwidth", "${ack}bandwidth: '1'" ]);
+service('free', [ "${ack}protocol-port: http:PORT", "${ack}bandwidth: '1'" ]);
+service('cce-slow', [ "${elb}class: union", "${elb}protocol-port: http:PORT", "${elb}autocreate: '{\"type\":\"public\",\"bandwidth_name\":\"b\",\"bandwidth_size\":1,\"bandwidth_sharetype\":\"PER\",\"eip_type\":\"5_bgp\"}'" ]);
 service('cce-fwd', [ "${elb}id: default", "${elb}protocol-port: http:PORT", map { "${elb}$_: 'true'" } qw(x-forwarded-port x-forwarded-for-port x-forwarded-host x-real-ip) ]);
 service('h2', [ "${ack}protocol-port: https:PORT", "${ack}cert-id: cert-1" ]);
 service('h1', [ "${ack}protocol-port: https:PORT", "${ack}cert-id: cert-1", "${ack}http2-enabled: 'off'" ]);
@@ -195,6 +198,13 @@ for my $case ([ 'application/json', 'gzip' ], [ 'text/plain', 'gzip' ], [ 'text/
     my ($type, $coding) = @$case;
     $r = $t->http_get($port{'cce-gzip'}, "/type/$type", host => 'shop.example', headers => [ 'Accept-Encoding' => 'gzip' ]);
     is($r->{headers}{'content-encoding'} // '', $coding, "gzip-enabled: $type");
+}
+
+for my $case ([ slow => 'bandwidth with paybybandwidth' ], [ 'cce-slow' => 'bandwidth_size' ], [ free => '' ]) {
+    my ($name, $what) = @$case;
+    $t->http_get($port{$name}, '/type/a', host => 'shop.example') for 1 .. 4; # 20 kB; 12.5 are there at once
+    my $held = $weir->stats_listener("default/$name:$port{$name}")->{held};
+    $what ? cmp_ok($held, '>', 0, "$what: clients wait for their turn") : is($held, 0, 'bandwidth without it limits nothing');
 }
 
 is($t->http_get($port{'cce-tls'}, '/', host => 'shop.example')->{body}, "pod\n", 'security-pool-protocol: servers that speak TLS');

@@ -121,6 +121,14 @@ struct acl_config { /* acls: {NAME: {networks: [...]}} */
 	struct acl *compiled; /* owned by the generation; made by acl_compile() at load */
 };
 
+struct bandwidth_config { /* bandwidths: {NAME: {in: RATE, out: RATE}}; of all listeners that name it together */
+	const char *name;
+	struct where where;
+	uint32_t id;      /* entity in shared memory */
+	unsigned index;   /* position in config.bandwidths; set by conf_check */
+	uint32_t in, out; /* bytes a second, from and to the clients; 0: no limit */
+};
+
 struct server_name_config { /* listeners[].tls.server_names[] */
 	const char *name;   /* lower case; "*.example.com" allowed: one label */
 	const char *certificate;
@@ -340,6 +348,9 @@ struct listener_config {
 	struct where access_where;
 	bool access_deny; /* access.mode: allow (default) | deny */
 	struct acl_config *acl; /* set by conf_check */
+	const char *bandwidth_name; /* bandwidth: NULL: no limit */
+	struct where bandwidth_where;
+	struct bandwidth_config *bandwidth; /* set by conf_check */
 	struct network *proxy_from; /* proxy_protocol.from: who must say who the client is */
 	size_t proxy_from_count;    /* 0: nobody says it */
 	struct acl *proxy_acl;      /* made by acl_compile() at load; NULL when off */
@@ -466,6 +477,8 @@ struct config {
 	struct global_config global;
 	struct acl_config *acls;
 	size_t acl_count;
+	struct bandwidth_config *bandwidths;
+	size_t bandwidth_count;
 	struct listener_config *listeners;
 	size_t listener_count;
 	struct pool_config *pools;

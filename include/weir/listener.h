@@ -9,6 +9,7 @@
 #include "weir/conf.h"
 
 struct latency;
+struct pacer;
 struct router;
 struct tally;
 struct worker;
@@ -18,6 +19,7 @@ struct listener {
 	struct worker *worker;
 	struct tally *tally;                /* this worker's own */
 	struct latency *latency;            /* likewise */
+	struct pacer *pacer;                /* borrowed from the worker; NULL: no bandwidth limit */
 	struct router *router;              /* owned; NULL: no routes */
 };
 

@@ -3,13 +3,14 @@
  *
  * Runs in: master (makes it, binds configurations to it, cleans up after the dead), workers, control.
  *
- * One region lives as long as the master, not one per generation: an *entity* (listener, pool or server) is found by
- * its kind and name, so a reload finds its health, run-time weight, counters and sticky entries again, and old and new
+ * One region lives as long as the master, not one per generation: an *entity* (listener, pool, server or bandwidth
+ * limit) is found by its kind and name, so a reload finds its health, run-time weight, counters and sticky entries again, and old and new
  * workers count active connections on the same server together.  The region is one memfd, mapped at the same address
  * in all processes because they are forked; it holds no pointers, so that a new binary can take it over.
  *
  * Layout: header | entities[capacity] | sticky table | slots[SHM_SLOTS] of tally[capacity] | slots[SHM_SLOTS] of
- * latency[capacity] | slots[SHM_SLOTS] of malformed messages | the recent past | usage[capacity].  It is sparse: pages cost memory only
+ * latency[capacity] | slots[SHM_SLOTS] of malformed messages | the recent past | usage[capacity] |
+ * buckets[capacity].  It is sparse: pages cost memory only
  * once touched, by reading too.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
  * holds what ended workers had counted.
  *
@@ -24,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "weir/bucket.h"
 #include "weir/faults.h"
 #include "weir/histogram.h"
 #include "weir/history.h"
@@ -35,7 +37,7 @@ struct shm;
 
 enum { SHM_SLOTS = 256, SHM_SLOT_RETIRED = 0, SHM_CAPACITY_MAX = (1 << 22) - 2 };
 
-enum entity_kind { ENTITY_FREE = 0, ENTITY_LISTENER, ENTITY_POOL, ENTITY_SERVER };
+enum entity_kind { ENTITY_FREE = 0, ENTITY_LISTENER, ENTITY_POOL, ENTITY_SERVER, ENTITY_BANDWIDTH };
 
 /* What health checks found.  UNKNOWN (not checked yet) is used like UP. */
 enum health_state { HEALTH_UNKNOWN = 0, HEALTH_UP, HEALTH_DOWN };
@@ -99,9 +101,9 @@ size_t shm_capacity(const struct shm *shm);
 size_t shm_needed(const struct config *config);
 
 /*
- * Give each listener, pool and server of `config` its entity (the .id fields), keeping the state of those known by
- * name, and free entities that no configuration since `oldest_generation` names.  Admin states stay; what becomes of
- * run-time weights, the pool's run_time_weights says.
+ * Give each listener, pool, server and bandwidth limit of `config` its entity (the .id fields), keeping the state of
+ * those known by name, and free entities that no configuration since `oldest_generation` names.  Admin states stay; what
+ * becomes of run-time weights, the pool's run_time_weights says.
  * Context: master.  Returns 0; -1 when the region is full (nothing changed that matters): make a larger one.
  */
 int shm_bind_config(struct shm *shm, struct config *config, unsigned oldest_generation);
@@ -151,6 +153,9 @@ void shm_latency_sum(const struct shm *shm, uint32_t id, struct histogram_sum su
 /* The recent past: of the whole, and of a listener or pool.  Servers have none: it is not to be touched. */
 struct history_head *shm_history_head(const struct shm *shm);
 struct history *shm_history(const struct shm *shm, uint32_t id);
+/* Of a bandwidth limit: towards weir, and from it (enum pace_way).  Others have none: they are not to be touched. */
+enum { SHM_BUCKETS = 2 };
+struct bucket *shm_buckets(const struct shm *shm, uint32_t id);
 /* Remember a change of a server.  shm_set_*() do so. */
 void shm_history_event(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum history_event_kind kind,
     unsigned from, unsigned to);

@@ -40,6 +40,8 @@ enum tally_field {
 	TALLY_COMPRESS_OUT,    /* ... and after */
 	TALLY_DATAGRAMS_IN,      /* udp: from clients */
 	TALLY_DATAGRAMS_OUT,     /* udp: to clients */
+	TALLY_HELD,              /* listener: connections that waited for their share of a bandwidth limit */
+	TALLY_DATAGRAMS_LIMITED, /* listener: dropped by a bandwidth limit */
 	TALLY_DATAGRAMS_DROPPED, /* listener: for want of a server, a flow or room in a socket */
 	TALLY_RETRIES_REFUSED, /* pool: not made, because the budget was used up */
 	TALLY_EJECTIONS,       /* server: left out because requests failed */

@@ -18,6 +18,7 @@
 struct buf;
 struct client_cert;
 struct server_names;
+struct paced;      /* pace.h */
 struct tls;        /* net/tls_priv.h */
 struct tls_session; /* tls_servers.h */
 struct ssl_st;     /* SSL */
@@ -36,6 +37,7 @@ struct transport {
 	bool peer_closed; /* the kernel saw the peer's FIN: a short read does not mean that nothing follows */
 	bool tls_failed;  /* no close_notify may be sent */
 	struct tls *ssl;     /* owned; NULL: plain */
+	struct paced *paced; /* owned; NULL: no bandwidth limit */
 	struct buf *unsent;  /* owned; TLS: bytes taken from the caller that the socket did not take yet */
 	struct event event;
 	void (*on_ready)(struct transport *transport); /* may close the transport and free its owner */

@@ -14,6 +14,7 @@
 #include "weir/slab.h"
 
 struct event_base;
+struct pacer;
 struct pool;
 struct accesslog;
 
@@ -40,6 +41,7 @@ struct worker {
 	bool draining;               /* no new connections; responses say Connection: close */
 	bool stopping;               /* draining, and no worker follows: idle clients are let go */
 	struct pool *pools;          /* owned; as config->pools */
+	struct pacer *pacers;        /* owned; as config->bandwidths */
 	struct accesslog *accesslog; /* owned; NULL: off */
 	struct slab http_clients, tcp_clients, tunnels, h2_streams, exchanges, upstreams, flows;
 	struct slab prefaces;

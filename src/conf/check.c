@@ -369,6 +369,23 @@ check_access(struct load *l, struct listener_config *listener, struct index *acl
 }
 
 static void
+check_bandwidth(struct load *l, struct listener_config *listener, struct index *bandwidths)
+{
+	char *nearest;
+
+	if (listener->bandwidth_name == NULL)
+		return;
+	listener->bandwidth = index_find(bandwidths, listener->bandwidth_name);
+	if (listener->bandwidth != NULL)
+		return;
+	nearest = index_nearest(bandwidths, listener->bandwidth_name);
+	diag_error(l->diag, listener->bandwidth_where,
+	    "bandwidth: there is no limit \"%s\"%s; a name under bandwidths is needed",
+	    listener->bandwidth_name, nearest);
+	free(nearest);
+}
+
+static void
 check_targets(struct load *l, const struct listener_config *listener)
 {
 	bool has_pool = listener->pool_name != NULL;
@@ -405,8 +422,8 @@ fill_types(struct load *l, struct compression_config *c)
 }
 
 static void
-check_listener(
-    struct load *l, struct listener_config *listener, struct index *pools, struct index *acls)
+check_listener(struct load *l, struct listener_config *listener, struct index *pools,
+    struct index *acls, struct index *bandwidths)
 {
 	bool needs_tls = listener->protocol == PROTOCOL_HTTPS || listener->protocol == PROTOCOL_TLS;
 
@@ -424,6 +441,7 @@ check_listener(
 		    "believe are needed",
 		    listener->name);
 	check_access(l, listener, acls);
+	check_bandwidth(l, listener, bandwidths);
 	check_targets(l, listener);
 	if (listener->pool_name != NULL)
 		listener->pool =
@@ -578,22 +596,27 @@ void
 check_config(struct load *l)
 {
 	struct config *c = l->config;
-	struct index pools, acls, listeners;
+	struct index pools, acls, bandwidths, listeners;
 
 	index_init(&pools, c->pools, c->pool_count, sizeof(*c->pools),
 	    offsetof(struct pool_config, name), offsetof(struct pool_config, where));
 	index_init(&acls, c->acls, c->acl_count, sizeof(*c->acls),
 	    offsetof(struct acl_config, name), offsetof(struct acl_config, where));
+	index_init(&bandwidths, c->bandwidths, c->bandwidth_count, sizeof(*c->bandwidths),
+	    offsetof(struct bandwidth_config, name), offsetof(struct bandwidth_config, where));
 	index_init(&listeners, c->listeners, c->listener_count, sizeof(*c->listeners),
 	    offsetof(struct listener_config, name), offsetof(struct listener_config, where));
 	report_duplicates(l, &pools, "pools");
 	report_duplicates(l, &listeners, "listeners");
 	for (size_t i = 0; i < c->pool_count; i++)
 		check_pool(l, &c->pools[i]);
+	for (size_t i = 0; i < c->bandwidth_count; i++)
+		c->bandwidths[i].index = (unsigned)i;
 	for (size_t i = 0; i < c->listener_count; i++)
-		check_listener(l, &c->listeners[i], &pools, &acls);
+		check_listener(l, &c->listeners[i], &pools, &acls, &bandwidths);
 	check_addresses(l);
 	index_fini(&pools);
 	index_fini(&acls);
+	index_fini(&bandwidths);
 	index_fini(&listeners);
 }

@@ -55,6 +55,9 @@ static const struct unit durations[] = { { "h", 3600000 }, { "m", 60000 }, { "s"
 	{ "ms", 1 } };
 static const struct unit sizes[] = { { "g", 1U << 30 }, { "m", 1U << 20 }, { "k", 1U << 10 },
 	{ "", 1 } };
+/* In bytes a second, as they are kept. */
+static const struct unit bits[] = { { "g", 1000000000 / 8 }, { "m", 1000000 / 8 },
+	{ "k", 1000 / 8 } };
 
 static bool
 duration_number(const char *text, uint64_t *value)
@@ -86,6 +89,22 @@ size_print(FILE *out, const struct option *option, const void *at)
 	(void)option;
 	memcpy(&value, at, sizeof(value));
 	print_unit(out, sizes, COUNT(sizes), value);
+}
+
+static bool
+bits_number(const char *text, uint64_t *value)
+{
+	return parse_unit(text, bits, COUNT(bits), value);
+}
+
+static void
+bits_print(FILE *out, const struct option *option, const void *at)
+{
+	uint32_t value;
+
+	(void)option;
+	memcpy(&value, at, sizeof(value));
+	print_unit(out, bits, COUNT(bits), value);
 }
 
 static bool
@@ -350,6 +369,14 @@ const struct kind kind_size = {
 	.print = size_print,
 	.schema = "\"anyOf\": [{\"type\": \"integer\"}, {\"type\": \"string\", \"pattern\": "
 		  "\"^[0-9]+[kmg]?$\"}]",
+};
+const struct kind kind_bits = {
+	.name = "a bandwidth",
+	.form = "bits a second, a whole number with its unit (500k, 10m, 1g; 1k is 1,000)",
+	.number = bits_number,
+	.width = 4,
+	.print = bits_print,
+	.schema = "\"type\": \"string\", \"pattern\": \"^[0-9]+[kmg]$\"",
 };
 const struct kind kind_count = {
 	.name = "a number",

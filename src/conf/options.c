@@ -229,6 +229,38 @@ static const struct block acl_block = {
 	.doc = "An access list: a name and networks.",
 };
 
+/* bandwidths */
+
+static void
+bandwidth_finish(struct load *load, const struct yaml_node *map, void *structure)
+{
+	const struct bandwidth_config *b = structure;
+
+	if (b->in == 0 && b->out == 0 && !load_is_broken(load, &b->in) &&
+	    !load_is_broken(load, &b->out))
+		diag_error(load->diag, map->where,
+		    "a bandwidth that limits nothing; in, out or both are needed");
+}
+
+static const struct option bandwidth_options[] = {
+	OPTION("in", bandwidth_config, in, kind_bits, .preset = "", .min = "64k", .max = "30g",
+	    .doc = "From the clients."),
+	OPTION("out", bandwidth_config, out, kind_bits, .preset = "", .min = "64k", .max = "30g",
+	    .doc = "To the clients."),
+};
+static const struct block bandwidth_block = {
+	.name = "bandwidth",
+	TABLE(bandwidth_options),
+	.size = sizeof(struct bandwidth_config),
+	.where_offset = offsetof(struct bandwidth_config, where),
+	.key_offset = offsetof(struct bandwidth_config, name),
+	.one_line = true,
+	.finish = bandwidth_finish,
+	.doc = "A limit that all connections of the listeners that name it share, in all workers: "
+	       "connections wait for their turn, datagrams are dropped. What counts are the bytes "
+	       "inside of TLS, and the payload of datagrams.",
+};
+
 /* pools */
 
 static bool
@@ -458,6 +490,8 @@ static const struct option root_options[] = {
 	{ .name = "version", .kind = &kind_version, .doc = "Version of the form of this file." },
 	OPTION("global", config, global, kind_block, .preset = "{}", .block = &global_block),
 	LIST("acls", config, acls, acl_count, kind_named, .preset = "", .block = &acl_block),
+	LIST("bandwidths", config, bandwidths, bandwidth_count, kind_named, .preset = "",
+	    .block = &bandwidth_block),
 	LIST("listeners", config, listeners, listener_count, kind_blocks, .preset = "",
 	    .block = &conf_listener),
 	LIST("pools", config, pools, pool_count, kind_blocks, .preset = "", .block = &pool_block),

@@ -18,6 +18,7 @@
 #include "weir/h2.h"
 #include "weir/gzip.h"
 #include "weir/log.h"
+#include "weir/pace.h"
 #include "weir/pipe.h"
 #include "weir/pool.h"
 #include "weir/reply.h"
@@ -98,6 +99,8 @@ client_open(struct client *client, struct slab *slab, const struct client_kind *
 		slab_give(slab, client);
 		return -1;
 	}
+	if (listener->pacer != NULL)
+		transport_pace(&client->transport, listener->pacer, listener->tally);
 	LIST_INSERT_HEAD(&front->clients, client, link);
 	front->client_count++;
 	tally_add(listener->tally, TALLY_CONNECTIONS, 1);
@@ -340,6 +343,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	worker->shm = shm;
 	worker->slot = slot;
 	worker->pools = pools_new(config, shm, slot);
+	worker->pacers = pacers_new(config->bandwidths, config->bandwidth_count, shm, base);
 	if (access_log_fd != -1)
 		worker->accesslog = accesslog_new(access_log_fd, &config->global);
 	RAND_bytes((unsigned char *)&worker->request_ids, sizeof(worker->request_ids));
@@ -366,6 +370,9 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 			.worker = worker,
 			.tally = shm_tally(shm, slot, config->listeners[i].id),
 			.latency = shm_latency(shm, slot, config->listeners[i].id),
+			.pacer = config->listeners[i].bandwidth != NULL
+				     ? &worker->pacers[config->listeners[i].bandwidth->index]
+				     : NULL,
 			.router = router_new(&config->listeners[i]),
 		};
 	for (size_t i = 0; i < config->pool_count; i++)
@@ -465,6 +472,7 @@ front_free(struct front *front)
 	free(front->listeners);
 	accesslog_free(worker->accesslog);
 	pools_free(worker->pools, worker->config);
+	pacers_free(worker->pacers, worker->config->bandwidth_count);
 	slab_fini(&worker->http_clients);
 	slab_fini(&worker->tcp_clients);
 	slab_fini(&worker->tunnels);

@@ -15,6 +15,7 @@
 #include "udp_priv.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
+#include "weir/pace.h"
 
 enum {
 	BATCHES_MAX = 16, /* in one go, so that datagrams cannot starve connections */
@@ -102,14 +103,28 @@ set_source(struct msghdr *h, union udp_control *control, const struct addr *loca
 	}
 }
 
+/* Datagrams are no stream that could wait: those over the limit are lost. */
+static bool
+is_admitted(const struct listener *listener, enum pace_way way, size_t len)
+{
+	if (listener->pacer == NULL || pacer_admit(listener->pacer, way, len))
+		return true;
+	tally_add(listener->tally, TALLY_DATAGRAMS_LIMITED, 1);
+	return false;
+}
+
+/* The answer of `len` bytes that came to place `from`, behind the others in the batch. */
 static void
-queue_answer(struct udp *udp, struct flow *flow, size_t len)
+queue_answer(struct udp *udp, struct flow *flow, unsigned from, size_t len)
 {
 	unsigned i = udp->out_count++;
+	void *data = udp->out.iov[from].iov_base;
 	struct msghdr *h = &udp->out.msgs[i].msg_hdr;
 	struct tally *tallies[] = { flow->client.listener->tally, flow->pool->tally,
 		flow->server->tally };
 
+	udp->out.iov[from].iov_base = udp->out.iov[i].iov_base;
+	udp->out.iov[i].iov_base = data;
 	udp->out.iov[i].iov_len = len;
 	udp->out.names[i] = flow->client.address;
 	h->msg_name = &udp->out.names[i].sa;
@@ -145,7 +160,8 @@ read_answers(struct udp *udp, struct flow *flow)
 		return false;
 	}
 	for (unsigned i = first; i < first + (unsigned)n; i++)
-		queue_answer(udp, flow, udp->out.msgs[i].msg_len);
+		if (is_admitted(flow->client.listener, PACE_OUT, udp->out.msgs[i].msg_len))
+			queue_answer(udp, flow, i, udp->out.msgs[i].msg_len);
 	flow_moved(flow);
 	return (unsigned)n == room;
 }
@@ -216,6 +232,7 @@ forward(struct udp_socket *socket, const struct addr *client, const struct addr 
 	struct balance_request tried = { .client = client, .local = local };
 	uint64_t hash;
 	struct flow *flow = flow_find(socket, client, local, &hash);
+	bool admitted = false;
 
 	if (flow != NULL && !flow_is_usable(flow)) {
 		flow_end(flow, END_SERVER_CLOSED);
@@ -228,7 +245,8 @@ forward(struct udp_socket *socket, const struct addr *client, const struct addr 
 			tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED, 1);
 			return;
 		}
-		if (flow_send(flow, data, len) == 0)
+		admitted = admitted || is_admitted(socket->listener, PACE_IN, len);
+		if (!admitted || flow_send(flow, data, len) == 0)
 			break;
 		if (tried.tried_count < BALANCE_TRIED_MAX)
 			tried.tried[tried.tried_count++] = flow->server;
@@ -239,7 +257,8 @@ forward(struct udp_socket *socket, const struct addr *client, const struct addr 
 			return;
 		}
 	}
-	count_datagram(flow, len);
+	if (admitted)
+		count_datagram(flow, len);
 }
 
 /* Returns false when there are no more for now. */

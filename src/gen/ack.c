@@ -74,6 +74,14 @@ check_billing(struct service *service)
 	else if (service->gen->site.ignore_bandwidth)
 		value_idle(
 		    set, bandwidth, "no limit: the site file says defaults.bandwidth: ignore");
+	else {
+		service->bandwidth_mbit = bandwidth->number;
+		service->bandwidth_value = bandwidth;
+		service->bandwidth_where = bandwidth->where;
+		value_note(set, bandwidth,
+		    "%u Mbit/s in each direction, shared by all listeners of the load balancer",
+		    bandwidth->number);
+	}
 }
 
 static void

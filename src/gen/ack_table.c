@@ -87,7 +87,6 @@ const struct annotation ack_annotations[ACK_END] = {
 	    .min = 1,
 	    .max = 5000,
 	    .unit = "Mbit/s",
-	    .unserved = "*",
 	    .in_meta = true,
 	    .doc = "Limit in Mbit/s for all listeners of the instance, with charge-type "
 		   "paybybandwidth and address-type internet.",

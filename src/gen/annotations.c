@@ -397,21 +397,6 @@ annotations_check_protocols(struct annotation_set *set, unsigned protocols)
 	}
 }
 
-static void
-check_fields_served(struct annotation_set *set, struct value *value, const struct yaml_node *object)
-{
-	for (const struct json_field *f = value->row->fields; f->name != NULL; f++) {
-		const struct yaml_node *node = yaml_get(object, f->name);
-
-		if (f->unserved == NULL || node == NULL || node->type != YAML_SCALAR)
-			continue;
-		if (strcmp(f->unserved, "*") == 0 || choice_has(f->unserved, node->text, false))
-			diag_warning(set->diag, node->where,
-			    "%s: %s %s is not served by this version", value->key, f->name,
-			    node->quoted ? quote_value(set->arena, node->text) : node->text);
-	}
-}
-
 void
 annotations_check_served(struct annotation_set *set)
 {
@@ -421,8 +406,6 @@ annotations_check_served(struct annotation_set *set)
 
 		if (!value->is_valid || value->no_effect)
 			continue;
-		if (value->json != NULL && !row->is_json_list && !value->fields_idle)
-			check_fields_served(set, value, value->json);
 		if (row->unserved == NULL ||
 		    (strcmp(row->unserved, "*") != 0 &&
 			!choice_has(row->unserved, value->text, row->ignore_case)))

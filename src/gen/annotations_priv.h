@@ -54,7 +54,6 @@ struct json_field {
 	const char *choices;   /* text: the only values; NULL: any */
 	bool only_number;      /* a number in quotes is taken with a warning */
 	bool in_meta;
-	const char *unserved;  /* as in struct annotation */
 	bool (*check)(const char *text);
 	const char *allowed;   /* what check() accepts */
 };
@@ -144,7 +143,6 @@ struct value {
 	const char *text;             /* without spaces around it; NULL: the row does not count as set */
 	bool is_valid;                /* passed the checks of its row */
 	bool no_effect;               /* for --explain: it was read, but nothing follows from it here */
-	bool fields_idle;             /* KIND_JSON: fields that are not served have no effect here anyway */
 	unsigned number;              /* KIND_NUMBER */
 	struct yaml_node *json;       /* KIND_JSON */
 	const char *note;             /* for --explain: what it did; NULL: row->doc says it */

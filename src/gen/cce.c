@@ -23,6 +23,22 @@ need_field(struct service *service, const struct value *value, const char *need,
 		value_error(&service->set, value, "%s needs %s", need, name);
 }
 
+/* What is said of the bandwidth holds for both ways of charging. */
+static void
+read_bandwidth(struct service *service, struct value *value)
+{
+	const struct yaml_node *size = yaml_get(value->json, "bandwidth_size");
+
+	if (size == NULL || size->type != YAML_SCALAR ||
+	    !number_parse(size->text, &service->bandwidth_mbit))
+		return; /* told already */
+	service->bandwidth_value = value;
+	service->bandwidth_where = size->where;
+	value_note(&service->set, value,
+	    "%s; %u Mbit/s in each direction, shared by all listeners of the load balancer",
+	    value->row->doc, service->bandwidth_mbit);
+}
+
 static void
 check_autocreate(struct service *service, struct value *value)
 {
@@ -35,9 +51,9 @@ check_autocreate(struct service *service, struct value *value)
 
 	for (size_t i = 0; is_public && i < sizeof(public_fields) / sizeof(public_fields[0]); i++)
 		need_field(service, value, "type \"public\"", public_fields[i]);
-	if (!is_public || service->gen->site.ignore_bandwidth ||
-	    value_is_written(&service->set, CCE_ID))
-		value->fields_idle = true; /* bandwidth_size limits nothing */
+	if (is_public && !service->gen->site.ignore_bandwidth &&
+	    !value_is_written(&service->set, CCE_ID))
+		read_bandwidth(service, value);
 	service->address_type = is_public ? "internet" : "intranet";
 	if (eip != NULL && eip->type == YAML_SCALAR &&
 	    !choice_has("5_telcom, 5_union, 5_bgp, 5_sbgp", eip->text, false))

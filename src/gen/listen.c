@@ -147,6 +147,32 @@ set_protocol(const struct service *service, struct gen_listener *listener)
 	}
 }
 
+/* The limit is the load balancer's: other Services on it are under it too. */
+static void
+set_bandwidth(const struct service *service, struct gen_listener *listener)
+{
+	struct gen *gen = service->gen;
+	struct gen_bandwidth *bandwidth, *other;
+	bool is_own = service->instance_id == NULL && strcmp(listener->instance, "default") == 0;
+
+	listener->owner = is_own ? service->object->label : listener->instance;
+	if (service->bandwidth_mbit == 0)
+		return;
+	bandwidth = arena_alloc(gen->arena, sizeof(*bandwidth));
+	*bandwidth = (struct gen_bandwidth){ .name = listener->owner,
+		.mbit = service->bandwidth_mbit,
+		.object = service->object,
+		.where = service->bandwidth_where };
+	other = index_add(gen->model.bandwidths, bandwidth->name, bandwidth);
+	if (other != NULL && other->mbit != bandwidth->mbit && other->object != service->object)
+		diag_error(gen->diag, bandwidth->where,
+		    "%s: load balancer %s has %u Mbit/s by %s and %u Mbit/s by %s (%s:%u and %s:%u); "
+		    "allowed: one limit",
+		    service->bandwidth_value->key, other->name, other->mbit, other->object->label, bandwidth->mbit,
+		    bandwidth->object->label, other->where.file, other->where.line,
+		    bandwidth->where.file, bandwidth->where.line);
+}
+
 struct gen_listener *
 listen_build(struct service *service, struct service_port *port)
 {
@@ -169,6 +195,7 @@ listen_build(struct service *service, struct service_port *port)
 		listener->name = arena_printf(gen->arena, "%s/ingress", listener->name);
 	set_protocol(service, listener);
 	set_addresses(service, listener);
+	set_bandwidth(service, listener);
 	listener->listen_port = offset_port(service, port->port, port->where);
 	if (port->redirect_to != 0) {
 		listener->redirect_port = offset_port(service, port->redirect_to, port->where);

@@ -102,6 +102,14 @@ struct gen_forwarded {
 	bool proto, port, client_port, host, real_ip, slb_port, client_src_port;
 };
 
+/* Of a load balancer: its listeners share it. */
+struct gen_bandwidth {
+	const char *name;
+	unsigned mbit; /* a second, in each direction */
+	const struct object *object; /* who says so */
+	struct where where;
+};
+
 enum gen_protocol { GEN_TCP = 0, GEN_UDP, GEN_HTTP, GEN_HTTPS, GEN_TLS };
 
 struct gen_timeouts { /* seconds; 0: not written */
@@ -114,6 +122,7 @@ struct gen_listener {
 	const struct object *object;
 	struct where where;       /* of the Service's port */
 	const char *instance;     /* load balancer by name: who shares it, shares its ports */
+	const char *owner;        /* the same, but a Service that names none has one of its own: who shares a bandwidth */
 	const char **addresses;   /* without port; "*" is resolved */
 	size_t address_count;
 	uint16_t port;            /* as in the manifest, for names and messages */
@@ -146,6 +155,7 @@ struct model {
 	struct index *pool_names;    /* name -> struct gen_pool */
 	struct index *pool_settings; /* SERVICE:PORT with settings -> struct gen_pool of an Ingress */
 	struct index *ingress_pools; /* SERVICE:PORT for INGRESS -> struct gen_pool */
+	struct index *bandwidths; /* owner -> struct gen_bandwidth */
 	struct index *groups;  /* INSTANCE/VGROUP -> struct gen_pool, and VGROUP -> the first of the name */
 };
 

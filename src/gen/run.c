@@ -50,6 +50,7 @@ read_input(struct gen *gen, const struct options *options)
 	gen->port_offset = options->port_offset;
 	gen->explain = options->explain ? stdout : NULL;
 	gen->model.groups = index_new();
+	gen->model.bandwidths = index_new();
 	gen->model.listener_names = index_new();
 	gen->model.pool_names = index_new();
 	gen->model.pool_settings = index_new();
@@ -72,6 +73,7 @@ gen_fini(struct gen *gen)
 	list_fini(&gen->model.listeners);
 	list_fini(&gen->model.pools);
 	index_free(gen->model.groups);
+	index_free(gen->model.bandwidths);
 	index_free(gen->model.listener_names);
 	index_free(gen->model.pool_names);
 	index_free(gen->model.pool_settings);

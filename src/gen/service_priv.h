@@ -66,6 +66,9 @@ struct service {
 	const char *instance_id;  /* NULL: the Service's own */
 	struct value *instance_value; /* where it was written; NULL likewise */
 	const char *instance_ip;  /* choose the instance by address; NULL: no */
+	unsigned bandwidth_mbit;  /* 0: no limit */
+	const struct value *bandwidth_value; /* where it was written; NULL likewise */
+	struct where bandwidth_where;
 	const char *bind_address; /* annotated address; NULL: none */
 	const char *address_type; /* internet, intranet */
 	int listen_family;        /* AF_INET, AF_INET6; 0: both */

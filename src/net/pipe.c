@@ -8,6 +8,7 @@
 
 #include "weir/arena.h"
 #include "weir/clock.h"
+#include "weir/pace.h"
 #include "weir/transport.h"
 
 enum {
@@ -94,14 +95,19 @@ pipe_trim(void)
 ssize_t
 pipe_fill(struct pipe *pipe, struct transport *from)
 {
+	size_t size = PIPE_SIZE;
 	ssize_t n;
 
 	assert(pipe->len == 0 && from->ssl == NULL);
+	if (from->paced != NULL && (size = pace_allow(from, PACE_IN, size)) == 0)
+		return IO_WAIT;
 	do
-		n = splice(from->fd, NULL, pipe->fds[1], NULL, PIPE_SIZE,
+		n = splice(from->fd, NULL, pipe->fds[1], NULL, size,
 		    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (n == -1 && errno == EINTR);
 	if (n > 0) {
+		if (from->paced != NULL)
+			pace_moved(from, PACE_IN, (size_t)n);
 		/* Fewer bytes than asked for say nothing: segments may have filled the pipe. */
 		pipe->len = (size_t)n;
 		return n;
@@ -118,14 +124,19 @@ pipe_fill(struct pipe *pipe, struct transport *from)
 ssize_t
 pipe_drain(struct pipe *pipe, struct transport *to)
 {
+	size_t size = pipe->len;
 	ssize_t n;
 
 	assert(pipe->len > 0 && to->ssl == NULL);
+	if (to->paced != NULL && (size = pace_allow(to, PACE_OUT, size)) == 0)
+		return IO_WAIT;
 	do
 		n = splice(
-		    pipe->fds[0], NULL, to->fd, NULL, pipe->len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		    pipe->fds[0], NULL, to->fd, NULL, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	while (n == -1 && errno == EINTR);
 	if (n > 0) {
+		if (to->paced != NULL)
+			pace_moved(to, PACE_OUT, (size_t)n);
 		pipe->len -= (size_t)n;
 		return n;
 	}

@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "weir/clock.h"
+#include "weir/pace.h"
+
+enum { PIECES_MAX = 128 }; /* more than anybody writes at once */
 
 static void
 on_event(evutil_socket_t fd, short what, void *arg)
@@ -44,8 +47,8 @@ transport_open(
 	return 0;
 }
 
-ssize_t
-transport_read(struct transport *t, void *data, size_t size)
+static ssize_t
+read_now(struct transport *t, void *data, size_t size)
 {
 	ssize_t n;
 
@@ -71,6 +74,24 @@ transport_read(struct transport *t, void *data, size_t size)
 	return IO_ERROR;
 }
 
+/* No more than the bandwidth limit allows. */
+static ssize_t
+read_paced(struct transport *t, void *data, size_t size)
+{
+	size_t allowed = pace_allow(t, PACE_IN, size);
+	ssize_t n = allowed > 0 ? read_now(t, data, allowed) : IO_WAIT;
+
+	if (n > 0)
+		pace_moved(t, PACE_IN, (size_t)n);
+	return n;
+}
+
+ssize_t
+transport_read(struct transport *t, void *data, size_t size)
+{
+	return t->paced == NULL ? read_now(t, data, size) : read_paced(t, data, size);
+}
+
 ssize_t
 transport_peek(struct transport *t, void *data, size_t size)
 {
@@ -89,8 +110,8 @@ transport_peek(struct transport *t, void *data, size_t size)
 	return IO_WAIT;
 }
 
-ssize_t
-transport_writev(struct transport *t, const struct iovec *iov, int count)
+static ssize_t
+write_now(struct transport *t, const struct iovec *iov, int count)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,
 		.msg_iovlen = (size_t)count };
@@ -111,6 +132,52 @@ transport_writev(struct transport *t, const struct iovec *iov, int count)
 		return IO_WAIT;
 	}
 	return IO_ERROR;
+}
+
+/* The first `allowed` bytes of the pieces.  Returns the number of pieces. */
+static int
+cut_pieces(struct iovec *cut, const struct iovec *iov, size_t allowed)
+{
+	int count = 0;
+
+	for (; allowed > 0; count++) {
+		assert(count < PIECES_MAX);
+		cut[count] = iov[count];
+		if (cut[count].iov_len > allowed)
+			cut[count].iov_len = allowed;
+		allowed -= cut[count].iov_len;
+	}
+	return count;
+}
+
+/* No more than the bandwidth limit allows; if that is less than there is, the next turn is waited for. */
+static ssize_t
+write_paced(struct transport *t, const struct iovec *iov, int count)
+{
+	struct iovec cut[PIECES_MAX];
+	size_t len = 0, allowed;
+	ssize_t n;
+
+	for (int i = 0; i < count; i++)
+		len += iov[i].iov_len;
+	allowed = pace_allow(t, PACE_OUT, len);
+	if (allowed == 0 && len > 0)
+		return IO_WAIT;
+	if (allowed == len)
+		n = write_now(t, iov, count);
+	else
+		n = write_now(t, cut, cut_pieces(cut, iov, allowed));
+	if (n > 0)
+		pace_moved(t, PACE_OUT, (size_t)n);
+	if (n > 0 && (size_t)n == allowed && allowed < len)
+		pace_hold(t, PACE_OUT);
+	return n;
+}
+
+ssize_t
+transport_writev(struct transport *t, const struct iovec *iov, int count)
+{
+	return t->paced == NULL ? write_now(t, iov, count) : write_paced(t, iov, count);
 }
 
 int
@@ -151,6 +218,8 @@ transport_close(struct transport *t, bool reset)
 		return;
 	if (t->ssl != NULL)
 		tls_close(t);
+	if (t->paced != NULL)
+		pace_end(t);
 	event_del(&t->event);
 	if (reset) {
 		static const struct linger none = { .l_onoff = 1, .l_linger = 0 };

@@ -38,7 +38,7 @@ shm_lay_out(struct shm *shm)
 	size_t entities = round_up(sizeof(struct shm_header), SHM_PAGE);
 	size_t sticky = entities + round_up(shm->capacity * sizeof(struct entity), SHM_PAGE);
 	size_t sticky_size = shm->sticky_sets * SHM_STICKY_WAYS * sizeof(uint64_t);
-	size_t slots = sticky + round_up(sticky_size, SHM_PAGE), history, usages;
+	size_t slots = sticky + round_up(sticky_size, SHM_PAGE), history, usages, buckets;
 
 	shm->slot_stride = round_up(shm->capacity * sizeof(struct tally), SHM_PAGE);
 	shm->latency_stride = round_up(shm->capacity * sizeof(struct latency), SHM_PAGE);
@@ -50,6 +50,8 @@ shm_lay_out(struct shm *shm)
 		     round_up(shm->capacity * sizeof(struct history), SHM_PAGE);
 	usages = shm->size;
 	shm->size += round_up(shm->capacity * sizeof(struct usage), SHM_PAGE);
+	buckets = shm->size;
+	shm->size += round_up(shm->capacity * SHM_BUCKETS * sizeof(struct bucket), SHM_PAGE);
 	if (shm->map == NULL)
 		return;
 	shm->header = (struct shm_header *)(void *)shm->map;
@@ -60,6 +62,7 @@ shm_lay_out(struct shm *shm)
 	shm->faults = shm->latencies + SHM_SLOTS * shm->latency_stride;
 	shm->history = shm->map + history;
 	shm->usages = shm->map + usages;
+	shm->buckets = (struct bucket *)(void *)(shm->map + buckets);
 }
 
 static int
@@ -113,6 +116,7 @@ shm_new(size_t capacity, size_t sticky_entries)
 	shm->header->fault_size = sizeof(struct fault_ring);
 	shm->header->history_size = sizeof(struct history_head) + sizeof(struct history);
 	shm->header->usage_size = sizeof(struct usage);
+	shm->header->buckets_size = SHM_BUCKETS * sizeof(struct bucket);
 	shm->header->capacity = shm->capacity;
 	shm->header->sticky_sets = shm->sticky_sets;
 	shm->header->size = shm->size;
@@ -153,7 +157,9 @@ header_fits(const struct shm_header *h)
 	       h->latency_size == sizeof(struct latency) &&
 	       h->fault_size == sizeof(struct fault_ring) &&
 	       h->history_size == sizeof(struct history_head) + sizeof(struct history) &&
-	       h->usage_size == sizeof(struct usage) && h->capacity > 0 &&
+	       h->usage_size == sizeof(struct usage) &&
+	       h->buckets_size == SHM_BUCKETS * sizeof(struct bucket) &&
+	       h->capacity > 0 &&
 	       h->capacity <= SHM_CAPACITY_MAX && h->sticky_sets > 0 &&
 	       h->sticky_sets <= SHM_STICKY_SETS_MAX &&
 	       (h->sticky_sets & (h->sticky_sets - 1)) == 0;
@@ -242,6 +248,13 @@ shm_faults(const struct shm *shm, int slot)
 {
 	assert(slot >= 0 && slot < SHM_SLOTS);
 	return (struct fault_ring *)(void *)shm->faults + slot;
+}
+
+struct bucket *
+shm_buckets(const struct shm *shm, uint32_t id)
+{
+	assert(id < shm->capacity);
+	return shm->buckets + (size_t)id * SHM_BUCKETS;
 }
 
 /* Slots */

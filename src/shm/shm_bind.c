@@ -1,5 +1,5 @@
 /*
- * shm_bind: which entity belongs to which listener, pool and server.
+ * shm_bind: which entity belongs to which listener, pool, server and bandwidth limit.
  *
  * Runs in: master, at start and reload.  The region itself has no index: a private hash table is
  * made from a scan of the entities each time, which takes milliseconds for 100,000 of them and
@@ -57,6 +57,11 @@ each_object(struct binder *binder, struct config *config, visit_fn *visit)
 			    &(struct object){ ENTITY_SERVER, p->name, s->name, &s->id, s->weight,
 				p->run_time_weights });
 		}
+	}
+	for (size_t i = 0; i < config->bandwidth_count; i++) {
+		struct bandwidth_config *b = &config->bandwidths[i];
+
+		visit(binder, &(struct object){ ENTITY_BANDWIDTH, .name = b->name, .id = &b->id });
 	}
 }
 
@@ -237,7 +242,7 @@ bind_new(struct binder *binder, const struct object *object)
 size_t
 shm_needed(const struct config *config)
 {
-	size_t count = config->listener_count + config->pool_count;
+	size_t count = config->listener_count + config->pool_count + config->bandwidth_count;
 
 	for (size_t i = 0; i < config->pool_count; i++)
 		count += config->pools[i].server_count;
@@ -317,6 +322,16 @@ copy_history(struct shm *to, const struct shm *from)
 			memcpy(shm_history(to, id), shm_history(from, id), sizeof(struct history));
 }
 
+static void
+copy_buckets(struct shm *to, const struct shm *from)
+{
+	size_t used = shm_used(from);
+
+	for (uint32_t id = 0; id < used; id++)
+		if (from->entities[id].kind == ENTITY_BANDWIDTH)
+			memcpy(shm_buckets(to, id), shm_buckets(from, id), SHM_BUCKETS * sizeof(struct bucket));
+}
+
 void
 shm_copy(struct shm *to, struct shm *from)
 {
@@ -330,4 +345,5 @@ shm_copy(struct shm *to, struct shm *from)
 	shm_sticky_copy(to, from);
 	copy_faults(to, from);
 	copy_history(to, from);
+	copy_buckets(to, from);
 }

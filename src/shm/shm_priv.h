@@ -15,7 +15,8 @@ enum { SHM_SLOT_WORDS = SHM_SLOTS / 64, SHM_STICKY_WAYS = 8 };
 struct shm_header {
 	uint64_t magic;
 	uint32_t version; /* of the meaning of fields; the sizes below speak for themselves */
-	uint32_t header_size, entity_size, tally_size, tally_fields, slots, latency_size, fault_size, history_size, usage_size;
+	uint32_t header_size, entity_size, tally_size, tally_fields, slots, latency_size, fault_size, history_size;
+	uint32_t usage_size, buckets_size;
 	uint64_t capacity;    /* entities */
 	uint64_t sticky_sets; /* a power of two */
 	uint64_t size;        /* bytes of the whole region */
@@ -48,6 +49,7 @@ struct shm {
 	size_t history_head_size;
 	char *history; /* struct history_head, struct history for each entity */
 	char *usages;  /* struct usage for each entity */
+	struct bucket *buckets; /* SHM_BUCKETS for each entity */
 };
 
 /* Entities that may hold something. */

@@ -38,7 +38,7 @@ whole_file(void **state)
 	assert_findings("text",
 	    "f:1:1: error: configuration: a scalar is given; allowed: a mapping of keys to values\n");
 	assert_findings("a: 1",
-	    "f:1:1: error: unknown key \"a\" in configuration; allowed: version, global, acls, listeners, pools\n"
+	    "f:1:1: error: unknown key \"a\" in configuration; allowed: version, global, acls, bandwidths, listeners, pools\n"
 	    "f:1:1: error: key \"version\" is missing in configuration; it must be given\n");
 	assert_findings("version: 2",
 	    "f:1:10: error: version: \"2\" is a version that this program does not read; allowed: 1\n");
@@ -49,8 +49,8 @@ whole_file(void **state)
 	assert_findings("version: 1\n"
 	    "globl: {}\n"
 	    "x: 1\n",
-	    "f:2:1: error: unknown key \"globl\" in configuration, did you mean \"global\"?; allowed: version, global, acls, listeners, pools\n"
-	    "f:3:1: error: unknown key \"x\" in configuration; allowed: version, global, acls, listeners, pools\n");
+	    "f:2:1: error: unknown key \"globl\" in configuration, did you mean \"global\"?; allowed: version, global, acls, bandwidths, listeners, pools\n"
+	    "f:3:1: error: unknown key \"x\" in configuration; allowed: version, global, acls, bandwidths, listeners, pools\n");
 	assert_findings("version: 1\n"
 	    "global: []\n"
 	    "acls: 3\n"
@@ -166,6 +166,25 @@ acl_values(void **state)
 }
 
 static void
+bandwidth_values(void **state)
+{
+	(void)state;
+	assert_findings("version: 1\n"
+	    "bandwidths: {a: {in: 10, out: 63k}, b: {out: 31g, in: -1m}, c: {}, d: {in: 10mbit}}\n",
+	    "f:2:22: error: in: \"10\" is not a bandwidth; allowed: bits a second, a whole number with its unit (500k, 10m, 1g; 1k is 1,000) from 64k to 30g\n"
+	    "f:2:31: error: out: \"63k\" is too small; allowed: bits a second, a whole number with its unit (500k, 10m, 1g; 1k is 1,000) from 64k to 30g\n"
+	    "f:2:46: error: out: \"31g\" is too big; allowed: bits a second, a whole number with its unit (500k, 10m, 1g; 1k is 1,000) from 64k to 30g\n"
+	    "f:2:55: error: in: \"-1m\" is not a bandwidth; allowed: bits a second, a whole number with its unit (500k, 10m, 1g; 1k is 1,000) from 64k to 30g\n"
+	    "f:2:64: error: a bandwidth that limits nothing; in, out or both are needed\n"
+	    "f:2:76: error: in: \"10mbit\" is not a bandwidth; allowed: bits a second, a whole number with its unit (500k, 10m, 1g; 1k is 1,000) from 64k to 30g\n");
+	assert_findings("version: 1\n"
+	    "bandwidths: {cap: {in: 1m}}\n"
+	    "listeners: [{name: l, listen: [\"127.0.0.1:1\"], protocol: tcp, bandwidth: cup, pool: p}]\n"
+	    "pools: [{name: p, protocol: tcp, servers: [{name: s, address: \"127.0.0.1:2\"}]}]\n",
+	    "f:3:74: error: bandwidth: there is no limit \"cup\", did you mean \"cap\"?; a name under bandwidths is needed\n");
+}
+
+static void
 listener_values(void **state)
 {
 	(void)state;
@@ -182,7 +201,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, listen2: x}\n",
-	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, server_names, timeouts, access, proxy_protocol, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
+	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, server_names, timeouts, access, bandwidth, proxy_protocol, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
@@ -557,6 +576,7 @@ main(void)
 		cmocka_unit_test(whole_file),
 		cmocka_unit_test(global_values),
 		cmocka_unit_test(acl_values),
+		cmocka_unit_test(bandwidth_values),
 		cmocka_unit_test(listener_values),
 		cmocka_unit_test(listener_addresses),
 		cmocka_unit_test(pool_values),
