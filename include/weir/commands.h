@@ -15,13 +15,16 @@
 struct event_base;
 struct commands;
 
+enum commands_reload { COMMANDS_RELOAD_ALL = 0, COMMANDS_RELOAD_CERTS };
+
 /* What commands asks of the process it runs in (process/control.c). */
 struct commands_ops {
 	/*
-	 * Ask the master for a reload; `done` is called once, later: ok, or the diagnostics as text.  Never after
+	 * Ask the master for a reload, of the configuration or of certificates alone; `done` is called once, later: ok, or the diagnostics as text.  Never after
 	 * commands_stop().
 	 */
-	void (*reload)(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
+	void (*reload)(void *arg, enum commands_reload what,
+	    void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
 };
 
 /* fd: non-blocking listening Unix socket, stays the caller's. */

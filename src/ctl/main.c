@@ -36,10 +36,10 @@ struct command {
 struct options {
 	const char *socket;
 	bool as_json;
-	bool waits;          /* --wait */
-	unsigned wait_s;     /* 0: without limit */
-	double interval_s;   /* top */
-	unsigned count;      /* top; 0: no end */
+	bool waits;        /* --wait */
+	unsigned wait_s;   /* 0: without limit */
+	double interval_s; /* top */
+	unsigned count;    /* top; 0: no end */
 };
 
 enum { OPTION_WAIT = 256, OPTION_INTERVAL, OPTION_COUNT };
@@ -52,6 +52,7 @@ static const struct command commands[] = {
 	{ "servers", "[POOL]", 0, 1, 30, view_servers, "the servers of one pool or of all" },
 	{ "sticky", "[POOL]", 0, 1, 30, view_sticky, "which clients stick to which servers" },
 	{ "certs", "", 0, 0, 30, view_certs, "the certificates and when they end" },
+	{ "certs", "reload", 1, 1, 300, view_message, "read certificates and keys again, without new workers" },
 	{ "errors", "", 0, 0, 30, view_errors, "the last malformed requests and responses" },
 	{ "server", "POOL/NAME ready|drain|maint", 2, 3, 30, view_servers, "use it, only for who sticks to it, or not" },
 	{ "server", "POOL/NAME weight N|auto", 2, 3, 30, view_servers, "its weight, 0 to 256; auto: the configured one" },
@@ -75,18 +76,19 @@ print_help(void)
 		printf("  %-36s %s\n", form, commands[i].help);
 		free(form);
 	}
-	printf("\nOptions:\n"
-	       "  -S, --socket=PATH          the control socket (default: " WEIR_RUNSTATEDIR
-	       "/weir/control.sock)\n"
-	       "  -o, --output=table|json    for people (default) or for programs\n"
-	       "      --wait[=SECONDS]       server ... drain or maint: until nothing is in progress\n"
-	       "                             there; exit status 1 when the seconds are over\n"
-	       "      --interval=SECONDS     top: between two looks (default: 2)\n"
-	       "      --count=NUMBER         top: how many looks (default: until interrupted)\n"
-	       "  -h, --help                 this text\n"
-	       "  -V, --version              the version of this program\n\n"
-	       "Exit status: 0 done, 1 failed or refused by the daemon, 2 wrong usage.\n"
-	       "Details: man weirctl\n");
+	printf(
+	    "\nOptions:\n"
+	    "  -S, --socket=PATH          the control socket (default: " WEIR_RUNSTATEDIR
+	    "/weir/control.sock)\n"
+	    "  -o, --output=table|json    for people (default) or for programs\n"
+	    "      --wait[=SECONDS]       server ... drain or maint: until nothing is in progress\n"
+	    "                             there; exit status 1 when the seconds are over\n"
+	    "      --interval=SECONDS     top: between two looks (default: 2)\n"
+	    "      --count=NUMBER         top: how many looks (default: until interrupted)\n"
+	    "  -h, --help                 this text\n"
+	    "  -V, --version              the version of this program\n\n"
+	    "Exit status: 0 done, 1 failed or refused by the daemon, 2 wrong usage.\n"
+	    "Details: man weirctl\n");
 }
 
 static int
@@ -96,21 +98,27 @@ usage_error(void)
 	return EXIT_USAGE;
 }
 
+/* Of several forms of a command the one that takes so many words. */
+static bool
+fits(const struct command *command, const char *name, int words)
+{
+	return strcmp(name, command->name) == 0 && words >= command->min && words <= command->max;
+}
+
 /* Returns NULL after a message. */
 static const struct command *
 find_command(const char *name, int words)
 {
-	const struct command *found = NULL;
 	const char *names[COMMAND_COUNT], *nearest;
+	bool is_known = false;
 
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		names[i] = commands[i].name;
-		if (found == NULL && strcmp(name, commands[i].name) == 0)
-			found = &commands[i];
+		if (fits(&commands[i], name, words))
+			return &commands[i];
+		is_known = is_known || strcmp(name, commands[i].name) == 0;
 	}
-	if (found != NULL && words >= found->min && words <= found->max)
-		return found;
-	if (found != NULL) {
+	if (is_known) {
 		for (size_t i = 0; i < COMMAND_COUNT; i++)
 			if (strcmp(name, commands[i].name) == 0)
 				fprintf(stderr, "weirctl: usage: weirctl %s%s%s\n", name,
@@ -159,12 +167,15 @@ print_error(const struct command *command, const char *error)
 {
 	size_t len = strlen(error);
 
-	if (strcmp(command->name, "reload") != 0) {
+	if (command->view != view_message) {
 		fprintf(stderr, "weirctl: %s\n", error);
 		return;
 	}
 	fprintf(stderr, "%s%s", error, len > 0 && error[len - 1] == '\n' ? "" : "\n");
-	fputs("weirctl: reload failed, the old configuration goes on\n", stderr);
+	if (strcmp(command->name, "reload") == 0)
+		fputs("weirctl: reload failed, the old configuration goes on\n", stderr);
+	else
+		fputs("weirctl: reload failed, the old certificates are served on\n", stderr);
 }
 
 static int

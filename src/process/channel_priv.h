@@ -23,6 +23,8 @@ enum message_type {
 	/* To the master. */
 	MESSAGE_READY,  /* made; waits for MESSAGE_START */
 	MESSAGE_RELOAD, /* from control: uint64_t, comes back with the result */
+	MESSAGE_CERTS_RELOAD, /* likewise, for certificates alone */
+	MESSAGE_CERTS_TAKEN,  /* struct certs_taken */
 	/* From the master. */
 	MESSAGE_START,         /* accept clients, start checking */
 	MESSAGE_DRAIN,         /* finish what is there, then leave */
@@ -31,6 +33,7 @@ enum message_type {
 	MESSAGE_STOP,          /* leave at once */
 	MESSAGE_ACCESS_LOG,    /* with the new descriptor */
 	MESSAGE_ERROR_LOG,     /* with the new descriptor */
+	MESSAGE_CERTS,         /* uint64_t: which ones; with a descriptor of what tls_files_pack() made */
 	MESSAGE_RELOAD_RESULT, /* struct reload_result, then its text */
 	MESSAGE_TYPES
 };
@@ -38,6 +41,11 @@ enum message_type {
 struct reload_result {
 	uint64_t request;
 	uint64_t ok;
+};
+
+struct certs_taken {
+	uint64_t number; /* as in MESSAGE_CERTS */
+	uint64_t ok;     /* else the old ones are served on, and the log says why */
 };
 
 struct message {

@@ -6,7 +6,10 @@
 
 #include "weir/arena.h"
 #include "weir/clock.h"
+#include "weir/diag.h"
 #include "weir/log.h"
+#include "weir/tls_context.h"
+#include "weir/tls_files.h"
 
 struct hearing {
 	struct child_job *job;
@@ -95,4 +98,31 @@ child_tell(const struct child_job *job, enum message_type type, const void *payl
 		return;
 	log_error("channel: cannot tell the master");
 	exit(EXIT_FAILURE);
+}
+
+static void
+log_finding(void *arg, enum diag_level level, const char *line)
+{
+	(void)arg;
+	if (level == DIAG_ERROR) /* the master has told all else */
+		log_errorx("%s", line);
+}
+
+void
+child_take_certs(const struct child_job *job, int fd, uint64_t number)
+{
+	struct tls_files *files = tls_files_open(fd);
+	struct certs_taken taken = { .number = number };
+	struct diag *diag = diag_new();
+
+	if (files == NULL)
+		log_error("certificates: cannot read what the master sent");
+	else
+		taken.ok = tls_renew(job->config, files, NULL, diag) == 0;
+	diag_each(diag, log_finding, "weir", NULL);
+	diag_free(diag);
+	tls_files_free(files);
+	if (fd != -1)
+		close(fd);
+	child_tell(job, MESSAGE_CERTS_TAKEN, &taken, sizeof(taken));
 }

@@ -21,7 +21,7 @@ struct child_socket {
 };
 
 struct child_job {
-	const struct config *config;
+	struct config *config; /* of the generation; its certificates may change */
 	struct shm *shm;
 	int channel;
 	int access_fd, error_fd; /* -1: off */
@@ -42,6 +42,11 @@ struct event_base *child_start(const struct child_job *job);
  * the process: the master has died.
  */
 struct event *child_hear(struct event_base *base, struct child_job *job, child_message_fn *on_message, void *arg);
+/*
+ * MESSAGE_CERTS: load what the master has read, which `fd` (closed here) holds, and answer.  When that fails the old
+ * certificates stay, and the log says why.
+ */
+void child_take_certs(const struct child_job *job, int fd, uint64_t number);
 /* Tell the master; a channel that takes no more ends the process. */
 void child_tell(const struct child_job *job, enum message_type type, const void *payload, size_t len);
 

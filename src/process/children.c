@@ -133,6 +133,7 @@ static void
 on_message(struct child *child, const struct message *message)
 {
 	struct master *master = child->master;
+	struct certs_taken taken;
 	uint64_t request;
 	char name[64];
 
@@ -149,6 +150,13 @@ on_message(struct child *child, const struct message *message)
 		   message->len == sizeof(request)) {
 		memcpy(&request, message->payload, sizeof(request));
 		reload_ask(master, child, request);
+	} else if (message->type == MESSAGE_CERTS_RELOAD && child->kind == CHILD_CONTROL &&
+		   message->len == sizeof(request)) {
+		memcpy(&request, message->payload, sizeof(request));
+		certs_ask(master, child, request);
+	} else if (message->type == MESSAGE_CERTS_TAKEN && message->len == sizeof(taken)) {
+		memcpy(&taken, message->payload, sizeof(taken));
+		certs_on_taken(child, &taken);
 	} else {
 		log_warnx("%s: sent a message that it may not send", child_name(child, name));
 	}
@@ -206,6 +214,7 @@ child_free(struct child *child)
 	struct master *master = child->master;
 
 	reload_forget(master, child);
+	certs_forget(master, child);
 	TAILQ_REMOVE(&master->children, child, entry);
 	assert(TAILQ_FIRST(&master->children) !=
 	       child); /* for the analyser, which loses track there */

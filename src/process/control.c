@@ -16,6 +16,7 @@
 #include "weir/expiry.h"
 #include "weir/health.h"
 #include "weir/log.h"
+#include "weir/tls_tickets.h"
 
 struct asked { /* a reload whose result the master owes */
 	TAILQ_ENTRY(asked) entry;
@@ -28,7 +29,7 @@ TAILQ_HEAD(asked_list, asked);
 struct control {
 	struct child_job *job; /* borrowed */
 	struct event_base *base;
-	struct expiry *expiry;     /* owned; NULL: no certificates */
+	struct expiry *expiry; /* owned; NULL: no certificates */
 	struct health *health;
 	struct endpoint *endpoint;
 	struct commands *commands; /* NULL until started */
@@ -38,7 +39,8 @@ struct control {
 };
 
 static void
-control_reload(void *arg, void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+control_reload(void *arg, enum commands_reload what,
+    void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
 {
 	struct control *control = arg;
 	struct asked *asked = xcalloc(1, sizeof(*asked));
@@ -47,7 +49,9 @@ control_reload(void *arg, void (*done)(void *done_arg, bool ok, const char *text
 		.request = ++control->last_request, .done = done, .done_arg = done_arg
 	};
 	TAILQ_INSERT_TAIL(&control->asked, asked, entry);
-	child_tell(control->job, MESSAGE_RELOAD, &asked->request, sizeof(asked->request));
+	child_tell(control->job,
+	    what == COMMANDS_RELOAD_CERTS ? MESSAGE_CERTS_RELOAD : MESSAGE_RELOAD, &asked->request,
+	    sizeof(asked->request));
 }
 
 static struct asked *
@@ -107,6 +111,20 @@ control_drain(struct control *control)
 		commands_drain(control->commands);
 }
 
+/* The control process shows certificates, and makes connections to servers. */
+static void
+control_on_certs(struct control *control, const struct message *message)
+{
+	uint64_t number;
+
+	memcpy(&number, message->payload, sizeof(number));
+	child_take_certs(control->job, message->fd, number);
+	if (control->expiry == NULL)
+		return;
+	expiry_stop(control->expiry);
+	control->expiry = expiry_start(control->base, control->job->config);
+}
+
 static void
 control_on_message(void *arg, struct message *message)
 {
@@ -122,6 +140,9 @@ control_on_message(void *arg, struct message *message)
 		break;
 	case MESSAGE_STOP:
 		control->stop = true;
+		break;
+	case MESSAGE_CERTS:
+		control_on_certs(control, message);
 		break;
 	case MESSAGE_RELOAD_RESULT:
 		control_on_result(control, message);
@@ -163,6 +184,7 @@ control_run(void *arg)
 
 	TAILQ_INIT(&control.asked);
 	control.base = child_start(control.job);
+	tls_tickets_forget();
 	channel = child_hear(control.base, control.job, control_on_message, &control);
 	child_tell(control.job, MESSAGE_READY, NULL, 0);
 	while (!control_is_done(&control)) {

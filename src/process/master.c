@@ -14,6 +14,7 @@
 #include "weir/arena.h"
 #include "weir/clock.h"
 #include "weir/log.h"
+#include "weir/tls_tickets.h"
 
 enum {
 	DESCRIPTORS_MAX =
@@ -130,6 +131,25 @@ on_watchdog(evutil_socket_t fd, short what, void *arg)
 	systemd_notify("WATCHDOG=1");
 }
 
+/* Keys of tickets that are over are forgotten here too: workers to come inherit what this process
+ * knows. */
+static void
+on_tickets(evutil_socket_t fd, short what, void *arg)
+{
+	struct master *master = arg;
+	struct timeval next = { .tv_sec = tls_tickets_turn(master->current->config) };
+
+	(void)fd;
+	(void)what;
+	evtimer_add(master->tickets, &next);
+}
+
+void
+master_follow_tickets(struct master *master)
+{
+	on_tickets(-1, 0, master);
+}
+
 /* Workers inherit it; each connection through weir takes two descriptors. */
 static void
 raise_descriptor_limit(void)
@@ -183,6 +203,8 @@ watch(struct master *master, struct event *events[static SIGNALS])
 	}
 	signal(SIGPIPE, SIG_IGN);
 	master->change.timer = require(evtimer_new(master->base, reload_on_timer, master));
+	master->certs.timer = require(evtimer_new(master->base, certs_on_timer, master));
+	master->tickets = require(evtimer_new(master->base, on_tickets, master));
 	master->quit_timer = require(evtimer_new(master->base, stop_on_timer, master));
 	master->refill = require(evtimer_new(master->base, on_refill, master));
 	if (interval == 0)
@@ -208,6 +230,9 @@ master_free(struct master *master, struct event *events[static SIGNALS])
 	for (size_t i = 0; i < SIGNALS; i++)
 		event_free(events[i]);
 	event_free(master->change.timer);
+	event_free(master->certs.timer);
+	free(master->certs.report);
+	event_free(master->tickets);
 	event_free(master->quit_timer);
 	event_free(master->refill);
 	if (master->watchdog != NULL)

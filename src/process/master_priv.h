@@ -17,6 +17,7 @@
 #include "generation_priv.h"
 #include "sockets_priv.h"
 #include "upgrade_priv.h"
+#include "weir/diag.h"
 
 struct event;
 struct event_base;
@@ -40,6 +41,7 @@ struct child {
 	unsigned index; /* workers: from 0 */
 	int slot;       /* workers: in shared memory; else -1 */
 	bool accepts_no_more; /* a worker that drains has said so */
+	bool owes_certs;      /* it was sent certificates and has not answered yet */
 	pid_t pid;
 	int channel;                   /* owned; -1: it broke off */
 	struct event *readable;        /* owned */
@@ -77,6 +79,18 @@ struct change {
 	bool again; /* a reload was asked for since this one began */
 };
 
+/* New certificates on their way to the processes of the configuration in force. */
+struct certs {
+	struct waiter waiters[WAITERS_MAX]; /* of those under way */
+	size_t waiter_count;
+	struct waiter next_waiters[WAITERS_MAX]; /* of the next ones */
+	size_t next_waiter_count;
+	uint64_t number;      /* of the last that were sent */
+	struct event *timer;  /* owned; pending while answers are owed */
+	char *report;         /* owned; what to tell the waiters */
+	bool failed;          /* somebody could not take them */
+};
+
 enum { DEATHS_REMEMBERED = 5, HANDOVER_STEP_MS = 20 };
 
 struct master {
@@ -87,11 +101,13 @@ struct master {
 	struct generation *current; /* in force, counted; NULL while starting */
 	struct child_list children;
 	struct change change;
+	struct certs certs;
 	enum phase phase;
 	int exit_status;
 	unsigned last_number;               /* of a generation */
 	uint64_t deaths_us[DEATHS_REMEMBERED]; /* when children died unexpectedly, a ring */
 	unsigned death_count;
+	struct event *tickets; /* owned; the next key of session tickets */
 	struct event *refill; /* owned; starts again those that died */
 	struct event *watchdog; /* owned; NULL: nobody watches */
 	struct event *quit_timer; /* owned */
@@ -106,6 +122,8 @@ struct master {
 int master_run(const char *file, char **argv);
 /* What the service manager should show. */
 void master_report(const struct master *master, const char *trouble);
+/* By the schedule of the configuration in force. */
+void master_follow_tickets(struct master *master);
 
 /* children.c */
 
@@ -147,6 +165,27 @@ void reload_cancel(struct master *master);
 void reload_on_timer(evutil_socket_t fd, short what, void *arg);
 /* Has every connection under way to a retired address been accepted, as far as can be told `since_us` its end? */
 bool reload_handover_done(const struct master *master, uint64_t since_us);
+
+/* A process that waits for an answer: told how it went, and what there is to say. */
+void waiter_answer(const struct waiter *waiter, bool ok, const char *text);
+/* Takes out those on behalf of `child`. */
+void waiters_forget(struct waiter *waiters, size_t *count, const struct child *child);
+/* diag_each() into the log. */
+void log_finding(void *arg, enum diag_level level, const char *line);
+
+/* certs.c */
+
+/* MESSAGE_CERTS_RELOAD from `child`: read certificates again and pass them to the processes in force. */
+void certs_ask(struct master *master, struct child *child, uint64_t request);
+/* Begin what was asked for while a configuration changed. */
+void certs_go_on(struct master *master);
+void certs_on_taken(struct child *child, const struct certs_taken *taken);
+/* It has gone, and answers no more. */
+void certs_forget(struct master *master, struct child *child);
+/* The daemon stops: answer those who wait. */
+void certs_cancel(struct master *master);
+/* Callback of certs.timer. */
+void certs_on_timer(evutil_socket_t fd, short what, void *arg);
 
 /* stop.c */
 

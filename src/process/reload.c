@@ -37,8 +37,8 @@ change_timer(struct master *master, unsigned delay_ms)
 	evtimer_add(master->change.timer, &delay);
 }
 
-static void
-answer(const struct waiter *waiter, bool ok, const char *text)
+void
+waiter_answer(const struct waiter *waiter, bool ok, const char *text)
 {
 	struct {
 		struct reload_result result;
@@ -59,12 +59,12 @@ static void
 answer_all(struct change *change, bool ok, const char *text)
 {
 	for (size_t i = 0; i < change->waiter_count; i++)
-		answer(&change->waiters[i], ok, text);
+		waiter_answer(&change->waiters[i], ok, text);
 	change->waiter_count = 0;
 }
 
-static void
-forget_in(struct waiter *waiters, size_t *count, const struct child *child)
+void
+waiters_forget(struct waiter *waiters, size_t *count, const struct child *child)
 {
 	size_t kept = 0;
 
@@ -77,8 +77,8 @@ forget_in(struct waiter *waiters, size_t *count, const struct child *child)
 void
 reload_forget(struct master *master, const struct child *child)
 {
-	forget_in(master->change.waiters, &master->change.waiter_count, child);
-	forget_in(master->change.next_waiters, &master->change.next_waiter_count, child);
+	waiters_forget(master->change.waiters, &master->change.waiter_count, child);
+	waiters_forget(master->change.next_waiters, &master->change.next_waiter_count, child);
 }
 
 void
@@ -89,11 +89,11 @@ reload_ask(struct master *master, struct child *child, uint64_t request)
 
 	if (master->phase >= PHASE_QUITTING) {
 		if (child != NULL)
-			answer(&waiter, false, "weir is stopping\n");
+			waiter_answer(&waiter, false, "weir is stopping\n");
 		return;
 	}
 	if (child != NULL && change->next_waiter_count == WAITERS_MAX) {
-		answer(&waiter, false, "too many reloads are waiting\n");
+		waiter_answer(&waiter, false, "too many reloads are waiting\n");
 		return;
 	}
 	if (child != NULL)
@@ -110,7 +110,7 @@ reload_go_on(struct master *master)
 		change_timer(master, 0);
 }
 
-static void
+void
 log_finding(void *arg, enum diag_level level, const char *line)
 {
 	(void)arg;
@@ -130,6 +130,7 @@ change_end(struct master *master)
 	evtimer_del(change->timer);
 	upgrade_go_on(master);
 	reload_go_on(master);
+	certs_go_on(master);
 }
 
 static void
@@ -238,7 +239,7 @@ prepare(struct master *master)
 	struct change *change = &master->change;
 	struct generation *current = master->current;
 	struct region *region = current != NULL ? current->region : master->upgrade.region;
-	const uint8_t *secret = current != NULL		    ? current->secret
+	const uint8_t *secret = current != NULL             ? current->secret
 				: master->upgrade.is_taking ? master->upgrade.secret
 							    : NULL;
 	struct where where = { .file = master->file };
@@ -364,8 +365,7 @@ report_limits(const struct master *master)
 	struct limits_found found;
 
 	limits_find(&found);
-	limits_judge(
-	    &found, master->current->config, master->current->workers, log_limit, NULL);
+	limits_judge(&found, master->current->config, master->current->workers, log_limit, NULL);
 }
 
 static void
@@ -379,6 +379,7 @@ reload_commit(struct master *master)
 	master->current = change->generation;
 	change->generation = NULL;
 	master->phase = PHASE_RUNNING;
+	master_follow_tickets(master);
 	if (old == NULL)
 		diag_print(change->diag, "weir", stderr);
 	log_set_fd(master->current->error_fd);
@@ -455,7 +456,8 @@ reload_on_timer(evutil_socket_t fd, short what, void *arg)
 	case CHANGE_STARTING:
 		return; /* each child has a deadline of its own */
 	case CHANGE_SETTLING:
-		reload_settle(master, true); /* a worker that does not answer is no reason to wait */
+		reload_settle(
+		    master, true); /* a worker that does not answer is no reason to wait */
 		change_end(master);
 		return;
 	case CHANGE_HANDOVER:
@@ -484,4 +486,5 @@ reload_cancel(struct master *master)
 	change->waiter_count = change->next_waiter_count;
 	change->next_waiter_count = 0;
 	answer_all(change, false, "weir is stopping\n");
+	certs_cancel(master);
 }

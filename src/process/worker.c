@@ -6,6 +6,7 @@
  */
 #include <event2/event.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,11 +14,15 @@
 #include "weir/clock.h"
 #include "weir/front.h"
 #include "weir/log.h"
+#include "weir/tls_tickets.h"
 
 struct worker {
 	struct child_job *job;   /* borrowed */
 	struct event_base *base; /* owned */
 	struct front *front;     /* owned */
+	struct event *tickets;   /* owned; the next key of session tickets */
+	int certs_fd;            /* owned; new certificates; -1: none */
+	uint64_t certs_number;
 	bool start, drain, close_idle; /* asked for, done after this turn of the loop */
 	bool draining, stop;
 };
@@ -41,6 +46,12 @@ worker_on_message(void *arg, struct message *message)
 		return;
 	case MESSAGE_STOP:
 		worker->stop = true;
+		return;
+	case MESSAGE_CERTS:
+		if (worker->certs_fd != -1)
+			close(worker->certs_fd);
+		worker->certs_fd = message->fd;
+		memcpy(&worker->certs_number, message->payload, sizeof(worker->certs_number));
 		return;
 	case MESSAGE_ACCESS_LOG:
 		if (message->fd == -1)
@@ -100,6 +111,25 @@ worker_drain(struct worker *worker)
 	child_tell(worker->job, MESSAGE_DRAINING, NULL, 0);
 }
 
+/* Connections that are there keep what they were made of. */
+static void
+worker_take_certs(struct worker *worker)
+{
+	child_take_certs(worker->job, worker->certs_fd, worker->certs_number);
+	worker->certs_fd = -1;
+}
+
+static void
+on_tickets(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *worker = arg;
+	struct timeval next = { .tv_sec = tls_tickets_turn(worker->job->config) };
+
+	(void)fd;
+	(void)what;
+	evtimer_add(worker->tickets, &next);
+}
+
 static void
 worker_obey(struct worker *worker)
 {
@@ -108,6 +138,8 @@ worker_obey(struct worker *worker)
 	worker->start = false;
 	if (worker->drain && !worker->draining)
 		worker_drain(worker);
+	if (worker->certs_fd != -1)
+		worker_take_certs(worker);
 	if (worker->close_idle)
 		front_close_idle(worker->front);
 	worker->close_idle = false;
@@ -116,13 +148,19 @@ worker_obey(struct worker *worker)
 int
 worker_run(void *arg)
 {
-	struct worker worker = { .job = arg };
+	struct worker worker = { .job = arg, .certs_fd = -1 };
 	struct event *channel;
 
 	worker.base = child_start(worker.job);
 	worker.front = front_new(worker.base, worker.job->config, worker.job->shm, worker.job->slot,
 	    worker.job->access_fd);
 	channel = child_hear(worker.base, worker.job, worker_on_message, &worker);
+	worker.tickets = evtimer_new(worker.base, on_tickets, &worker);
+	if (worker.tickets == NULL) {
+		log_error("cannot make a timer");
+		return EXIT_FAILURE;
+	}
+	on_tickets(-1, 0, &worker);
 	child_tell(worker.job, MESSAGE_READY, NULL, 0);
 	while (!worker.stop && !(worker.draining && front_is_empty(worker.front))) {
 		if (event_base_loop(worker.base, EVLOOP_ONCE) == -1) {
@@ -134,6 +172,7 @@ worker_run(void *arg)
 		front_turn(worker.front);
 	}
 	front_free(worker.front);
+	event_free(worker.tickets);
 	event_free(channel);
 	event_base_free(worker.base);
 	return EXIT_SUCCESS;

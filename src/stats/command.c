@@ -123,6 +123,10 @@ command_listeners(struct command_call *call)
 static enum command_end
 command_certs(struct command_call *call)
 {
+	if (call->count > 1)
+		return strcmp(call->words[1], "reload") == 0
+			   ? commands_reload_certs(call)
+			   : command_fail(call, "\"%s\" is not reload", call->words[1]);
 	json_open(&call->json, NULL, '[');
 	for (size_t i = 0; i < call->config->certificate_count; i++)
 		export_json_certificate(&call->json, &call->config->certificates[i]);
@@ -311,7 +315,7 @@ static const struct command command_table[] = {
 	{ "pools", "", 0, 0, command_pools, "all pools with their counters" },
 	{ "servers", "[POOL]", 0, 1, command_servers, "the servers of one pool or of all" },
 	{ "sticky", "[POOL]", 0, 1, command_sticky, "which clients stick to which servers" },
-	{ "certs", "", 0, 0, command_certs, "the certificates and when they end" },
+	{ "certs", "[reload]", 0, 1, command_certs, "the certificates and when they end; reload: read them again" },
 	{ "errors", "", 0, 0, command_errors, "the last malformed requests and responses" },
 	{ "server", "POOL/NAME ready|drain|maint|weight N|weight auto", 2, 3, command_server,
 	    "change how a server is used" },

@@ -42,7 +42,8 @@ enum command_end command_fail_pool(struct command_call *call, const char *name);
 enum command_end command_errors(struct command_call *call);
 enum command_end command_sticky(struct command_call *call);
 
-/* The command that commands.c does itself, because its answer comes later. */
+/* The commands that commands.c does itself, because their answers come later. */
 enum command_end commands_reload(struct command_call *call);
+enum command_end commands_reload_certs(struct command_call *call);
 
 #endif

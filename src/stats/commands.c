@@ -13,6 +13,7 @@ enum { WORDS_MAX = 8 };
 struct reload {
 	struct commands *commands;
 	struct client *client; /* NULL: gone meanwhile */
+	enum commands_reload what;
 };
 
 struct commands {
@@ -42,6 +43,8 @@ commands_on_reloaded(void *arg, bool ok, const char *text)
 	struct reload *reload = arg;
 	struct client *client = reload->client;
 	struct json json = { .text = client != NULL ? &client->out : NULL };
+	const char *message =
+	    reload->what == COMMANDS_RELOAD_CERTS ? "certificates reloaded" : "reloaded";
 
 	reload->commands->reload = NULL;
 	free(reload);
@@ -52,8 +55,7 @@ commands_on_reloaded(void *arg, bool ok, const char *text)
 		json_open(&json, NULL, '{');
 		json_put_bool(&json, "ok", true);
 		json_open(&json, "result", '{');
-		json_put_string(
-		    &json, "message", text != NULL && text[0] != '\0' ? text : "reloaded");
+		json_put_string(&json, "message", text != NULL && text[0] != '\0' ? text : message);
 		json_close(&json, '}');
 		json_close(&json, '}');
 		text_puts(&client->out, "\n");
@@ -64,8 +66,8 @@ commands_on_reloaded(void *arg, bool ok, const char *text)
 	client_answer_later(client);
 }
 
-enum command_end
-commands_reload(struct command_call *call)
+static enum command_end
+begin_reload(struct command_call *call, enum commands_reload what)
 {
 	struct commands *commands = call->commands;
 	struct reload *reload;
@@ -75,12 +77,25 @@ commands_reload(struct command_call *call)
 	reload = xcalloc(1, sizeof(*reload));
 	reload->commands = commands;
 	reload->client = call->client;
+	reload->what = what;
 	commands->reload = reload;
 	call->client->data = reload;
 	call->client->is_asking = true;
 	call->client->out.len = 0; /* the answer is written whole when it comes */
-	commands->ops->reload(commands->arg, commands_on_reloaded, reload);
+	commands->ops->reload(commands->arg, what, commands_on_reloaded, reload);
 	return COMMAND_LATER;
+}
+
+enum command_end
+commands_reload(struct command_call *call)
+{
+	return begin_reload(call, COMMANDS_RELOAD_ALL);
+}
+
+enum command_end
+commands_reload_certs(struct command_call *call)
+{
+	return begin_reload(call, COMMANDS_RELOAD_CERTS);
 }
 
 /* Returns false when `line` holds what no request may hold. */
