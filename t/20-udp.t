@@ -217,6 +217,27 @@ CONFIG
     $weir->stop;
 };
 
+subtest 'health: with a payload an answer must come, and the one that is expected' => sub {
+    my $udp = $t->port;
+    my $c = udp_server('c');
+    my $servers = 'servers: [{name: c, address: "' . $c->{address} . '"}]';
+    my $weir = $t->start_weir(config => $t->config(<<"CONFIG", workers => 1));
+listeners:
+  - {name: dns, listen: ["127.0.0.1:$udp"], protocol: udp, pool: any}
+pools:
+  - {name: any, protocol: udp, health: {type: udp, interval: 100ms, timeout: 5s, payload: ping}, $servers}
+  - {name: silent, protocol: udp, health: {type: udp, interval: 100ms, timeout: 100ms, fall: 1, payload: silent}, $servers}
+  - {name: other, protocol: udp, health: {type: udp, interval: 100ms, timeout: 200ms, fall: 1, payload: ping, expect: pong}, $servers}
+  - {name: bytes, protocol: udp, health: {type: udp, interval: 100ms, timeout: 5s, payload: "0x0070", expect: "0x0070"}, $servers}
+CONFIG
+    is($weir->wait_server('any', 'c', 'up')->{last_check}, 'answered', 'an answer');
+    is($weir->wait_server('silent', 'c', 'down')->{last_check}, 'timeout', 'no answer is a failure');
+    is($weir->wait_server('other', 'c', 'down')->{last_check}, 'other answer than expected', 'so is another answer');
+    is($weir->wait_server('bytes', 'c', 'up')->{last_check}, 'answered', 'bytes that no text can have');
+    $weir->stop;
+    $t->end_process($c->{pid}, 'KILL');
+};
+
 subtest 'a server that refuses loses its flows without a health check' => sub {
     my ($udp, $closed) = $t->ports(2);
     my $weir = $t->start_weir(config => $t->config(<<"CONFIG", workers => 1));

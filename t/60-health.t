@@ -149,8 +149,9 @@ subtest 'what is taken for an answer' => sub {
         [ 'nul', "HTTP/1.1 200 O\0K\r\n$ok", 'down', 'malformed response' ],
         [ 'ssh', "SSH-2.0-OpenSSH_9.2\r\n", 'down', 'malformed response' ],
         [ 'space', " HTTP/1.1 200 OK\r\n$ok", 'down', 'malformed response' ],
-        [ 'endless', 'HTTP/1.1 200 ' . 'O' x 20000, 'down', 'malformed response' ],
-        [ 'hints', "HTTP/1.1 103 Early Hints\r\n\r\n" x 1000, 'down', 'malformed response' ],
+        [ 'endless', 'HTTP/1.1 200 ' . 'O' x 70000, 'down', 'response head too large' ],
+        [ 'hints', "HTTP/1.1 103 Early Hints\r\n\r\n" x 1000, 'down', 'too many interim responses' ],
+        [ 'field', "HTTP/1.1 200 OK\r\nA : b\r\n$ok", 'down', 'malformed response' ],
         [ 'truncated', 'HTTP/1.1 200 O', 'down', 'truncated response' ],
         [ 'silent', '', 'down', 'closed without a response' ],
     );
@@ -219,6 +220,64 @@ CONFIG
         $weir->wait_server('six', 's', 'up');
         is($six->last_request->{headers}{host}, $six->address, 'an IPv6 address stands in brackets');
     }
+    $weir->stop;
+};
+
+subtest 'a text in the body' => sub {
+    my $port = $t->port;
+    my @cases = (
+        [ 'length', "Content-Length: 5\r\n\r\nready", 'up', '200, with the text' ],
+        [ 'close', "\r\nnot yet ready", 'up', '200, with the text' ],
+        [ 'chunks', "Transfer-Encoding: chunked\r\n\r\n2\r\nre\r\n1;x=y\r\na\r\n2\r\ndy\r\n0\r\n\r\n", 'up', '200, with the text' ],
+        [ 'other', "Content-Length: 4\r\n\r\nrea\n", 'down', '200, without the text' ],
+        [ 'behind', "Content-Length: 2\r\n\r\nready", 'down', '200, without the text' ],
+        [ 'empty', "Content-Length: 0\r\n\r\n", 'down', '200, without the text' ],
+        [ 'head', "X: ready\r\nContent-Length: 0\r\n\r\n", 'down', '200, without the text' ],
+        [ 'short', "Content-Length: 9\r\n\r\nrea", 'down', 'truncated response' ],
+        [ 'badchunk', "Transfer-Encoding: chunked\r\n\r\nx\r\nready\r\n", 'down', 'malformed response' ],
+        [ 'cut', "Transfer-Encoding: chunked\r\n\r\n3\r\nrea\r\n", 'down', 'truncated response' ],
+        [ 'long', "Content-Length: 50000\r\n\r\n" . 'r' x 40000 . 'ready' . 'r' x 9995, 'down', '200, without the text' ],
+    );
+    my @servers = map {
+        my ($name, $answer) = @$_;
+        my $server = $t->tcp_server("body-$name", sub {
+            my ($conn) = @_;
+            $conn->read_match(qr/\r\n\r\n/);
+            $conn->send("HTTP/1.1 200 OK\r\n" . substr $answer, 0, -4);
+            select undef, undef, undef, 0.02;
+            $conn->send(substr $answer, -4);
+            $conn->end_sending;
+            $conn->read_until_close;
+        });
+        "      - {name: $name, address: \"@{[ $server->address ]}\"}\n";
+    } @cases;
+    my $weir = $t->start_weir(config => $t->config(<<"CONFIG"));
+listeners:
+@{[ listener('web', $port) ]}pools:
+  - name: web
+    health: {type: http, interval: 300s, timeout: 20s, rise: 1, fall: 1, body: ready}
+    servers:
+@{[ join '', @servers ]}
+CONFIG
+    is($weir->wait_server('web', $_->[0], $_->[2])->{last_check}, $_->[3], "$_->[0]: $_->[2], $_->[3]") for @cases;
+    $weir->stop;
+};
+
+subtest 'an HTTP/1.0 check, and a faster one while the state is in doubt' => sub {
+    my $port = $t->port;
+    my $a = $t->origin('a', handler => sub { return { status => 500 } });
+    my $weir = $t->start_weir(config => $t->config(<<"CONFIG"));
+listeners:
+@{[ listener('web', $port) ]}pools:
+  - name: web
+    health: {type: http, version: 1.0, interval: 300s, fast_interval: 100ms, timeout: 5s, rise: 3, fall: 5}
+    servers: [{name: a, address: "@{[ $a->address ]}"}]
+CONFIG
+    $weir->wait_server('web', 'a', 'down');
+    is($a->last_request->{version}, 'HTTP/1.0', 'the version is the configured one');
+    like($weir->log, qr/500, not in 200-299 \(5 of 5\), now down/, 'five failures do not wait for the long interval');
+    my $count = $a->request_count;
+    is($count, 5, 'a state that is sure is asked about at leisure');
     $weir->stop;
 };
 

@@ -16,6 +16,7 @@
 
 #include "weir/addr.h"
 #include "weir/diag.h"
+#include "weir/slice.h"
 
 struct arena;
 struct acl;         /* acl.h: the compiled networks */
@@ -390,6 +391,11 @@ struct health_config {
 	const char *method; /* http: GET | HEAD */
 	struct status_set status; /* http: accepted */
 	uint16_t port;      /* 0: the server's own */
+	const char *version; /* http: 1.0 | 1.1 */
+	const char *body;    /* http: what the body must contain; NULL: anything */
+	struct slice payload; /* udp: what is sent; empty: an empty datagram, and silence is good */
+	struct slice expect;  /* udp: what the answer must contain; empty: anything */
+	uint32_t fast_interval_ms; /* while results speak against the state; 0: interval_ms */
 };
 
 struct server_tls_config { /* pools[].tls: TLS towards the servers */

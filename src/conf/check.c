@@ -455,6 +455,22 @@ check_listener(struct load *l, struct listener_config *listener, struct index *p
 }
 
 static void
+check_health(struct load *l, const struct pool_config *pool)
+{
+	const struct health_config *health = &pool->health;
+
+	if (health->body != NULL && strcmp(health->method, "HEAD") == 0)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has a health check by HEAD that looks for a body; allowed: method GET",
+		    pool->name);
+	if (health->expect.len > 0 && health->payload.len == 0 && !load_is_broken(l, &health->payload))
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has a health check that expects an answer to an empty datagram; "
+		    "add a payload",
+		    pool->name);
+}
+
+static void
 check_pool(struct load *l, struct pool_config *pool)
 {
 	struct index servers;
@@ -465,6 +481,7 @@ check_pool(struct load *l, struct pool_config *pool)
 	index_fini(&servers);
 	if (pool->name == NULL)
 		return;
+	check_health(l, pool);
 	if (pool->server_count == 0 && !load_is_broken(l, &pool->servers))
 		diag_warning(l->diag, pool->where, "pool \"%s\" has no servers; %s", pool->name,
 		    pool_is_http(pool)           ? "requests are answered with 503"

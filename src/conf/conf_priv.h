@@ -140,7 +140,7 @@ extern const struct unserved conf_unserved[]; /* ends with .block NULL */
 extern const struct kind kind_duration, kind_size, kind_bits, kind_count, kind_auto_count, kind_port, kind_bool;
 extern const struct kind kind_enum, kind_flag, kind_word, kind_version;
 extern const struct kind kind_name, kind_text, kind_path, kind_path_or_word, kind_url_path, kind_cookie_name;
-extern const struct kind kind_address, kind_address_or_off, kind_listen, kind_networks, kind_status, kind_alpn;
+extern const struct kind kind_bytes, kind_address, kind_address_or_off, kind_listen, kind_networks, kind_status, kind_alpn;
 extern const struct kind kind_host_name, kind_host_field, kind_certificate, kind_certificate_or_path, kind_policy;
 /* kinds_http.c */
 extern const struct kind kind_regex, kind_field_name, kind_field_names, kind_media_type, kind_media_types, kind_body;

@@ -294,8 +294,77 @@ policy_parse(struct arena *arena, const struct option *option, const char *text,
 			       : "is not a policy";
 }
 
+enum { BYTES_MAX = 1024 };
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static const char *
+bytes_parse(struct arena *arena, const struct option *option, const char *text, void *at)
+{
+	bool is_hex = strncmp(text, "0x", 2) == 0;
+	size_t len = strlen(text);
+	char *bytes;
+
+	(void)option;
+	if (is_hex) {
+		text += 2;
+		len -= 2;
+		if (len % 2 != 0 || len == 0 || strspn(text, "0123456789abcdefABCDEF") != len)
+			return "starts with 0x, but is not pairs of hexadecimal digits";
+		len /= 2;
+	}
+	if (len == 0)
+		return "is empty";
+	if (len > BYTES_MAX)
+		return "is longer than 1024 bytes";
+	bytes = arena_alloc(arena, len);
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = is_hex ? (char)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]))
+				  : text[i];
+	*(struct slice *)at = (struct slice){ bytes, len };
+	return NULL;
+}
+
+/* As text where that is what a person would write. */
+static void
+bytes_print(FILE *out, const struct option *option, const void *at)
+{
+	const struct slice *bytes = at;
+	char text[BYTES_MAX + 1];
+	bool is_text = bytes->len < 2 || memcmp(bytes->ptr, "0x", 2) != 0;
+
+	(void)option;
+	for (size_t i = 0; i < bytes->len; i++) {
+		text[i] = bytes->ptr[i];
+		is_text = is_text && text[i] >= 0x20 && text[i] < 0x7f;
+	}
+	text[bytes->len] = '\0';
+	if (is_text) {
+		yaml_write_scalar(out, text);
+		return;
+	}
+	fputs("\"0x", out);
+	for (size_t i = 0; i < bytes->len; i++)
+		fprintf(out, "%02x", (unsigned char)bytes->ptr[i]);
+	fputc('"', out);
+}
+
 #define TEXT_SCHEMA "\"type\": \"string\", \"minLength\": 1"
 
+const struct kind kind_bytes = {
+	.name = "bytes",
+	.form = "a text, or 0x and pairs of hexadecimal digits; 1024 bytes at most",
+	.parse = bytes_parse,
+	.print = bytes_print,
+	.schema = "\"type\": [\"string\", \"number\"]",
+};
 const struct kind kind_address = {
 	.name = "an address",
 	.form = "an IP address with its port, such as 192.0.2.1:80 or [2001:db8::1]:80",

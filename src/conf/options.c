@@ -319,6 +319,12 @@ health_is_on(const void *structure)
 }
 
 static bool
+health_is_udp(const void *structure)
+{
+	return ((const struct health_config *)structure)->type == HEALTH_UDP;
+}
+
+static bool
 health_is_http(const void *structure)
 {
 	return ((const struct health_config *)structure)->type == HEALTH_HTTP;
@@ -326,16 +332,21 @@ health_is_http(const void *structure)
 
 #define HEALTH(key, field, of_kind, ...) OPTION(key, health_config, field, of_kind, __VA_ARGS__)
 #define CHECKED .applies = health_is_on, .scope = "with type tcp, http or udp"
+#define UDP_CHECKED .applies = health_is_udp, .scope = "with type udp"
 #define HTTP_CHECKED .applies = health_is_http, .scope = "with type http"
 static const struct option health_options[] = {
 	HEALTH("type", type, kind_enum, .preset = "off",
 	    WORDS({ "off", HEALTH_OFF }, { "tcp", HEALTH_TCP }, { "http", HEALTH_HTTP },
 		{ "udp", HEALTH_UDP }),
-	    .doc = "tcp: a connection is made; http: a request is answered as expected; udp: an "
-		   "empty datagram is answered, or not refused within the timeout; off: servers "
-		   "are taken as up."),
+	    .doc = "tcp: a connection is made; http: a request is answered as expected; udp: a "
+		   "datagram is answered, or, if it is an empty one, not refused within the "
+		   "timeout; off: servers are taken as up."),
 	HEALTH("interval", interval_ms, kind_duration, .preset = "5s", .min = "100ms",
 	    .max = "300s", CHECKED, .doc = "Time between the starts of two checks."),
+	HEALTH("fast_interval", fast_interval_ms, kind_duration, .preset = "", .min = "100ms",
+	    .max = "300s", CHECKED,
+	    .doc = "The same while results speak against the state that a server is in, so that a "
+		   "change is sure sooner; without it the interval."),
 	HEALTH("timeout", timeout_ms, kind_duration, .preset = "10s", .min = "10ms", .max = "300s",
 	    CHECKED, .doc = "How long a check may take."),
 	HEALTH("rise", rise, kind_count, .preset = "3", .min = "1", .max = "10", CHECKED,
@@ -350,8 +361,17 @@ static const struct option health_options[] = {
 	    .doc = "Host field of the request; without it the server's address."),
 	HEALTH("method", method, kind_word, .preset = "GET", HTTP_CHECKED,
 	    WORDS({ "GET", 0 }, { "HEAD", 1 }), .doc = "Method of the request."),
+	HEALTH("version", version, kind_word, .preset = "1.1", HTTP_CHECKED,
+	    WORDS({ "1.0", 0 }, { "1.1", 1 }), .doc = "HTTP version of the request."),
 	HEALTH("status", status, kind_status, .preset = "2xx", .min = "1", HTTP_CHECKED,
 	    .doc = "Statuses that count as good."),
+	HEALTH("body", body, kind_text, .preset = "", HTTP_CHECKED,
+	    .doc = "Text that the body must contain within its first 32 KiB; needs method GET."),
+	HEALTH("payload", payload, kind_bytes, .preset = "", UDP_CHECKED,
+	    .doc = "What the datagram holds; an answer must come then. Without it the datagram is "
+		   "empty, and silence is as good as an answer."),
+	HEALTH("expect", expect, kind_bytes, .preset = "", UDP_CHECKED,
+	    .doc = "What the answer must contain; other answers are passed over."),
 };
 static const struct block health_block = {
 	.name = "health",

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -19,13 +20,14 @@ enum probe_state {
 	PROBE_CONNECTING = 0, /* connect() is under way; all that a TCP check wants to know */
 	PROBE_SECURING,       /* TLS handshake */
 	PROBE_ASKING,         /* connected: probe_http.c sends and reads */
-	PROBE_LISTENING,      /* udp: the datagram is out; silence until the deadline is a pass */
+	PROBE_LISTENING,      /* udp: the datagram is out; silence is a pass if it was empty */
 	PROBE_ENDED,          /* the verdict stands; `alarm` delivers it */
 };
 
 struct probe {
 	enum probe_state state;
-	bool passed; /* PROBE_ENDED */
+	bool passed;           /* PROBE_ENDED */
+	bool has_other_answer; /* PROBE_LISTENING: not the one that is expected */
 	char text[PROBE_TEXT_SIZE];
 	int fd;                         /* owned */
 	struct ssl_st *ssl;             /* owned; NULL: none (yet) */
@@ -146,18 +148,28 @@ probe_connected(struct probe *probe)
 	return probe_secure(probe);
 }
 
-/* Anything that comes back is a pass, a refusal (ICMP) is none. */
+/* What is expected comes back, or anything at all; a refusal (ICMP) is a failure. */
 static enum probe_step
 probe_listen(struct probe *probe)
 {
-	char byte;
-	ssize_t n = recv(probe->fd, &byte, sizeof(byte), 0);
+	const struct slice *expect = &probe->health->expect;
+	static char datagram[64 * 1024];
 
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return PROBE_WAIT;
-	if (n == -1) {
-		probe_error_text(errno, probe->text);
-		return PROBE_FAILED;
+	for (;;) {
+		ssize_t n = recv(probe->fd, datagram, sizeof(datagram), 0);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN)
+			return PROBE_WAIT;
+		if (n == -1) {
+			probe_error_text(errno, probe->text);
+			return PROBE_FAILED;
+		}
+		if (expect->len == 0 ||
+		    memmem(datagram, (size_t)n, expect->ptr, expect->len) != NULL)
+			break;
+		probe->has_other_answer = true;
 	}
 	snprintf(probe->text, sizeof(probe->text), "answered");
 	return PROBE_PASSED;
@@ -201,14 +213,29 @@ probe_on_alarm(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (probe->state == PROBE_LISTENING) {
+	if (probe->state == PROBE_LISTENING && probe->health->payload.len == 0) {
 		probe->passed = true;
 		snprintf(probe->text, sizeof(probe->text), "not refused");
+	} else if (probe->has_other_answer) {
+		probe->passed = false;
+		snprintf(probe->text, sizeof(probe->text), "other answer than expected");
 	} else if (probe->state != PROBE_ENDED) {
 		probe->passed = false;
 		snprintf(probe->text, sizeof(probe->text), "timeout");
 	}
 	probe_deliver(probe);
+}
+
+/* One datagram: what says that weir asks, and the payload. */
+static int
+probe_send_datagram(const struct probe *probe)
+{
+	const struct slice *payload = &probe->health->payload;
+	struct iovec iov[2] = { { (void *)(uintptr_t)probe->preface, probe->preface_len },
+		{ (void *)(uintptr_t)payload->ptr, payload->len } };
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	return sendmsg(probe->fd, &message, MSG_NOSIGNAL) == -1 && errno != EAGAIN ? -1 : 0;
 }
 
 static void
@@ -258,7 +285,7 @@ probe_start(struct event_base *base, const struct pool_config *pool,
 		addr_set_port(&address, health->port);
 	probe->address = address;
 	if (fd == -1 || (connect(fd, &address.sa, address.len) == -1 && errno != EINPROGRESS) ||
-	    (is_udp && send(fd, probe->preface, probe->preface_len, 0) == -1 && errno != EAGAIN)) {
+	    (is_udp && probe_send_datagram(probe) == -1)) {
 		probe_end_soon(probe, errno); /* also a kernel without IPv6 */
 		return probe;
 	}

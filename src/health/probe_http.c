@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "weir/arena.h"
+#include "weir/h1_parse.h"
 
-/* A status line, and before it perhaps interim responses; a server that sends more without one is
- * not well. */
-enum { PROBE_RESPONSE_SIZE = 8192 };
-
-enum status_parse { STATUS_PARTIAL = -1, STATUS_MALFORMED = -2 };
+/*
+ * A head of any size that traffic could have, and behind it as much of the body as is searched.
+ * Pages that nothing is read into cost nothing.
+ */
+enum { HEAD_SIZE_MAX = 64 * 1024, BODY_SIZE_MAX = 32 * 1024, INTERIM_MAX = 16 };
 
 void
 probe_http_init(struct probe_http *http, const struct health_config *health,
@@ -21,9 +22,9 @@ probe_http_init(struct probe_http *http, const struct health_config *health,
 	char text[ADDR_TEXT_SIZE], *request;
 	size_t len;
 
-	request = xprintf("%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: weir-health\r\n"
-				"Accept: */*\r\nConnection: close\r\n\r\n",
-	    health->method, health->path,
+	request = xprintf("%s %s HTTP/%s\r\nHost: %s\r\nUser-Agent: weir-health\r\n"
+			  "Accept: */*\r\nConnection: close\r\n\r\n",
+	    health->method, health->path, health->version,
 	    health->host != NULL ? health->host : addr_print(address, text));
 	len = strlen(request);
 	http->request_len = preface_len + len;
@@ -31,7 +32,7 @@ probe_http_init(struct probe_http *http, const struct health_config *health,
 	memcpy(http->request, preface, preface_len);
 	memcpy(http->request + preface_len, request, len);
 	free(request);
-	http->response = xmalloc(PROBE_RESPONSE_SIZE);
+	http->response = xmalloc(HEAD_SIZE_MAX + BODY_SIZE_MAX);
 }
 
 void
@@ -39,64 +40,6 @@ probe_http_fini(struct probe_http *http)
 {
 	free(http->request);
 	free(http->response);
-}
-
-/* Does a reason phrase hold only what RFC 9112 §4 allows there? */
-static bool
-status_reason_is_clean(const char *reason, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)reason[i];
-
-		if ((c < 0x20 && c != '\t') || c == 0x7f)
-			return false;
-	}
-	return true;
-}
-
-/*
- * "HTTP/1.1 200 OK": version and code exactly as RFC 9112 §4 says.  The space after the code may be
- * missing when there is no reason, as in the responses of many servers.
- */
-static int
-status_parse_line(const char *line, size_t len)
-{
-	int status;
-
-	if (len < 12 || memcmp(line, "HTTP/1.", 7) != 0 || (line[7] != '0' && line[7] != '1') ||
-	    line[8] != ' ')
-		return STATUS_MALFORMED;
-	for (size_t i = 9; i < 12; i++)
-		if (line[i] < '0' || line[i] > '9')
-			return STATUS_MALFORMED;
-	status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
-	if (status < 100 || status > 599 || (len > 12 && line[12] != ' '))
-		return STATUS_MALFORMED;
-	return status_reason_is_clean(line + 12, len - 12) ? status : STATUS_MALFORMED;
-}
-
-/* Returns the status of the final response in `text`, STATUS_PARTIAL or STATUS_MALFORMED. */
-static int
-status_find(const char *text, size_t len)
-{
-	for (;;) {
-		const char *end = memchr(text, '\n', len), *head_end;
-		int status;
-
-		if (end == NULL)
-			return STATUS_PARTIAL;
-		if (end == text || end[-1] != '\r')
-			return STATUS_MALFORMED;
-		status = status_parse_line(text, (size_t)(end - 1 - text));
-		if (status < 0 || status >= 200 || status == 101)
-			return status;
-		/* 100 and 103 are followed by another head (RFC 9110 §15.2). */
-		head_end = memmem(end - 1, len - (size_t)(end - 1 - text), "\r\n\r\n", 4);
-		if (head_end == NULL)
-			return STATUS_PARTIAL;
-		len -= (size_t)(head_end + 4 - text);
-		text = head_end + 4;
-	}
 }
 
 /* The accepted statuses as ranges, "200-299"; cut with "..." when they do not fit. */
@@ -128,20 +71,9 @@ status_set_print(const struct status_set *set, char *text, size_t size)
 }
 
 static enum probe_step
-probe_http_judge(const struct health_config *health, int status, char text[static PROBE_TEXT_SIZE])
+probe_http_failed(char text[static PROBE_TEXT_SIZE], const char *why)
 {
-	char accepted[PROBE_TEXT_SIZE - 16];
-
-	if (status == STATUS_MALFORMED) {
-		snprintf(text, PROBE_TEXT_SIZE, "malformed response");
-		return PROBE_FAILED;
-	}
-	if (status_set_has(&health->status, (unsigned)status)) {
-		snprintf(text, PROBE_TEXT_SIZE, "%d", status);
-		return PROBE_PASSED;
-	}
-	status_set_print(&health->status, accepted, sizeof(accepted));
-	snprintf(text, PROBE_TEXT_SIZE, "%d, not in %s", status, accepted);
+	snprintf(text, PROBE_TEXT_SIZE, "%s", why);
 	return PROBE_FAILED;
 }
 
@@ -154,30 +86,155 @@ probe_http_lost(int error, char text[static PROBE_TEXT_SIZE])
 	return PROBE_FAILED;
 }
 
+/* What was read of the body, without its framing, moves to the front of the buffer. */
+static int
+body_decode(struct probe_http *http, char *bytes, size_t len)
+{
+	size_t at, piece;
+	ptrdiff_t n;
+
+	switch (http->framing) {
+	case FRAMING_NONE:
+		http->body_ended = true;
+		return 0;
+	case FRAMING_LENGTH:
+		piece = len < http->body_left ? len : (size_t)http->body_left;
+		memmove(http->response + http->filled, bytes, piece);
+		http->filled += piece;
+		http->body_left -= piece;
+		http->body_ended = http->body_left == 0;
+		return 0;
+	case FRAMING_CLOSE:
+		memmove(http->response + http->filled, bytes, len);
+		http->filled += len;
+		return 0;
+	case FRAMING_CHUNKED:
+		break;
+	}
+	for (; len > 0 && !chunked_is_end(&http->chunked); bytes += n, len -= (size_t)n) {
+		n = chunked_next(&http->chunked, bytes, len, &at, &piece);
+		if (n < 0)
+			return -1;
+		memmove(http->response + http->filled, bytes + at, piece);
+		http->filled += piece;
+	}
+	http->body_ended = chunked_is_end(&http->chunked);
+	return 0;
+}
+
+static enum probe_step
+body_search(struct probe_http *http, const struct health_config *health, size_t fresh,
+    char text[static PROBE_TEXT_SIZE])
+{
+	if (body_decode(http, http->response + http->filled, fresh) < 0)
+		return probe_http_failed(text, "malformed response");
+	if (http->filled > BODY_SIZE_MAX)
+		http->filled = BODY_SIZE_MAX; /* more may have come with the head */
+	if (memmem(http->response, http->filled, health->body, strlen(health->body)) != NULL) {
+		snprintf(text, PROBE_TEXT_SIZE, "%u, with the text", http->status);
+		return PROBE_PASSED;
+	}
+	if (!http->body_ended && http->filled < BODY_SIZE_MAX)
+		return PROBE_WAIT;
+	snprintf(text, PROBE_TEXT_SIZE, "%u, without the text", http->status);
+	return PROBE_FAILED;
+}
+
+/* A final head is there. */
+static enum probe_step
+head_judge(struct probe_http *http, const struct health_config *health, const struct message *head,
+    char text[static PROBE_TEXT_SIZE])
+{
+	char accepted[PROBE_TEXT_SIZE - 16];
+	size_t rest = http->filled - head->head_len;
+
+	if (!status_set_has(&health->status, head->status)) {
+		status_set_print(&health->status, accepted, sizeof(accepted));
+		snprintf(text, PROBE_TEXT_SIZE, "%u, not in %s", head->status, accepted);
+		return PROBE_FAILED;
+	}
+	if (health->body == NULL) {
+		snprintf(text, PROBE_TEXT_SIZE, "%u", head->status);
+		return PROBE_PASSED;
+	}
+	http->in_body = true;
+	http->status = head->status;
+	http->framing = head->framing;
+	http->body_left = head->content_length;
+	chunked_init(&http->chunked);
+	memmove(http->response, http->response + head->head_len, rest);
+	http->filled = 0;
+	return body_search(http, health, rest, text);
+}
+
+/* Interim responses are skipped; what follows one may be there already. */
+static enum probe_step
+head_parse(
+    struct probe_http *http, const struct health_config *health, char text[static PROBE_TEXT_SIZE])
+{
+	static struct message head; /* one process, one thread; used up in this call */
+	static const struct h1_limits limits = { HEAD_SIZE_MAX, FIELDS_MAX };
+
+	for (;;) {
+		switch (h1_parse_response(&head, http->response, http->filled, &http->scanned,
+		    &limits, strcmp(health->method, "HEAD") == 0)) {
+		case H1_DONE:
+			break;
+		case H1_MORE:
+			return PROBE_WAIT;
+		case H1_TOO_LARGE:
+		case H1_TARGET_TOO_LONG:
+			return probe_http_failed(text, "response head too large");
+		case H1_BAD:
+		case H1_VERSION:
+			return probe_http_failed(text, "malformed response");
+		}
+		if (head.status >= 200 || head.status == 101)
+			return head_judge(http, health, &head, text);
+		if (++http->interim_count > INTERIM_MAX)
+			return probe_http_failed(text, "too many interim responses");
+		http->filled -= head.head_len;
+		memmove(http->response, http->response + head.head_len, http->filled);
+		http->scanned = 0;
+	}
+}
+
+static enum probe_step
+probe_http_closed(
+    struct probe_http *http, const struct health_config *health, char text[static PROBE_TEXT_SIZE])
+{
+	if (!http->in_body)
+		return probe_http_failed(
+		    text, http->filled == 0 ? "closed without a response" : "truncated response");
+	if (http->framing != FRAMING_CLOSE)
+		return probe_http_failed(text, "truncated response");
+	http->body_ended = true;
+	return body_search(http, health, 0, text);
+}
+
 static enum probe_step
 probe_http_read(struct probe_http *http, const struct health_config *health, int fd,
     struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE])
 {
 	for (;;) {
-		ssize_t n = probe_receive(
-		    fd, ssl, http->response + http->filled, PROBE_RESPONSE_SIZE - http->filled);
-		int status;
+		size_t room = (http->in_body ? BODY_SIZE_MAX : HEAD_SIZE_MAX) - http->filled;
+		ssize_t n = probe_receive(fd, ssl, http->response + http->filled, room);
+		enum probe_step step;
 
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1)
 			return probe_http_lost(errno, text);
-		http->filled += (size_t)n;
-		status = status_find(http->response, http->filled);
-		if (status != STATUS_PARTIAL)
-			return probe_http_judge(health, status, text);
-		if (n == 0) {
-			snprintf(text, PROBE_TEXT_SIZE, "%s",
-			    http->filled == 0 ? "closed without a response" : "truncated response");
-			return PROBE_FAILED;
+		if (n == 0)
+			return probe_http_closed(http, health, text);
+		if (http->in_body) {
+			step = body_search(http, health, (size_t)n, text);
+		} else {
+			http->filled += (size_t)n;
+			step = head_parse(http, health, text);
 		}
-		if (http->filled == PROBE_RESPONSE_SIZE)
-			return probe_http_judge(health, STATUS_MALFORMED, text);
+		if (step != PROBE_WAIT)
+			return step;
 	}
 }
 

@@ -11,7 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "weir/chunked.h"
 #include "weir/conf.h"
+#include "weir/message.h"
 
 enum { PROBE_TEXT_SIZE = 48 }; /* as entity.last_check */
 
@@ -44,8 +46,16 @@ enum probe_step {
 struct probe_http {
 	char *request; /* owned */
 	size_t request_len, sent;
-	char *response; /* owned; PROBE_RESPONSE_SIZE bytes */
+	char *response;        /* owned: the head as it came; later the body without its framing */
 	size_t filled;
+	uint32_t scanned;      /* of the head, by h1_parse_response() */
+	bool in_body;          /* the head is judged; the rest stands for the body */
+	bool body_ended;
+	uint16_t status;
+	uint8_t interim_count; /* 1xx responses so far */
+	enum framing framing;
+	uint64_t body_left;    /* FRAMING_LENGTH */
+	struct chunked chunked; /* FRAMING_CHUNKED */
 };
 
 /* The request for the server at `address`, and what goes before it. */
@@ -53,7 +63,7 @@ void probe_http_init(struct probe_http *http, const struct health_config *health
     const uint8_t *preface, size_t preface_len);
 void probe_http_fini(struct probe_http *http);
 /*
- * Send what is left of the request, then read until the status is known.
+ * Send what is left of the request, then read until the status, and what is looked for in the body, is known.
  * ssl   NULL: in the clear
  * text  set unless PROBE_WAIT is returned.
  */

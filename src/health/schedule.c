@@ -37,6 +37,7 @@ struct check {
 	struct entity *entity;              /* shared memory */
 	struct probe *probe;                /* owned; NULL while the check is in the heap */
 	uint64_t due_ms;                    /* when the next probe starts */
+	uint64_t began_ms;                  /* when the last one did */
 };
 
 struct health {
@@ -109,6 +110,22 @@ health_arm(struct health *health, uint64_t not_before_ms)
 	event_add(&health->timer, &wait);
 }
 
+/*
+ * One interval after the last start, give or take a twentieth, so that checks do not march in step.
+ * A state that results speak against is asked about sooner, if so configured.
+ */
+static uint64_t
+check_next_ms(struct check *check)
+{
+	const struct health_config *health = &check->pool->conf->health;
+	uint64_t interval = health->interval_ms;
+
+	if (health->fast_interval_ms != 0 && check->entity->checks_in_row > 0)
+		interval = health->fast_interval_ms;
+	return check->began_ms + interval - interval / 20 +
+	       health_random(check->health, interval / 10 + 1);
+}
+
 static void
 health_on_done(void *arg, bool passed, const char *text)
 {
@@ -121,18 +138,9 @@ health_on_done(void *arg, bool passed, const char *text)
 	/* A result that comes in after the operator took the server out says nothing any more. */
 	if (check->entity->admin != ADMIN_MAINT)
 		states_record(check->pool, check->server, passed, text);
+	check->due_ms = check_next_ms(check);
 	heap_push(health, check);
 	health_arm(health, 0);
-}
-
-/* The next start: one interval after this one, give or take a twentieth, so that checks do not
- * march in step. */
-static uint64_t
-check_next_ms(struct check *check)
-{
-	uint64_t interval = check->pool->conf->health.interval_ms;
-
-	return now_ms + interval - interval / 20 + health_random(check->health, interval / 10 + 1);
 }
 
 /* Returns false when this process lacks the means to start a probe now. */
@@ -147,8 +155,8 @@ check_begin(struct check *check)
 		heap_push(health, check);
 		return true;
 	}
-	check->probe = probe_start(
-	    health->base, check->pool->conf, check->server, health_on_done, check);
+	check->probe =
+	    probe_start(health->base, check->pool->conf, check->server, health_on_done, check);
 	if (check->probe == NULL) {
 		if (log_allowed(&limit, 1, 60000))
 			log_warn("health: checks wait, %zu in flight: cannot start a probe",
@@ -156,7 +164,7 @@ check_begin(struct check *check)
 		heap_push(health, check);
 		return false;
 	}
-	check->due_ms = check_next_ms(check);
+	check->began_ms = now_ms;
 	health->in_flight++;
 	return true;
 }

@@ -148,7 +148,11 @@ static const char full[] =
     "    balance: tuple_hash\n"
     "    sticky: {by: source_ip}\n"
     "    health: {type: tcp}\n"
-    "    servers: [{name: a, address: \"10.0.0.9:25\"}]\n";
+    "    servers: [{name: a, address: \"10.0.0.9:25\"}]\n"
+    "  - name: dns\n"
+    "    protocol: udp\n"
+    "    health: {type: udp, payload: \"0x00fF\", expect: \"0x31\", fast_interval: 1s}\n"
+    "    servers: [{name: a, address: \"10.0.0.10:53\"}]\n";
 
 static void
 values_of_listeners(void **state)
@@ -246,6 +250,10 @@ values_of_pools(void **state)
 	assert_int_equal(p[2].health.interval_ms, 5000);
 	assert_int_equal(p[2].health.timeout_ms, 10000);
 	assert_int_equal(p[2].health.rise, 3);
+	assert_int_equal(p[3].health.payload.len, 2);
+	assert_memory_equal(p[3].health.payload.ptr, "\0\xff", 2);
+	assert_int_equal(p[3].health.expect.len, 1);
+	assert_int_equal(p[3].health.fast_interval_ms, 1000);
 	conf_free(config);
 }
 

@@ -524,6 +524,20 @@ pool_values(void **state)
 	    "f:3:213: error: status: \"200-600\" is not a status or a range of them; allowed: a list of: statuses from 100 to 599, such as 2xx, 301 or 200-204 (at least 1)\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
+	    "  - {name: p, health: {type: http, version: 2, method: HEAD, body: up}, servers: [{name: s, address: '10.0.0.1:80'}]}\n"
+	    "  - {name: q, protocol: udp, health: {type: udp, expect: x, payload: 0x1}, servers: [{name: s, address: '10.0.0.1:80'}]}\n"
+	    "  - {name: r, protocol: udp, health: {type: udp, expect: '', body: x}, servers: [{name: s, address: '10.0.0.1:80'}]}\n",
+	    "f:3:5: error: pool \"p\" has a health check by HEAD that looks for a body; allowed: method GET\n"
+	    "f:3:45: error: version: \"2\" is not known here; allowed: 1.0 or 1.1\n"
+	    "f:4:70: error: payload: \"0x1\" starts with 0x, but is not pairs of hexadecimal digits; allowed: a text, or 0x and pairs of hexadecimal digits; 1024 bytes at most\n"
+	    "f:5:58: error: expect: \"\" is empty; allowed: a text, or 0x and pairs of hexadecimal digits; 1024 bytes at most\n"
+	    "f:5:62: error: body has no meaning here; it is allowed with type http\n");
+	assert_findings("version: 1\n"
+	    "pools:\n"
+	    "  - {name: q, protocol: udp, health: {type: udp, expect: x}, servers: [{name: s, address: '10.0.0.1:80'}]}\n",
+	    "f:3:5: error: pool \"q\" has a health check that expects an answer to an empty datagram; add a payload\n");
+	assert_findings("version: 1\n"
+	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], health: {type: http, status: []}}\n",
 	    "f:3:90: error: status: the list is too short; allowed: a list of: statuses from 100 to 599, such as 2xx, 301 or 200-204 (at least 1)\n");
 	assert_findings("version: 1\n"
