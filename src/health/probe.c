@@ -1,6 +1,8 @@
 #include "probe_priv.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +240,20 @@ probe_send_datagram(const struct probe *probe)
 	return sendmsg(probe->fd, &message, MSG_NOSIGNAL) == -1 && errno != EAGAIN ? -1 : 0;
 }
 
+/*
+ * That the port answers is all that a TCP check wants to know.  The handshake is left half done and ended by a
+ * reset: the server is not woken for it, and nothing waits in TIME_WAIT.
+ */
+static void
+connect_half(int fd)
+{
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	const int off = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+}
+
 static void
 probe_end_soon(struct probe *probe, int error)
 {
@@ -284,6 +300,8 @@ probe_start(struct event_base *base, const struct pool_config *pool,
 	if (health->port != 0)
 		addr_set_port(&address, health->port);
 	probe->address = address;
+	if (health->type == HEALTH_TCP && probe->preface_len == 0)
+		connect_half(fd);
 	if (fd == -1 || (connect(fd, &address.sa, address.len) == -1 && errno != EINPROGRESS) ||
 	    (is_udp && probe_send_datagram(probe) == -1)) {
 		probe_end_soon(probe, errno); /* also a kernel without IPv6 */
