@@ -165,6 +165,12 @@ subtest 'when certificates end' => sub {
     $weir->reload;
     $weir->wait_log(qr/warn control\[\d+\]: certificate wild, EC \(prime256v1\): expires in [56] days, at 20/);
     pass('the log warns a week ahead');
+    $weir->wait_log(qr/warn control\[\d+\]: certificate ec, EC \(prime256v1\): expires in (?:30|29) days, at 20/);
+    pass('... and a month');
+    $t->make_cert($certs, 'ec', ['ec.test'], layout => 'pair', days => 1);
+    is(($t->weirctl('-S', $weir->control_socket, 'certs', 'reload'))[0], 0, 'one that ends tomorrow');
+    $weir->wait_log(qr/warn control\[\d+\]: certificate ec, EC \(prime256v1\): expires in (?:24|23) hours, at 20/);
+    pass('... is warned of');
     my ($at) = $weir->metrics =~ /^weir_certificate_expiry_timestamp_seconds\{certificate="wild",key="EC \(prime256v1\)"\} (\d+)$/m;
     cmp_ok(abs($at - time - 6 * 86400), '<', 3600, 'metrics tell when');
     my ($info) = grep { $_->{id} eq 'wild' } @{ $weir->stats->{certificates} };
@@ -172,6 +178,7 @@ subtest 'when certificates end' => sub {
     is(scalar(grep { $_->{id} eq 'both' } @{ $weir->stats->{certificates} }), 2, '... and each kind of key');
     my ($exit, $out) = $t->weirctl('-S', $weir->control_socket, 'certs');
     is($exit, 0, 'weirctl certs');
+    $t->make_cert($certs, 'ec', ['ec.test'], layout => 'pair');
     like($out, qr/^wild +EC \(prime256v1\) +\*\.wild\.test wild\.test +20\S+Z +[56]d/m, '... shows it');
 };
 
