@@ -6,6 +6,7 @@ use warnings;
 use Test::More;
 use lib 't/lib';
 use Weir::Test;
+use Weir::Test::TLS qw(client_hello);
 
 my $t = Weir::Test->new;
 my $certs = $t->path('certs');
@@ -82,15 +83,7 @@ sub s_client {
     return $cn // (($out . $err) =~ /(unrecognized name)/ ? $1 : 'nothing');
 }
 
-# A ClientHello for a name of any bytes, which openssl would not send.
-sub hello {
-    my ($name) = @_;
-    my $list = pack 'C n/a*', 0, $name;
-    my $extensions = pack('n n/a*', 0, pack 'n/a*', $list) . pack('n n/a*', 10, pack 'n n', 2, 23)
-        . pack('n n/a*', 13, pack 'n n', 2, 0x0403) . pack('n n/a*', 11, pack 'C C', 1, 0);
-    my $body = pack('n a32 C n n C C n/a*', 0x0303, 'r' x 32, 0, 2, 0xc02b, 1, 0, $extensions);
-    return pack 'C n n/a*', 22, 0x0301, pack('C', 1) . substr(pack('N', length $body), 1) . $body;
-}
+sub hello { return client_hello(name => $_[0]) }
 
 subtest 'unknown names in the handshake' => sub {
     is(s_client('strict', '-servername', 'open.test'), 'open.test', 'a name of the default certificate');

@@ -86,6 +86,7 @@ struct limits_config {         /* global.limits */
 	uint32_t drain_ms;     /* "drain": how long an old worker may finish what it has */
 	uint32_t sticky_entries; /* shared table of source-address stickiness */
 	uint32_t compressions;   /* responses that one worker compresses at a time */
+	uint32_t handshakes;     /* steps of TLS handshakes in one turn of a worker's loop */
 	uint32_t idle_upstream;  /* idle connections kept per worker and server */
 };
 

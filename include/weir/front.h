@@ -32,8 +32,11 @@ void front_drain(struct front *front, uint32_t limit_ms);
 /* While draining, with no other worker to come: idle clients are let go within a second. */
 void front_close_idle(struct front *front);
 bool front_is_empty(const struct front *front);
-/* After each turn of the event loop: frees what callbacks ended, writes log batches. */
-void front_turn(struct front *front);
+/*
+ * After each turn of the event loop: frees what callbacks ended, goes on with what waited for its turn.
+ * Returns  whether something waits on: the next turn should not sleep.
+ */
+bool front_turn(struct front *front);
 /* The access log was reopened: use this descriptor from now on. */
 void front_set_access_log(struct front *front, int fd);
 /* Cuts all connections.  Context: not inside an event callback. */

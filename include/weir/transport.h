@@ -72,6 +72,14 @@ bool transport_is_h2(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */
 const char *transport_tls_error(void);
 
+/* How many steps of clients' handshakes one turn of the event loop has room for; the others wait in line. */
+void transport_limit_handshakes(unsigned steps);
+/*
+ * After each turn of the event loop: go on with handshakes that wait.
+ * Returns  whether some wait on: the next turn should not sleep.
+ */
+bool transport_turn(void);
+
 /* Returns the bytes read (above 0) or IO_*.  Not to be called when !readable. */
 ssize_t transport_read(struct transport *transport, void *data, size_t size);
 /* The same without taking them; plain transports alone.  What is there already counts as read: there will be an edge. */

@@ -42,6 +42,11 @@ static const struct option limits_options[] = {
 	    .min = "1", .max = "65536",
 	    .doc = "Responses that one worker compresses at a time, each with about 136 KiB of "
 		   "memory; more are passed as they come."),
+	OPTION("handshakes", limits_config, handshakes, kind_count, .preset = "16", .min = "1",
+	    .max = "4096",
+	    .doc = "Steps of TLS handshakes (each takes two) between two looks of a worker at all "
+		   "its connections; more wait in line, so that a flood of handshakes does not "
+		   "hold up who is connected."),
 	OPTION("idle_upstream", limits_config, idle_upstream, kind_count, .preset = "512",
 	    .min = "0", .max = "65536",
 	    .doc = "Idle connections to one server that one worker keeps for reuse."),

@@ -348,6 +348,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 		worker->accesslog = accesslog_new(access_log_fd, &config->global);
 	RAND_bytes((unsigned char *)&worker->request_ids, sizeof(worker->request_ids));
 	wheel_init(base);
+	transport_limit_handshakes(config->global.limits.handshakes);
 	slab_init(&worker->http_clients, h1_client_size());
 	slab_init(&worker->tcp_clients, tcp_client_size());
 	slab_init(&worker->tunnels, h1_tunnel_size());
@@ -434,12 +435,15 @@ front_is_empty(const struct front *front)
 	return front->client_count == 0;
 }
 
-void
+bool
 front_turn(struct front *front)
 {
+	bool has_more = transport_turn();
+
 	worker_run_deferred(&front->worker);
 	udp_turn(&front->worker);
 	worker_clear_graves(&front->worker);
+	return has_more;
 }
 
 void

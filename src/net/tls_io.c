@@ -187,6 +187,7 @@ on_message(int is_write, int version, int type, const void *data, size_t len, SS
 static void
 tls_free(struct tls *tls)
 {
+	tls_turn_leave(tls);
 	SSL_free(tls->ssl);
 	tls_client_free(tls->client);
 	SSL_CTX_free(tls->shown);
@@ -330,10 +331,17 @@ int
 transport_handshake(struct transport *t)
 {
 	struct tls *tls = t->ssl;
+	bool has_input = t->readable || tls->raw != NULL;
 	int result;
 
+	if (tls->born_ms != 0) {
+		if (!has_input && !tls->was_read)
+			return IO_WAIT; /* nothing has come yet */
+		if (has_input && !tls_turn_take(t))
+			return IO_WAIT;
+	}
 	errno = 0;
-	if (!tls->was_read && tls->session == NULL && fill_raw(t) > 0 && tls->spoke_http) {
+	if (!tls->was_read && tls->born_ms != 0 && fill_raw(t) > 0 && tls->spoke_http) {
 		t->tls_failed = true;
 		last_error = "request without TLS";
 		errno = EPROTO;

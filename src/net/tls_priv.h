@@ -7,6 +7,8 @@
 #ifndef WEIR_TLS_PRIV_H
 #define WEIR_TLS_PRIV_H
 
+#include <sys/queue.h>
+
 #include <openssl/ssl.h>
 
 #include "tls_record_priv.h"
@@ -15,6 +17,8 @@
 struct buf;
 struct client_cert;
 struct tls_session;
+
+enum tls_turn { TLS_TURN_NONE = 0, TLS_TURN_WAITING, TLS_TURN_DUE };
 
 struct tls {
 	SSL *ssl;         /* owned; NULL: keys below */
@@ -25,6 +29,9 @@ struct tls {
 	struct client_cert *client;  /* owned; NULL: the client was not asked for a certificate */
 	SSL_CTX *shown;              /* counted; holds the certificate that the client was shown; NULL: nobody asks */
 	struct tls_session *session; /* borrowed; towards servers: where the newest one is kept; else NULL */
+	TAILQ_ENTRY(tls) line;       /* while its handshake waits for its turn */
+	struct transport *transport; /* likewise: whose this is */
+	uint8_t turn;                /* enum tls_turn */
 	uint32_t burst;          /* bytes written since the connection was silent: decides the size of records */
 	uint64_t written_ms;     /* the last write */
 	uint64_t born_ms;        /* when a client connected; 0: towards a server */
@@ -38,6 +45,11 @@ struct tls {
 	bool spoke_http;         /* and it was no TLS */
 	bool is_h2;              /* agreed by ALPN */
 };
+
+/* tls_turn.c: may the handshake go on in this turn of the loop?  Else on_ready is called in one of the next. */
+bool tls_turn_take(struct transport *transport);
+/* It waits no more. */
+void tls_turn_leave(struct tls *tls);
 
 /* Connections may be taken over: the kernel does not do TLS.  Set when contexts are made. */
 extern bool tls_takes_over;

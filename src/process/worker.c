@@ -150,6 +150,7 @@ worker_run(void *arg)
 {
 	struct worker worker = { .job = arg, .certs_fd = -1 };
 	struct event *channel;
+	bool has_more = false;
 
 	worker.base = child_start(worker.job);
 	worker.front = front_new(worker.base, worker.job->config, worker.job->shm, worker.job->slot,
@@ -163,13 +164,14 @@ worker_run(void *arg)
 	on_tickets(-1, 0, &worker);
 	child_tell(worker.job, MESSAGE_READY, NULL, 0);
 	while (!worker.stop && !(worker.draining && front_is_empty(worker.front))) {
-		if (event_base_loop(worker.base, EVLOOP_ONCE) == -1) {
+		if (event_base_loop(worker.base, EVLOOP_ONCE | (has_more ? EVLOOP_NONBLOCK : 0)) ==
+		    -1) {
 			log_error("event loop");
 			return EXIT_FAILURE;
 		}
 		clock_update();
 		worker_obey(&worker);
-		front_turn(worker.front);
+		has_more = front_turn(worker.front);
 	}
 	front_free(worker.front);
 	event_free(worker.tickets);

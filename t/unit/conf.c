@@ -69,6 +69,7 @@ defaults_of_global(void **state)
 	assert_int_equal(g->limits.drain_ms, 60000);
 	assert_int_equal(g->limits.sticky_entries, 65536);
 	assert_int_equal(g->limits.idle_upstream, 512);
+	assert_int_equal(g->limits.handshakes, 16);
 	assert_int_equal(config->listener_count + config->pool_count + config->acl_count, 0);
 	conf_free(config);
 }

@@ -43,6 +43,7 @@ shake_hands(struct pair *p)
 	int client = 0, server = IO_WAIT;
 
 	for (int i = 0; i < 20 && (client != 1 || server == IO_WAIT); i++) {
+		transport_turn();
 		if (client != 1)
 			client = SSL_do_handshake(p->client);
 		if (server == IO_WAIT) {
