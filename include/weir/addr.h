@@ -44,6 +44,8 @@ void addr_set_port(struct addr *addr, uint16_t port);
 bool addr_equal(const struct addr *a, const struct addr *b);
 /* The IP of `addr` in IPv6 form (IPv4 as ::ffff:a.b.c.d). */
 struct in6_addr addr_ip6(const struct addr *addr);
+/* The same, of an IPv6 address only the first `bits` (0: all): those that make one client. */
+struct in6_addr addr_source(const struct addr *addr, unsigned bits);
 
 /* "203.0.113.0/24", "2001:db8::/32" or an address alone.  Returns 0; -1: no network; -2: host bits are set. */
 int network_parse(struct network *network, const char *text);

@@ -331,6 +331,14 @@ struct sni_route_config { /* listeners[].server_names[]: TLS that is passed thro
 
 struct server_names; /* server_names.h */
 
+struct listener_rate_config { /* listeners[].rate: of one source address; in an hour, 0: any number */
+	bool on;
+	struct where where;
+	uint32_t connections, requests;
+	uint32_t burst_ms;
+	unsigned ipv6_prefix; /* bits of an IPv6 address that make one source */
+};
+
 struct listener_config {
 	struct where where;
 	uint32_t id; /* entity in shared memory; given by shm_bind_config() */
@@ -350,6 +358,7 @@ struct listener_config {
 	struct where access_where;
 	bool access_deny; /* access.mode: allow (default) | deny */
 	struct acl_config *acl; /* set by conf_check */
+	struct listener_rate_config rate;
 	const char *bandwidth_name; /* bandwidth: NULL: no limit */
 	struct where bandwidth_where;
 	struct bandwidth_config *bandwidth; /* set by conf_check */

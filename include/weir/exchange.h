@@ -130,6 +130,7 @@ struct exchange {
 	size_t ready;                  /* bytes at the start of upstream->in that may go to the client */
 	uint32_t scanned;              /* of the response head */
 	uint16_t set_cookie_len;
+	uint32_t retry_after_s;        /* END_TOO_OFTEN: when the client may come back */
 	char set_cookie[SET_COOKIE_MAX];
 
 	/* For the log. */

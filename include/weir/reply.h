@@ -30,6 +30,7 @@ struct reply {
 	const struct field_edits *edits; /* changes of the fields; NULL: none */
 	struct slice id;                 /* request ID, as in the access log */
 	struct slice location, content_type, body; /* ptr NULL: none */
+	uint32_t retry_after_s;          /* 0: nothing is said */
 	bool close;                      /* say Connection: close */
 };
 

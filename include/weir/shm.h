@@ -10,7 +10,7 @@
  *
  * Layout: header | entities[capacity] | sticky table | slots[SHM_SLOTS] of tally[capacity] | slots[SHM_SLOTS] of
  * latency[capacity] | slots[SHM_SLOTS] of malformed messages | the recent past | usage[capacity] |
- * buckets[capacity].  It is sparse: pages cost memory only
+ * buckets[capacity] | rates of sources.  It is sparse: pages cost memory only
  * once touched, by reading too.  Each worker owns one slot and writes only there (no shared cache line on the fast path); slot 0
  * holds what ended workers had counted.
  *
@@ -204,5 +204,26 @@ void shm_sticky_store(struct shm *shm, uint64_t key, uint32_t server_id, uint32_
  * Cost   one pass over the table.
  */
 void shm_sticky_each(const struct shm *shm, void (*each)(void *arg, uint32_t server_id, uint32_t age_s), void *arg);
+
+/*
+ * Rates of source addresses: one table for all listeners, of SHM_SOURCE_SETS * 8 entries; the source that will have all it
+ * may have first makes room for a new one.
+ */
+enum { SHM_SOURCE_SETS = 1 << 14 };
+
+struct source_rate {
+	uint64_t interval_us; /* 1 to an hour: between two, when they come evenly */
+	uint64_t burst_us;    /* at most an hour: so many intervals may come at once, one at least */
+};
+
+/* For keys of sources: unknown to clients, the same in all processes. */
+uint64_t shm_source_seed(const struct shm *shm);
+/*
+ * One more of what `key` stands for.
+ * key      64-bit hash, with the seed, of what is counted and of the source
+ * Returns  0: admitted and counted; else the microseconds until one will be admitted again.
+ * Cost     a compare-and-swap.
+ */
+uint64_t shm_source_admit(struct shm *shm, uint64_t key, const struct source_rate *rate, uint64_t now_us);
 
 #endif

@@ -24,6 +24,8 @@ enum tally_field {
 	TALLY_STATUS_4XX,
 	TALLY_STATUS_5XX,
 	TALLY_REFUSED,      /* listener: closed by the access list or a limit */
+	TALLY_TOO_OFTEN,    /* listener: requests answered 429 by the rate of their source */
+	TALLY_TOO_MANY,     /* listener: connections closed, flows not begun, likewise */
 	TALLY_OVER_LIMIT,   /* listener: requests answered 503 by the limit of a route */
 	TALLY_BAD_REQUESTS, /* listener: malformed heads and framing */
 	TALLY_TLS_HANDSHAKES,

@@ -197,6 +197,16 @@ network_parse(struct network *network, const char *text)
 	return clear_host_bits(&network->base, network->bits) ? -2 : 0;
 }
 
+struct in6_addr
+addr_source(const struct addr *addr, unsigned bits)
+{
+	struct in6_addr ip = addr_ip6(addr);
+
+	if (bits > 0 && bits < 128 && !IN6_IS_ADDR_V4MAPPED(&ip))
+		clear_host_bits(&ip, bits);
+	return ip;
+}
+
 const char *
 network_print(const struct network *network, char text[static ADDR_TEXT_SIZE])
 {

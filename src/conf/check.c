@@ -442,6 +442,12 @@ check_listener(struct load *l, struct listener_config *listener, struct index *p
 		    listener->name);
 	check_access(l, listener, acls);
 	check_bandwidth(l, listener, bandwidths);
+	if (listener->rate.requests > 0 && !is_http_protocol(listener->protocol) &&
+	    !load_is_broken(l, &listener->protocol))
+		diag_error(l->diag, listener->rate.where,
+		    "listener \"%s\" has protocol %s and a rate of requests; allowed: connections, "
+		    "or protocol http or https",
+		    listener->name, protocol_name(listener->protocol));
 	check_targets(l, listener);
 	if (listener->pool_name != NULL)
 		listener->pool =

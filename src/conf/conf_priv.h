@@ -137,7 +137,7 @@ extern const struct block conf_eject, conf_retry;
 extern const struct unserved conf_unserved[]; /* ends with .block NULL */
 
 /* kinds.c, kinds_net.c */
-extern const struct kind kind_duration, kind_size, kind_bits, kind_count, kind_auto_count, kind_port, kind_bool;
+extern const struct kind kind_duration, kind_size, kind_bits, kind_rate, kind_count, kind_auto_count, kind_port, kind_bool;
 extern const struct kind kind_enum, kind_flag, kind_word, kind_version;
 extern const struct kind kind_name, kind_text, kind_path, kind_path_or_word, kind_url_path, kind_cookie_name;
 extern const struct kind kind_bytes, kind_address, kind_address_or_off, kind_listen, kind_networks, kind_status, kind_alpn;

@@ -59,6 +59,9 @@ static const struct unit sizes[] = { { "g", 1U << 30 }, { "m", 1U << 20 }, { "k"
 static const struct unit bits[] = { { "g", 1000000000 / 8 }, { "m", 1000000 / 8 },
 	{ "k", 1000 / 8 } };
 
+/* In an hour, as they are kept. */
+static const struct unit rates[] = { { "/s", 3600 }, { "/m", 60 }, { "/h", 1 } };
+
 static bool
 duration_number(const char *text, uint64_t *value)
 {
@@ -105,6 +108,22 @@ bits_print(FILE *out, const struct option *option, const void *at)
 	(void)option;
 	memcpy(&value, at, sizeof(value));
 	print_unit(out, bits, COUNT(bits), value);
+}
+
+static bool
+rate_number(const char *text, uint64_t *value)
+{
+	return parse_unit(text, rates, COUNT(rates), value);
+}
+
+static void
+rate_print(FILE *out, const struct option *option, const void *at)
+{
+	uint32_t value;
+
+	(void)option;
+	memcpy(&value, at, sizeof(value));
+	print_unit(out, rates, COUNT(rates), value);
 }
 
 static bool
@@ -377,6 +396,14 @@ const struct kind kind_bits = {
 	.width = 4,
 	.print = bits_print,
 	.schema = "\"type\": \"string\", \"pattern\": \"^[0-9]+[kmg]$\"",
+};
+const struct kind kind_rate = {
+	.name = "a rate",
+	.form = "a whole number with its unit (100/s, 30/m, 10/h)",
+	.number = rate_number,
+	.width = 4,
+	.print = rate_print,
+	.schema = "\"type\": \"string\", \"pattern\": \"^[0-9]+/[smh]$\"",
 };
 const struct kind kind_count = {
 	.name = "a number",

@@ -268,6 +268,50 @@ static const struct block proxy_block = {
 	       "that it names is the one that counts.",
 };
 
+static bool
+rate_is_on(const void *structure)
+{
+	return ((const struct listener_rate_config *)structure)->on;
+}
+
+static void
+rate_finish(struct load *load, const struct yaml_node *map, void *structure)
+{
+	struct listener_rate_config *rate = structure;
+
+	rate->on = true;
+	if (rate->connections == 0 && rate->requests == 0 &&
+	    !load_is_broken(load, &rate->connections) && !load_is_broken(load, &rate->requests))
+		diag_error(load->diag, map->where,
+		    "a rate that limits nothing; connections, requests or both are needed");
+}
+
+static const struct option rate_options[] = {
+	OPTION("connections", listener_rate_config, connections, kind_rate, .preset = "",
+	    .min = "1/h", .max = "100000/s",
+	    .doc = "Connections, with protocol udp new flows, that one source may begin; others "
+		   "are closed before TLS, or dropped."),
+	OPTION("requests", listener_rate_config, requests, kind_rate, .preset = "", .min = "1/h",
+	    .max = "100000/s",
+	    .doc = "With protocol http or https: requests of one source; others are answered with "
+		   "429, and Retry-After says when to come back."),
+	OPTION("burst", listener_rate_config, burst_ms, kind_duration, .preset = "1s",
+	    .min = "1ms", .max = "1h",
+	    .doc = "What of the rate may come at once: with 1s as many as in a second, and one at "
+		   "least."),
+	OPTION("ipv6_prefix", listener_rate_config, ipv6_prefix, kind_count, .preset = "64",
+	    .min = "32", .max = "128", .doc = "How many bits of an IPv6 address make one source."),
+};
+static const struct block rate_block = {
+	.name = "rate",
+	TABLE(rate_options),
+	.where_offset = offsetof(struct listener_rate_config, where),
+	.one_line = true,
+	.is_on = rate_is_on,
+	.finish = rate_finish,
+	.doc = "How often one source address may come, in all workers together.",
+};
+
 static const struct option sni_route_options[] = {
 	OPTION("name", sni_route_config, name, kind_host_name,
 	    .doc = "The name that the client asks for (SNI); *.example.com stands for one label."),
@@ -306,6 +350,7 @@ static const struct option listener_options[] = {
 	OPTION("bandwidth", listener_config, bandwidth_name, kind_name, .preset = "",
 	    .where_offset = offsetof(struct listener_config, bandwidth_where),
 	    .doc = "Name of a limit under bandwidths; listeners that name the same one share it."),
+	OPTION("rate", listener_config, rate, kind_block, .preset = "", .block = &rate_block),
 	INLINE_BLOCK("proxy_protocol", proxy_block, .preset = "",
 	    .applies = listener_has_connections, .scope = "with protocol tcp, tls, http or https"),
 	OPTION("http2", listener_config, http2, kind_block, .preset = "{}",

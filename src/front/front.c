@@ -23,6 +23,7 @@
 #include "weir/pool.h"
 #include "weir/reply.h"
 #include "weir/route.h"
+#include "weir/throttle.h"
 #include "weir/tls_context.h"
 #include "weir/upstream.h"
 
@@ -172,6 +173,15 @@ client_is_refused(const struct listener *listener, const struct addr *address)
 	return acl_contains(conf->acl->compiled, address) == conf->access_deny;
 }
 
+bool
+client_is_throttled(const struct listener *listener, const struct addr *address)
+{
+	if (listener->conf->rate.connections == 0 || throttle_connection(listener, address) == 0)
+		return false;
+	tally_add(listener->tally, TALLY_TOO_MANY, 1);
+	return true;
+}
+
 static void
 refuse(const struct listener *listener, int fd)
 {
@@ -205,7 +215,8 @@ begin_connection(const struct acceptor *a, int fd, const struct addr *address)
 {
 	const struct acl *senders = a->listener->conf->proxy_acl;
 
-	if (senders == NULL && !client_is_refused(a->listener, address))
+	if (senders == NULL && !client_is_refused(a->listener, address) &&
+	    !client_is_throttled(a->listener, address))
 		client_begin(a->front, a->listener, fd, address);
 	else if (senders != NULL && acl_contains(senders, address))
 		preface_accept(a->front, a->listener, fd, address);

@@ -75,6 +75,8 @@ void client_add(struct client *client, const struct client_kind *kind, struct fr
     const struct listener *listener, const struct addr *address, void (*on_fire)(struct timer *));
 /* May this address not use the listener? */
 bool client_is_refused(const struct listener *listener, const struct addr *address);
+/* Does it come more often than the listener's rate allows?  Each that does not counts. */
+bool client_is_throttled(const struct listener *listener, const struct addr *address);
 /* Is the limit of clients reached? */
 bool front_is_full(const struct front *front);
 struct worker *front_worker(struct front *front);

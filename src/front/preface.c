@@ -66,7 +66,7 @@ begin(struct preface *p, const struct proxyproto *header)
 		preface_cut(&p->client, END_INTERNAL);
 		return;
 	}
-	if (client_is_refused(listener, &address)) {
+	if (client_is_refused(listener, &address) || client_is_throttled(listener, &address)) {
 		tally_add(listener->tally, TALLY_REFUSED, 1);
 		preface_cut(&p->client, END_REQUEST_MALFORMED);
 		return;

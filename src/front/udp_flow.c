@@ -224,13 +224,11 @@ flow_send(struct flow *flow, const void *data, size_t len)
 
 /* ---- a new flow ---- */
 
-/* Known by its address or by what shared memory has of it, else by the method of the pool. */
+/* What shared memory has of the flow, or of the address, else by the method of the pool. */
 static struct server *
-choose(struct pool *pool, const struct listener *listener, uint64_t memory_key,
-    struct balance_request *request)
+choose(struct pool *pool, struct server *known, struct balance_request *request)
 {
 	bool by_source = pool->conf->sticky.by == STICKY_SOURCE_IP;
-	struct server *known = sticky_find_flow(pool, memory_key, listener->conf->timeouts.flow);
 	struct server *server;
 
 	if (known == NULL && by_source) {
@@ -311,15 +309,18 @@ flow_open(struct udp_socket *socket, const struct addr *client, const struct add
 	const struct listener *listener = socket->listener;
 	struct pool *pool = &listener->worker->pools[listener->conf->pool->index];
 	uint64_t memory_key = sticky_flow_key(pool, client, local);
+	struct server *known = sticky_find_flow(pool, memory_key, listener->conf->timeouts.flow);
 	struct server *server;
 	struct flow *flow;
 	int fd;
 
-	if (client_is_refused(listener, client) || front_is_full(socket->front)) {
+	/* A flow that another worker had is none that its client begins. */
+	if (client_is_refused(listener, client) || front_is_full(socket->front) ||
+	    (known == NULL && client_is_throttled(listener, client))) {
 		tally_add(listener->tally, TALLY_REFUSED, 1);
 		return NULL;
 	}
-	server = choose(pool, listener, memory_key, tried);
+	server = choose(pool, known, tried);
 	if (server == NULL) {
 		tally_add(pool->tally, TALLY_NO_SERVER, 1);
 		return NULL;

@@ -105,6 +105,7 @@ append_fields(struct buf *out, const struct reply *reply)
 	const struct field_edits *edits = reply->edits;
 	const char *proxy_error = end_table[reply->end].proxy_error;
 	bool is_error = reply->end != END_OK;
+	char text[16];
 
 	append_field(out, edits, SLICE("Date"), slice_of(reply_date()));
 	if (reply->location.ptr != NULL)
@@ -115,6 +116,10 @@ append_fields(struct buf *out, const struct reply *reply)
 		append_field(out, edits, SLICE("Cache-Control"), SLICE("no-store"));
 	if (is_error)
 		append_field(out, edits, SLICE("X-Request-ID"), reply->id);
+	if (reply->retry_after_s > 0) {
+		snprintf(text, sizeof(text), "%u", (unsigned)reply->retry_after_s);
+		append_field(out, edits, SLICE("Retry-After"), slice_of(text));
+	}
 	if (is_error && proxy_error != NULL && !edits_hide(edits, SLICE("Proxy-Status"))) {
 		append(out, SLICE("Proxy-Status: weir; error="));
 		append(out, slice_of(proxy_error));

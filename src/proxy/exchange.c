@@ -13,6 +13,7 @@
 #include "weir/retry.h"
 #include "weir/route.h"
 #include "weir/sticky.h"
+#include "weir/throttle.h"
 #include "weir/tls_context.h"
 #include "weir/upstream.h"
 
@@ -379,6 +380,22 @@ unpooled_end(const struct exchange *x, bool limit)
 	return x->route->conf->redirect.on ? END_REDIRECTED : END_RESPONDED;
 }
 
+/* Does its source ask too often? */
+static bool
+is_throttled(struct exchange *x)
+{
+	uint64_t wait_us;
+
+	if (x->listener->conf->rate.requests == 0)
+		return false;
+	wait_us = throttle_request(x->listener, x->client, x->started_us);
+	if (wait_us == 0)
+		return false;
+	x->retry_after_s = (uint32_t)((wait_us + 999999) / 1000000);
+	tally_add(x->listener->tally, TALLY_TOO_OFTEN, 1);
+	return true;
+}
+
 void
 exchange_start(struct exchange *x, const struct listener *listener, const struct addr *client)
 {
@@ -395,6 +412,10 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	tally_add(listener->tally, TALLY_REQUESTS, 1);
 	if (listener->conf->request_id.trust)
 		exchange_find_id(x);
+	if (is_throttled(x)) {
+		exchange_end(x, END_TOO_OFTEN);
+		return;
+	}
 	if (x->shown != NULL &&
 	    tls_context_is_foreign(listener->conf->tls_context, x->shown, x->request.host.ptr,
 		x->request.host.len)) {

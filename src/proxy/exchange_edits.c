@@ -395,7 +395,8 @@ exchange_answer(struct exchange *x, enum end end, bool *close)
 {
 	char id[EXCHANGE_ID_SIZE];
 	const struct redirect_config *redirect = redirect_of(x);
-	struct reply reply = { .request = &x->request, .id = exchange_id(x, id), .edits = &edits };
+	struct reply reply = { .request = &x->request, .id = exchange_id(x, id), .edits = &edits,
+		.retry_after_s = x->retry_after_s };
 	struct buf *out = NULL;
 
 	edits_init(&edits);

@@ -46,13 +46,8 @@ source_key(const struct pool *pool, const struct addr *client)
 	struct {
 		struct in6_addr ip; /* the same on an IPv4 and on a dual-stack socket */
 		uint32_t pool_id;
-	} key = { addr_ip6(client), pool->conf->id };
-	unsigned bits = pool->conf->sticky.ipv6_prefix;
+	} key = { addr_source(client, pool->conf->sticky.ipv6_prefix), pool->conf->id };
 
-	if (bits > 0 && bits < 128 && !IN6_IS_ADDR_V4MAPPED(&key.ip)) {
-		key.ip.s6_addr[bits / 8] &= (uint8_t)(0xff00 >> bits % 8);
-		memset(key.ip.s6_addr + bits / 8 + 1, 0, 16 - bits / 8 - 1);
-	}
 	return XXH3_64bits(&key, sizeof(key));
 }
 

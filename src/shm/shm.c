@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,7 +39,7 @@ shm_lay_out(struct shm *shm)
 	size_t entities = round_up(sizeof(struct shm_header), SHM_PAGE);
 	size_t sticky = entities + round_up(shm->capacity * sizeof(struct entity), SHM_PAGE);
 	size_t sticky_size = shm->sticky_sets * SHM_STICKY_WAYS * sizeof(uint64_t);
-	size_t slots = sticky + round_up(sticky_size, SHM_PAGE), history, usages, buckets;
+	size_t slots = sticky + round_up(sticky_size, SHM_PAGE), history, usages, buckets, sources;
 
 	shm->slot_stride = round_up(shm->capacity * sizeof(struct tally), SHM_PAGE);
 	shm->latency_stride = round_up(shm->capacity * sizeof(struct latency), SHM_PAGE);
@@ -52,6 +53,8 @@ shm_lay_out(struct shm *shm)
 	shm->size += round_up(shm->capacity * sizeof(struct usage), SHM_PAGE);
 	buckets = shm->size;
 	shm->size += round_up(shm->capacity * SHM_BUCKETS * sizeof(struct bucket), SHM_PAGE);
+	sources = shm->size;
+	shm->size += round_up(SHM_SOURCE_SETS * SHM_STICKY_WAYS * sizeof(uint64_t), SHM_PAGE);
 	if (shm->map == NULL)
 		return;
 	shm->header = (struct shm_header *)(void *)shm->map;
@@ -63,6 +66,7 @@ shm_lay_out(struct shm *shm)
 	shm->history = shm->map + history;
 	shm->usages = shm->map + usages;
 	shm->buckets = (struct bucket *)(void *)(shm->map + buckets);
+	shm->sources = (_Atomic uint64_t *)(void *)(shm->map + sources);
 }
 
 static int
@@ -104,7 +108,7 @@ shm_new(size_t capacity, size_t sticky_entries)
 	 */
 	if (fcntl(shm->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == -1)
 		goto fail;
-	if (shm_map(shm) == -1)
+	if (shm_map(shm) == -1 || getrandom(&shm->header->seed, sizeof(shm->header->seed), 0) == -1)
 		goto fail;
 	shm->header->version = SHM_VERSION;
 	shm->header->header_size = sizeof(struct shm_header);
@@ -117,6 +121,7 @@ shm_new(size_t capacity, size_t sticky_entries)
 	shm->header->history_size = sizeof(struct history_head) + sizeof(struct history);
 	shm->header->usage_size = sizeof(struct usage);
 	shm->header->buckets_size = SHM_BUCKETS * sizeof(struct bucket);
+	shm->header->source_sets = SHM_SOURCE_SETS;
 	shm->header->capacity = shm->capacity;
 	shm->header->sticky_sets = shm->sticky_sets;
 	shm->header->size = shm->size;
@@ -159,6 +164,7 @@ header_fits(const struct shm_header *h)
 	       h->history_size == sizeof(struct history_head) + sizeof(struct history) &&
 	       h->usage_size == sizeof(struct usage) &&
 	       h->buckets_size == SHM_BUCKETS * sizeof(struct bucket) &&
+	       h->source_sets == SHM_SOURCE_SETS &&
 	       h->capacity > 0 &&
 	       h->capacity <= SHM_CAPACITY_MAX && h->sticky_sets > 0 &&
 	       h->sticky_sets <= SHM_STICKY_SETS_MAX &&
@@ -255,6 +261,12 @@ shm_buckets(const struct shm *shm, uint32_t id)
 {
 	assert(id < shm->capacity);
 	return shm->buckets + (size_t)id * SHM_BUCKETS;
+}
+
+uint64_t
+shm_source_seed(const struct shm *shm)
+{
+	return shm->header->seed;
 }
 
 /* Slots */

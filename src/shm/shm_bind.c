@@ -332,6 +332,18 @@ copy_buckets(struct shm *to, const struct shm *from)
 			memcpy(shm_buckets(to, id), shm_buckets(from, id), SHM_BUCKETS * sizeof(struct bucket));
 }
 
+static void
+copy_sources(struct shm *to, const struct shm *from)
+{
+	to->header->seed = from->header->seed;
+	for (size_t i = 0; i < SHM_SOURCE_SETS * SHM_STICKY_WAYS; i++) {
+		uint64_t word = atomic_load_explicit(&from->sources[i], memory_order_relaxed);
+
+		if (word != 0) /* else its page stays untouched */
+			atomic_store_explicit(&to->sources[i], word, memory_order_relaxed);
+	}
+}
+
 void
 shm_copy(struct shm *to, struct shm *from)
 {
@@ -346,4 +358,5 @@ shm_copy(struct shm *to, struct shm *from)
 	copy_faults(to, from);
 	copy_history(to, from);
 	copy_buckets(to, from);
+	copy_sources(to, from);
 }

@@ -16,7 +16,8 @@ struct shm_header {
 	uint64_t magic;
 	uint32_t version; /* of the meaning of fields; the sizes below speak for themselves */
 	uint32_t header_size, entity_size, tally_size, tally_fields, slots, latency_size, fault_size, history_size;
-	uint32_t usage_size, buckets_size;
+	uint32_t usage_size, buckets_size, source_sets;
+	uint64_t seed;        /* of the keys of sources */
 	uint64_t capacity;    /* entities */
 	uint64_t sticky_sets; /* a power of two */
 	uint64_t size;        /* bytes of the whole region */
@@ -50,6 +51,7 @@ struct shm {
 	char *history; /* struct history_head, struct history for each entity */
 	char *usages;  /* struct usage for each entity */
 	struct bucket *buckets; /* SHM_BUCKETS for each entity */
+	_Atomic uint64_t *sources; /* SHM_SOURCE_SETS * SHM_STICKY_WAYS words */
 };
 
 /* Entities that may hold something. */

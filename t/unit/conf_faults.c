@@ -185,6 +185,27 @@ bandwidth_values(void **state)
 }
 
 static void
+rate_values(void **state)
+{
+	(void)state;
+	assert_findings("version: 1\n"
+	    "listeners:\n"
+	    "  - name: l\n"
+	    "    listen: [\"127.0.0.1:1\"]\n"
+	    "    protocol: tcp\n"
+	    "    rate: {requests: 5, connections: 200000/s, ipv6_prefix: 16}\n"
+	    "    pool: p\n"
+	    "  - {name: m, listen: [\"127.0.0.1:2\"], protocol: tcp, rate: {requests: 5/s}, pool: p}\n"
+	    "  - {name: n, listen: [\"127.0.0.1:3\"], protocol: tcp, rate: {burst: 2s}, pool: p}\n"
+	    "pools: [{name: p, protocol: tcp, servers: [{name: s, address: \"127.0.0.1:2\"}]}]\n",
+	    "f:6:22: error: requests: \"5\" is not a rate; allowed: a whole number with its unit (100/s, 30/m, 10/h) from 1/h to 100000/s\n"
+	    "f:6:38: error: connections: \"200000/s\" is too big; allowed: a whole number with its unit (100/s, 30/m, 10/h) from 1/h to 100000/s\n"
+	    "f:6:61: error: ipv6_prefix: \"16\" is too small; allowed: a whole number from 32 to 128\n"
+	    "f:8:61: error: listener \"m\" has protocol tcp and a rate of requests; allowed: connections, or protocol http or https\n"
+	    "f:9:61: error: a rate that limits nothing; connections, requests or both are needed\n");
+}
+
+static void
 listener_values(void **state)
 {
 	(void)state;
@@ -201,7 +222,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, listen2: x}\n",
-	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, server_names, timeouts, access, bandwidth, proxy_protocol, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
+	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, server_names, timeouts, access, bandwidth, rate, proxy_protocol, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
@@ -591,6 +612,7 @@ main(void)
 		cmocka_unit_test(global_values),
 		cmocka_unit_test(acl_values),
 		cmocka_unit_test(bandwidth_values),
+		cmocka_unit_test(rate_values),
 		cmocka_unit_test(listener_values),
 		cmocka_unit_test(listener_addresses),
 		cmocka_unit_test(pool_values),
