@@ -35,15 +35,19 @@ balance_was_tried(const struct balance_request *request, const struct server *se
 }
 
 /*
- * Choose by the pool's method among the servers that are usable and not tried, and count the request as active.
- * Returns  NULL if none is usable.
+ * Choose by the pool's method among the servers that are usable, not tried and below their limits, and count the request
+ * as active.
+ * Returns  NULL if there is none; pool->is_full tells whether limits are the reason.
  * Pair     each server returned here or counted by balance_hold() with one balance_release(), on error paths too.
  * Cost     no system call, no allocation; doc/balancing.md has the figures.
  * Source   doc/balancing.md
  */
 struct server *balance_pick(struct pool *pool, const struct balance_request *request);
-/* Count a request as active on the server that stickiness chose (TALLY_ACTIVE of the server and of its pool). */
-void balance_hold(struct server *server);
+/*
+ * Count a request as active on the server that stickiness chose (TALLY_ACTIVE of the server and of its pool).
+ * Returns  false when the limits do not allow it; it is not counted then.
+ */
+bool balance_hold(struct server *server);
 /* Give back what was counted.  NULL is allowed and does nothing. */
 void balance_release(struct server *server);
 

@@ -426,6 +426,7 @@ struct server_config {
 	const char *name;
 	struct addr address;
 	unsigned weight;  /* 0 to 256; 0: only what sticks to it */
+	unsigned max_connections; /* requests and sessions at a time; 0: no bound */
 	char cookie[33];  /* sticky cookie value: keyed hash of pool and server name; made at load */
 };
 
@@ -447,6 +448,11 @@ struct retry_config { /* pools[].retry */
 	unsigned budget;   /* retries in percent of the requests; 0: no bound */
 };
 
+struct queue_config { /* pools[].queue */
+	unsigned size;       /* requests and sessions that may wait; 0: none */
+	uint32_t timeout_ms; /* for how long */
+};
+
 struct pool_config {
 	struct where where;
 	uint32_t id;    /* entity in shared memory */
@@ -464,6 +470,8 @@ struct pool_config {
 	struct health_config health;
 	struct eject_config eject;
 	struct retry_config retry;
+	unsigned max_connections; /* requests and sessions at a time; 0: no bound */
+	struct queue_config queue;
 	struct server_config *servers;
 	size_t server_count;
 	struct meta_config *meta; /* carried to stats */
@@ -536,6 +544,8 @@ void conf_print_manual(FILE *out);
 
 struct pool_config *conf_find_pool(const struct config *config, const char *name);
 struct server_config *conf_find_server(const struct pool_config *pool, const char *name);
+/* Has it, or one of its servers, a limit of connections? */
+bool pool_is_limited(const struct pool_config *pool);
 bool status_set_has(const struct status_set *set, unsigned status);
 
 #endif

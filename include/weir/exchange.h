@@ -18,6 +18,7 @@
 #include "weir/ends.h"
 #include "weir/listener.h"
 #include "weir/message.h"
+#include "weir/queue.h"
 #include "weir/worker.h"
 
 struct buf;
@@ -69,6 +70,7 @@ struct exchange_ops {
 
 enum exchange_state {
 	EXCHANGE_PICK = 0, /* needs a server */
+	EXCHANGE_QUEUE,    /* all are busy: waits for one */
 	EXCHANGE_CONNECT,  /* the connection to it is being made */
 	EXCHANGE_SEND,     /* the request head is on its way */
 	EXCHANGE_AWAIT,    /* the response head has not come; the request body may be under way */
@@ -98,6 +100,7 @@ struct exchange {
 	struct server *server;         /* counted as active; NULL: none */
 	struct upstream *upstream;     /* owned; NULL: none */
 	struct balance_request balance;
+	struct waiter waiter;
 	struct addr local;             /* the address the client spoke to */
 	unsigned attempts;
 	uint8_t connect_end;           /* enum end: why the last servers could not be used */
@@ -143,6 +146,16 @@ struct exchange {
 
 	struct message request;        /* points into the front's buffer; last, as it is large and mostly unused */
 };
+
+/*
+ * Does it wait for a place with a server?  A client that ends its side then is taken as gone, as nobody else would notice
+ * for as long as it waits.
+ */
+static inline bool
+exchange_is_queued(const struct exchange *x)
+{
+	return x->state == EXCHANGE_QUEUE;
+}
 
 /* Are there bytes of the response that the client did not take yet? */
 static inline bool

@@ -16,6 +16,7 @@
 #include "weir/shm.h"
 #include "weir/tls_servers.h"
 
+struct queue;
 struct upstream;
 struct wlc;
 struct wrr;
@@ -30,6 +31,7 @@ struct server {
 	struct upstream_list idle;        /* kept connections, most recently used first; upstream.c */
 	struct usage *usage;              /* shared memory, shared by the workers */
 	unsigned idle_count;
+	uint32_t passed_over;             /* the pick of its pool that found it full, see pool->picks */
 	bool has_left; /* its sessions are to be cut (front/leave.c) */
 	struct tls_session tls_session;   /* for the next connection, where the pool has TLS */
 };
@@ -44,6 +46,11 @@ struct pool {
 	struct server **by_cookie;      /* owned; open-addressing hash of the cookie values; NULL unless sticky by cookie */
 	struct server **by_entity;      /* owned; the same of the entity ids */
 	size_t index_mask;              /* of both: size - 1, the size being a power of two above the number of servers */
+	struct usage *usage;            /* shared memory, shared by the workers */
+	bool is_counted;                /* struct usage's `active` is kept: limits or the method want it */
+	bool is_full;                   /* the last pick found servers, but they had reached their limits */
+	uint32_t picks;                 /* under limits; counted from 1, as server.passed_over begins with 0 */
+	struct queue *queue;            /* owned; those that wait for a place; NULL: nobody may */
 	unsigned retry_credit;          /* in 1/100 of a retry; see retry.h */
 	uint32_t first;                 /* where in a round this worker starts, in 1/2^32: workers do not march in step */
 	struct wrr *wrr;                /* owned; weighted round robin's schedule (balance_wrr.c); NULL: another method */

@@ -74,8 +74,12 @@ _Static_assert(sizeof(struct entity) == 128, "an entity is two cache lines");
  * configuration asks for what it is good for.  Several processes write it.
  */
 struct usage {
+	/* Requests and sessions in progress, where limits or the method want them of all workers. */
+	_Alignas(64) _Atomic int32_t active;
+	/* Pools: those that wait. */
+	_Atomic int32_t queued;
 	/* Servers: failures since the last good answer. */
-	_Alignas(64) _Atomic uint32_t failures;
+	_Atomic uint32_t failures;
 	/* Ejections without a time in use between them as long as the ejection before; see eject.h. */
 	_Atomic uint32_t ejections_in_row;
 	/* The last ejection: its length, and when (CLOCK_MONOTONIC) the server is, or was, used again; 0: none. */

@@ -47,6 +47,11 @@ enum tally_field {
 	TALLY_DATAGRAMS_DROPPED, /* listener: for want of a server, a flow or room in a socket */
 	TALLY_RETRIES_REFUSED, /* pool: not made, because the budget was used up */
 	TALLY_EJECTIONS,       /* server: left out because requests failed */
+	TALLY_QUEUED,          /* pool: requests and sessions that wait now */
+	TALLY_QUEUE_FULL,      /* pool: refused, because limits are reached and no more may wait */
+	TALLY_QUEUE_TIMEOUTS,  /* pool: refused after waiting */
+	TALLY_COUNTED,         /* pool, server: this worker's part of struct usage's `active` */
+	TALLY_QUEUE_SINCE,     /* pool: since when this worker's first has waited (CLOCK_MONOTONIC, ms); 0: nobody waits */
 	TALLY_FIELDS
 };
 

@@ -493,6 +493,14 @@ check_pool(struct load *l, struct pool_config *pool)
 		    pool_is_http(pool)           ? "requests are answered with 503"
 		    : pool->protocol == POOL_UDP ? "datagrams are dropped"
 						 : "connections are closed");
+	if (pool->queue.size > 0 && pool->protocol == POOL_UDP)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has protocol udp and a queue; datagrams cannot wait", pool->name);
+	else if (pool->queue.size > 0 && !pool_is_limited(pool))
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has a queue and no max_connections, nor have its servers; allowed: "
+		    "both, or no queue",
+		    pool->name);
 	if (pool->protocol == POOL_UDP && pool->proxy_protocol == PROXY_PROTOCOL_V1)
 		diag_error(l->diag, pool->where,
 		    "pool \"%s\" has protocol udp and proxy_protocol v1; allowed: off or v2",

@@ -101,3 +101,12 @@ conf_find_server(const struct pool_config *pool, const char *name)
 			return &pool->servers[i];
 	return NULL;
 }
+
+bool
+pool_is_limited(const struct pool_config *pool)
+{
+	for (size_t i = 0; i < pool->server_count; i++)
+		if (pool->servers[i].max_connections > 0)
+			return true;
+	return pool->max_connections > 0;
+}

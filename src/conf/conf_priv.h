@@ -133,7 +133,7 @@ extern const struct block conf_root, conf_listener;
 /* options_route.c */
 extern const struct block conf_route, conf_redirect, conf_request_headers, conf_response_headers;
 /* options_balance.c */
-extern const struct block conf_eject, conf_retry;
+extern const struct block conf_eject, conf_retry, conf_queue;
 extern const struct unserved conf_unserved[]; /* ends with .block NULL */
 
 /* kinds.c, kinds_net.c */

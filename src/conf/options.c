@@ -391,6 +391,10 @@ static const struct option server_options[] = {
 	OPTION("address", server_config, address, kind_address, .doc = "Where it listens."),
 	OPTION("weight", server_config, weight, kind_count, .preset = "1", .min = "0", .max = "256",
 	    .doc = "Its share of the traffic, with weighted methods; 0: only what sticks to it."),
+	OPTION("max_connections", server_config, max_connections, kind_count, .preset = "",
+	    .min = "1", .max = "1000000",
+	    .doc = "Requests, with tcp and udp sessions, that it has at a time, those of all workers "
+		   "together; without it there is no bound."),
 };
 static const struct block server_block = {
 	.name = "server",
@@ -497,6 +501,11 @@ static const struct option pool_options[] = {
 	INLINE_BLOCK("drain", drain_block, .preset = ""),
 	OPTION("health", pool_config, health, kind_block, .preset = "{}", .block = &health_block),
 	OPTION("eject", pool_config, eject, kind_block, .preset = "", .block = &conf_eject),
+	OPTION("max_connections", pool_config, max_connections, kind_count, .preset = "",
+	    .min = "1", .max = "1000000",
+	    .doc = "Requests, with tcp and udp sessions, that the pool has at a time, those of all "
+		   "workers together; without it there is no bound."),
+	OPTION("queue", pool_config, queue, kind_block, .preset = "", .block = &conf_queue),
 	OPTION("retry", pool_config, retry, kind_block, .preset = "{}", .block = &conf_retry),
 	LIST("servers", pool_config, servers, server_count, kind_blocks, .preset = "",
 	    .block = &server_block),

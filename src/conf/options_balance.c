@@ -66,3 +66,29 @@ const struct block conf_retry = {
 	.one_line = true,
 	.doc = "Other servers are tried when one cannot be connected to.",
 };
+
+/* queue */
+
+static bool
+queue_is_on(const void *structure)
+{
+	return ((const struct queue_config *)structure)->size > 0;
+}
+
+static const struct option queue_options[] = {
+	OPTION("size", queue_config, size, kind_count, .preset = "100", .min = "1",
+	    .max = "1000000",
+	    .doc = "Requests and sessions that may wait at a time, those of all workers together; more "
+		   "are refused."),
+	OPTION("timeout", queue_config, timeout_ms, kind_duration, .preset = "10s",
+	    .min = "10ms", .max = "1h", .doc = "How long one may wait; then it is refused."),
+};
+const struct block conf_queue = {
+	.name = "queue",
+	TABLE(queue_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.is_on = queue_is_on,
+	.doc = "What the limits of connections keep out waits here, first come, first served. Refused "
+	       "are requests with 503, sessions by closing them. Without this block nothing waits.",
+};

@@ -58,6 +58,7 @@ static const struct view_column pool_columns[] = {
 	{ "2XX", "status_2xx", VIEW_COUNT },
 	{ "4XX", "status_4xx", VIEW_COUNT },
 	{ "5XX", "status_5xx", VIEW_COUNT },
+	{ "QUEUED", "queued", VIEW_COUNT },
 	{ "RETRIES", "retries", VIEW_COUNT },
 	{ "NO SERVER", "no_server", VIEW_COUNT },
 	{ "IN", "bytes_in", VIEW_BYTES },

@@ -21,6 +21,7 @@
 #include "weir/pace.h"
 #include "weir/pipe.h"
 #include "weir/pool.h"
+#include "weir/queue.h"
 #include "weir/reply.h"
 #include "weir/route.h"
 #include "weir/throttle.h"
@@ -360,6 +361,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	RAND_bytes((unsigned char *)&worker->request_ids, sizeof(worker->request_ids));
 	wheel_init(base);
 	transport_limit_handshakes(config->global.limits.handshakes);
+	queues_init(base);
 	slab_init(&worker->http_clients, h1_client_size());
 	slab_init(&worker->tcp_clients, tcp_client_size());
 	slab_init(&worker->tunnels, h1_tunnel_size());
@@ -496,6 +498,7 @@ front_free(struct front *front)
 	slab_fini(&worker->upstreams);
 	slab_fini(&worker->flows);
 	slab_fini(&worker->prefaces);
+	queues_fini();
 	wheel_fini();
 	gzip_trim();
 	buf_trim();

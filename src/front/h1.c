@@ -425,7 +425,9 @@ on_ready(struct transport *transport)
 	struct h1_client *c = OF_CLIENT(CLIENT_OF_TRANSPORT(transport));
 
 	/* While a request is served nothing is read, so only a look tells a reset from bytes. */
-	if (c->state == H1_EXCHANGE && transport->readable && c->x->body_done && has_reset(c))
+	if (c->state == H1_EXCHANGE &&
+	    ((transport->peer_closed && exchange_is_queued(c->x)) ||
+		(transport->readable && c->x->body_done && has_reset(c))))
 		exchange_fail(c->x, END_CLIENT_CLOSED);
 	else
 		h1_run(c);

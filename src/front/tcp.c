@@ -13,6 +13,7 @@
 #include "weir/eject.h"
 #include "weir/log.h"
 #include "weir/proxyproto.h"
+#include "weir/queue.h"
 #include "weir/retry.h"
 #include "weir/server_names.h"
 #include "weir/sticky.h"
@@ -28,6 +29,7 @@ enum tcp_state {
 	TCP_HANDSHAKE = 0, /* TLS */
 	TCP_HELLO,         /* TLS that is passed through: which name does it ask for? */
 	TCP_PICK,          /* needs a server */
+	TCP_QUEUE,         /* all are busy: waits for one */
 	TCP_CONNECT,       /* the connection to it is being made */
 	TCP_TUNNEL,        /* bytes flow */
 	TCP_STATES
@@ -39,6 +41,7 @@ struct tcp_client {
 	struct server *server;     /* counted as active; NULL: none */
 	struct upstream *upstream; /* owned; NULL: none */
 	struct balance_request balance;
+	struct waiter waiter;
 	struct addr local;
 	struct tunnel tunnel;
 	uint64_t id, started_us, connected_us;
@@ -95,6 +98,7 @@ tcp_end(struct tcp_client *c, enum end end)
 		eject_count_success(c->server);
 	else if (c->state == TCP_TUNNEL && c->tunnel.out.failed && !c->tunnel.in.failed)
 		eject_count_failure(c->server, end);
+	queue_leave(&c->waiter);
 	tunnel_fini(&c->tunnel);
 	upstream_close(c->upstream, end != END_OK);
 	balance_release(c->server);
@@ -178,19 +182,26 @@ tcp_hello(struct tcp_client *c)
 	return STEP_NEXT;
 }
 
+/* must_wait: set to whether there are some, but their limits are reached. */
 static struct server *
-choose(struct tcp_client *c)
+choose(struct tcp_client *c, bool *must_wait)
 {
 	bool by_source = c->pool->conf->sticky.by == STICKY_SOURCE_IP;
 	struct server *known = by_source ? sticky_find_source(c->pool, &c->client.address) : NULL;
 	struct server *server;
 
+	*must_wait = false;
 	if (known != NULL && !balance_was_tried(&c->balance, known)) {
-		balance_hold(known);
-		tally_add(c->pool->tally, TALLY_STICKY_HITS, 1);
-		return known;
+		if (balance_hold(known)) {
+			tally_add(c->pool->tally, TALLY_STICKY_HITS, 1);
+			return known;
+		}
+		*must_wait = c->pool->queue != NULL;
+		if (*must_wait)
+			return NULL;
 	}
 	server = balance_pick(c->pool, &c->balance);
+	*must_wait = server == NULL && c->pool->is_full;
 	if (server != NULL && by_source)
 		sticky_store_source(c->pool, &c->client.address, server);
 	return server;
@@ -231,11 +242,10 @@ on_upstream_timeout(void *user, struct upstream *up)
 }
 
 static enum step
-tcp_pick(struct tcp_client *c)
+use_server(struct tcp_client *c)
 {
 	static const struct upstream_user ops = { on_upstream_ready, on_upstream_timeout };
 
-	c->server = choose(c);
 	if (c->server == NULL) {
 		tally_add(c->pool->tally, TALLY_NO_SERVER, 1);
 		return tcp_end(c, c->attempts > 0 ? END_CONNECT_FAILED : END_NO_SERVER);
@@ -249,6 +259,59 @@ tcp_pick(struct tcp_client *c)
 	timer_set(&c->upstream->timer, timeouts(c)->connect);
 	c->state = TCP_CONNECT;
 	return STEP_NEXT;
+}
+
+#define OF_WAITER(w) ((struct tcp_client *)(void *)((char *)(w)-offsetof(struct tcp_client, waiter)))
+
+static void
+on_turn(struct waiter *waiter)
+{
+	tcp_run(OF_WAITER(waiter));
+}
+
+static void
+on_wait_timeout(struct waiter *waiter)
+{
+	tcp_end(OF_WAITER(waiter), END_QUEUE_TIMEOUT);
+}
+
+static enum step
+wait_for_place(struct tcp_client *c)
+{
+	c->waiter.on_turn = on_turn;
+	c->waiter.on_timeout = on_wait_timeout;
+	if (!queue_join(c->pool, &c->waiter)) {
+		tally_add(c->pool->tally, TALLY_QUEUE_FULL, 1);
+		return tcp_end(c, END_QUEUE_FULL);
+	}
+	c->state = TCP_QUEUE;
+	return STEP_WAIT;
+}
+
+static enum step
+tcp_pick(struct tcp_client *c)
+{
+	bool must_wait = queue_is_busy(c->pool);
+
+	if (!must_wait) {
+		c->server = choose(c, &must_wait);
+		if (!must_wait)
+			return use_server(c);
+	}
+	return wait_for_place(c);
+}
+
+/* Run in its turn only. */
+static enum step
+tcp_queue(struct tcp_client *c)
+{
+	bool must_wait;
+
+	c->server = choose(c, &must_wait);
+	if (must_wait)
+		return STEP_WAIT;
+	queue_leave(&c->waiter);
+	return use_server(c);
 }
 
 /*
@@ -329,6 +392,7 @@ static const struct {
 	[TCP_HANDSHAKE] = { "handshake", tcp_handshake },
 	[TCP_HELLO] = { "hello", tcp_hello },
 	[TCP_PICK] = { "pick", tcp_pick },
+	[TCP_QUEUE] = { "queue", tcp_queue },
 	[TCP_CONNECT] = { "connect", tcp_connect },
 	[TCP_TUNNEL] = { "tunnel", tcp_tunnel },
 };
@@ -345,8 +409,11 @@ on_ready(struct transport *transport)
 {
 	struct tcp_client *c = OF_CLIENT(CLIENT_OF_TRANSPORT(transport));
 
-	/* Until there is a server, the client's bytes wait in the kernel. */
-	if (c->state == TCP_HANDSHAKE || c->state == TCP_HELLO || c->state == TCP_TUNNEL)
+	/* Until there is a server, the client's bytes wait in the kernel.  Who ends its side while it
+	 * waits for one is taken as gone. */
+	if (c->state == TCP_QUEUE && transport->peer_closed)
+		tcp_end(c, END_CLIENT_CLOSED);
+	else if (c->state == TCP_HANDSHAKE || c->state == TCP_HELLO || c->state == TCP_TUNNEL)
 		tcp_run(c);
 }
 

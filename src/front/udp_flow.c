@@ -236,10 +236,8 @@ choose(struct pool *pool, struct server *known, struct balance_request *request)
 		if (known != NULL && !balance_was_tried(request, known))
 			tally_add(pool->tally, TALLY_STICKY_HITS, 1);
 	}
-	if (known != NULL && !balance_was_tried(request, known)) {
-		balance_hold(known);
+	if (known != NULL && !balance_was_tried(request, known) && balance_hold(known))
 		return known;
-	}
 	server = balance_pick(pool, request);
 	if (server != NULL && by_source)
 		sticky_store_source(pool, request->client, server);
@@ -322,7 +320,7 @@ flow_open(struct udp_socket *socket, const struct addr *client, const struct add
 	}
 	server = choose(pool, known, tried);
 	if (server == NULL) {
-		tally_add(pool->tally, TALLY_NO_SERVER, 1);
+		tally_add(pool->tally, pool->is_full ? TALLY_QUEUE_FULL : TALLY_NO_SERVER, 1);
 		return NULL;
 	}
 	fd = connect_socket(&server->conf->address);

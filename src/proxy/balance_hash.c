@@ -41,7 +41,7 @@ balance_hash_pick(struct pool *pool, const struct balance_request *request, uint
 		/* Few come past this line (about ln n), so few entities are read. */
 		if (best != NULL && score <= best_score)
 			continue;
-		if (balance_weight(server) == 0 || balance_was_tried(request, server))
+		if (balance_weight(server) == 0 || balance_is_out(request, server))
 			continue;
 		best = server;
 		best_score = score;

@@ -9,6 +9,9 @@
 
 #include "weir/balance.h"
 
+/* Servers found full in one pick before a plain search begins. */
+enum { BALANCE_PASSED_MAX = 8, BALANCE_OUT_MAX = BALANCE_TRIED_MAX + BALANCE_PASSED_MAX };
+
 struct balance_algorithm {
 	void (*start)(struct pool *pool);
 	void (*stop)(struct pool *pool); /* after start, or when start was never called */
@@ -21,6 +24,13 @@ extern const struct balance_algorithm balance_wrr, balance_wlc, balance_source_h
 /* Called by pools_new() once the servers are there, and by pools_free(). */
 void balance_start(struct pool *pool);
 void balance_stop(struct pool *pool);
+
+/* Was it tried for this request, or found full in this pick? */
+static inline bool
+balance_is_out(const struct balance_request *request, const struct server *server)
+{
+	return server->passed_over == server->pool->picks || balance_was_tried(request, server);
+}
 
 /* 0: no new request may go there. */
 static inline unsigned

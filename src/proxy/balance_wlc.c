@@ -108,7 +108,7 @@ wlc_pick(struct pool *pool, const struct balance_request *request)
 			break;
 		i = i + 1 < server_count ? i + 1 : 0;
 		c.weight = balance_weight(c.server);
-		if (c.weight == 0 || balance_was_tried(request, c.server))
+		if (c.weight == 0 || balance_is_out(request, c.server))
 			continue;
 		c.active = count_active(c.server, &slots);
 		if (is_better(&c, &best))

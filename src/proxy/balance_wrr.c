@@ -152,7 +152,7 @@ static struct server *
 wrr_pick(struct pool *pool, const struct balance_request *request)
 {
 	struct wrr *wrr = pool->wrr;
-	struct wrr_entry aside[BALANCE_TRIED_MAX];
+	struct wrr_entry aside[BALANCE_OUT_MAX];
 	struct server *chosen = NULL;
 	size_t aside_count = 0;
 
@@ -160,7 +160,7 @@ wrr_pick(struct pool *pool, const struct balance_request *request)
 	while (chosen == NULL && wrr->count > 0) {
 		uint32_t index = wrr->heap[0].index;
 
-		if (balance_was_tried(request, pool->servers[index])) {
+		if (balance_is_out(request, pool->servers[index])) {
 			aside[aside_count++] = heap_take_top(wrr);
 		} else if (balance_weight(pool->servers[index]) == 0) {
 			/* Changed since wrr_refresh(), or somebody forgot to count the change. */

@@ -127,6 +127,7 @@ exchange_switch(struct exchange *x)
 void
 exchange_free(struct exchange *x, enum end end)
 {
+	queue_leave(&x->waiter);
 	account(x, end);
 	upstream_close(x->upstream, false);
 	balance_release(x->server);
@@ -175,10 +176,13 @@ remember_by_cookie(struct exchange *x)
 	x->set_cookie_len = len > 0 && (size_t)len < sizeof(x->set_cookie) ? (uint16_t)len : 0;
 }
 
-/* The server of this request, by stickiness or by the pool's method, counted as active.  NULL:
- * none. */
+/*
+ * The server of this request, by stickiness or by the pool's method, counted as active.  NULL:
+ * none.
+ * must_wait  set to whether there are some, but their limits are reached
+ */
 static struct server *
-choose(struct exchange *x)
+choose(struct exchange *x, bool *must_wait)
 {
 	enum sticky_by by = x->pool->conf->sticky.by;
 	struct server *known = NULL;
@@ -188,16 +192,23 @@ choose(struct exchange *x)
 	else if (by == STICKY_SOURCE_IP)
 		known = sticky_find_source(x->pool, x->client);
 	x->set_cookie_len = 0;
+	*must_wait = false;
 	if (known != NULL && !balance_was_tried(&x->balance, known)) {
-		balance_hold(known);
-		tally_add(x->pool->tally, TALLY_STICKY_HITS, 1);
-		return known;
+		if (balance_hold(known)) {
+			tally_add(x->pool->tally, TALLY_STICKY_HITS, 1);
+			return known;
+		}
+		/* It is worth waiting for, where one may wait. */
+		*must_wait = x->pool->queue != NULL;
+		if (*must_wait)
+			return NULL;
 	}
 	x->server = balance_pick(x->pool, &x->balance);
 	if (x->server != NULL && by == STICKY_COOKIE_INSERT)
 		remember_by_cookie(x);
 	else if (x->server != NULL && by == STICKY_SOURCE_IP)
 		sticky_store_source(x->pool, x->client, x->server);
+	*must_wait = x->server == NULL && x->pool->is_full;
 	return x->server;
 }
 
@@ -213,10 +224,37 @@ drop_server(struct exchange *x)
 	x->server = NULL;
 }
 
-static enum step
-exchange_pick(struct exchange *x)
+#define OF_WAITER(w) ((struct exchange *)(void *)((char *)(w)-offsetof(struct exchange, waiter)))
+
+static void
+on_turn(struct waiter *waiter)
 {
-	x->server = choose(x);
+	exchange_run(OF_WAITER(waiter));
+}
+
+static void
+on_wait_timeout(struct waiter *waiter)
+{
+	exchange_end(OF_WAITER(waiter), END_QUEUE_TIMEOUT);
+}
+
+/* The limits of the servers are reached. */
+static enum step
+wait_for_place(struct exchange *x)
+{
+	x->waiter.on_turn = on_turn;
+	x->waiter.on_timeout = on_wait_timeout;
+	if (!queue_join(x->pool, &x->waiter)) {
+		tally_add(x->pool->tally, TALLY_QUEUE_FULL, 1);
+		return exchange_end(x, END_QUEUE_FULL);
+	}
+	x->state = EXCHANGE_QUEUE;
+	return STEP_WAIT;
+}
+
+static enum step
+use_server(struct exchange *x)
+{
 	if (x->server == NULL) {
 		tally_add(x->pool->tally, TALLY_NO_SERVER, 1);
 		return exchange_end(
@@ -226,6 +264,34 @@ exchange_pick(struct exchange *x)
 	if (x->attempts++ > 0)
 		retry_pay(x->pool);
 	return exchange_connect_to(x);
+}
+
+static enum step
+exchange_pick(struct exchange *x)
+{
+	bool must_wait = queue_is_busy(x->pool);
+
+	if (!must_wait) {
+		x->server = choose(x, &must_wait);
+		if (!must_wait)
+			return use_server(x);
+	}
+	return wait_for_place(x);
+}
+
+/* Run by events of the client too; those do not make it its turn. */
+static enum step
+exchange_queue(struct exchange *x)
+{
+	bool must_wait;
+
+	if (!x->waiter.is_turn)
+		return STEP_WAIT;
+	x->server = choose(x, &must_wait);
+	if (must_wait)
+		return STEP_WAIT;
+	queue_leave(&x->waiter);
+	return use_server(x);
 }
 
 /* A kept connection if there is one, else a new one. */
@@ -303,6 +369,7 @@ static const struct {
 	enum step (*run)(struct exchange *x);
 } states[EXCHANGE_STATES] = {
 	[EXCHANGE_PICK] = { "pick", exchange_pick },
+	[EXCHANGE_QUEUE] = { "queue", exchange_queue },
 	[EXCHANGE_CONNECT] = { "connect", exchange_connect },
 	[EXCHANGE_SEND] = { "send", exchange_send },
 	[EXCHANGE_AWAIT] = { "await", exchange_await },
@@ -335,6 +402,7 @@ on_upstream_timeout(void *user, struct upstream *up)
 			exchange_run(x);
 		return;
 	case EXCHANGE_PICK:
+	case EXCHANGE_QUEUE:
 	case EXCHANGE_SEND:
 	case EXCHANGE_AWAIT:
 	case EXCHANGE_RELAY:

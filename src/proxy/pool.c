@@ -9,6 +9,7 @@
 
 #include "balance_priv.h"
 #include "weir/arena.h"
+#include "weir/queue.h"
 #include "weir/retry.h"
 
 enum { COOKIE_BYTES = 16 };
@@ -87,6 +88,9 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 	pool->conf = conf;
 	pool->shm = shm;
 	pool->entity = shm_entity(shm, conf->id);
+	pool->usage = shm_usage(shm, conf->id);
+	pool->is_counted = pool_is_limited(conf);
+	pool->picks = 1;
 	pool->tally = shm_tally(shm, slot, conf->id);
 	pool->latency = shm_latency(shm, slot, conf->id);
 	pool->retry_credit = RETRY_CREDIT_MAX;
@@ -96,6 +100,7 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 	for (size_t i = 0; i < conf->server_count; i++)
 		pool->servers[i] = server_new(pool, &conf->servers[i], slot);
 	pool_index_servers(pool);
+	queue_start(pool);
 	balance_start(pool);
 }
 
@@ -116,6 +121,7 @@ pools_free(struct pool *pools, const struct config *config)
 		return;
 	for (size_t i = 0; i < config->pool_count; i++) {
 		balance_stop(&pools[i]);
+		queue_stop(&pools[i]);
 		free(pools[i].by_cookie);
 		free(pools[i].by_entity);
 		for (size_t j = 0; j < pools[i].conf->server_count; j++)

@@ -86,6 +86,16 @@ const struct tally_info tally_table[TALLY_FIELDS] = {
 	    "Retries not made, because the retry budget was used up.", POOL, false },
 	[TALLY_EJECTIONS] = { "ejections",
 	    "Times the server was left out because requests to it failed in a row.", SERVER, false },
+	[TALLY_QUEUED] = { "queued",
+	    "Requests and sessions that wait for a server now.", POOL, true },
+	[TALLY_QUEUE_FULL] = { "queue_full",
+	    "Requests and sessions refused because the limits were reached and no more could wait.",
+	    POOL, false },
+	[TALLY_QUEUE_TIMEOUTS] = { "queue_timeouts",
+	    "Requests and sessions refused after they had waited.", POOL, false },
+	/* Between workers: nobody is shown these. */
+	[TALLY_COUNTED] = { "counted", "", 0, true },
+	[TALLY_QUEUE_SINCE] = { "queue_since", "", 0, true },
 };
 /* clang-format on */
 

@@ -324,6 +324,18 @@ retire_begin(struct entity *e)
 	return count | 1U;
 }
 
+/* The dead hold nothing. */
+static void
+usage_retire(struct usage *usage, const struct tally *from)
+{
+	uint64_t counted = tally_get(from, TALLY_COUNTED), queued = tally_get(from, TALLY_QUEUED);
+
+	if (counted != 0)
+		atomic_fetch_sub_explicit(&usage->active, (int32_t)counted, memory_order_relaxed);
+	if (queued != 0)
+		atomic_fetch_sub_explicit(&usage->queued, (int32_t)queued, memory_order_relaxed);
+}
+
 static void
 retire_entity(struct shm *shm, int slot, uint32_t id)
 {
@@ -333,6 +345,7 @@ retire_entity(struct shm *shm, int slot, uint32_t id)
 
 	if (tally_is_zero(from))
 		return;
+	usage_retire(shm_usage(shm, id), from);
 	count = retire_begin(e);
 	shm_latency_retire(shm, slot, id);
 	for (unsigned field = 0; field < TALLY_FIELDS; field++) {

@@ -265,6 +265,15 @@ shm_bind_config(struct shm *shm, struct config *config, unsigned oldest_generati
 	return result;
 }
 
+/* Without what is in progress: it will end in `from`. */
+static void
+copy_usage(struct usage *to, const struct usage *from)
+{
+	memcpy(to, from, sizeof(*to));
+	atomic_store_explicit(&to->active, 0, memory_order_relaxed);
+	atomic_store_explicit(&to->queued, 0, memory_order_relaxed);
+}
+
 static void
 copy_entity(struct shm *to, struct shm *from, uint32_t id)
 {
@@ -275,7 +284,7 @@ copy_entity(struct shm *to, struct shm *from, uint32_t id)
 	if (from->entities[id].kind == ENTITY_FREE)
 		return;
 	if (from->entities[id].kind != ENTITY_LISTENER)
-		memcpy(shm_usage(to, id), shm_usage(from, id), sizeof(struct usage));
+		copy_usage(shm_usage(to, id), shm_usage(from, id));
 	shm_sum_all(from, id, sums);
 	shm_latency_copy(to, from, id);
 	for (unsigned field = 0; field < TALLY_FIELDS; field++)

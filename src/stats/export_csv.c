@@ -27,7 +27,9 @@ static const char csv_head[] =
 enum csv_column { /* those that weir fills */
 	CSV_PXNAME = 0,
 	CSV_SVNAME = 1,
+	CSV_QCUR = 2,
 	CSV_SCUR = 4,
+	CSV_SLIM = 6,
 	CSV_STOT = 7,
 	CSV_BIN = 8,
 	CSV_BOUT = 9,
@@ -186,6 +188,8 @@ csv_server(struct csv *csv, const struct server_stats *server, unsigned iid, uns
 	csv_text(csv, CSV_PXNAME, pool->name);
 	csv_text(csv, CSV_SVNAME, server->conf->name);
 	csv_uint(csv, CSV_SCUR, sums[TALLY_ACTIVE]);
+	if (server->conf->max_connections > 0)
+		csv_uint(csv, CSV_SLIM, server->conf->max_connections);
 	csv_uint(csv, CSV_STOT, sums[TALLY_REQUESTS]);
 	csv_uint(csv, CSV_BIN, sums[TALLY_BYTES_IN]);
 	csv_uint(csv, CSV_BOUT, sums[TALLY_BYTES_OUT]);
@@ -250,7 +254,10 @@ csv_pool(struct csv *csv, const struct pool_stats *pool, unsigned iid)
 	}
 	csv_text(csv, CSV_PXNAME, conf->name);
 	csv_text(csv, CSV_SVNAME, "BACKEND");
+	csv_uint(csv, CSV_QCUR, sums[TALLY_QUEUED]);
 	csv_uint(csv, CSV_SCUR, sums[TALLY_ACTIVE]);
+	if (conf->max_connections > 0)
+		csv_uint(csv, CSV_SLIM, conf->max_connections);
 	csv_uint(csv, CSV_STOT, sums[TALLY_REQUESTS]);
 	csv_uint(csv, CSV_BIN, sums[TALLY_BYTES_IN]);
 	csv_uint(csv, CSV_BOUT, sums[TALLY_BYTES_OUT]);

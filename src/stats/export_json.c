@@ -92,6 +92,16 @@ export_json_listener(struct json *json, const struct listener_stats *listener)
 	json_close(json, '}');
 }
 
+/* null: there is none. */
+static void
+put_limit(struct json *json, const char *key, unsigned limit)
+{
+	if (limit > 0)
+		json_put_uint(json, key, limit);
+	else
+		json_put_null(json, key);
+}
+
 void
 export_json_server(struct json *json, const struct server_stats *server, bool with_pool)
 {
@@ -102,6 +112,7 @@ export_json_server(struct json *json, const struct server_stats *server, bool wi
 	export_address(json, "address", &server->conf->address);
 	json_put_uint(json, "weight", server->weight);
 	json_put_uint(json, "configured_weight", server->conf->weight);
+	put_limit(json, "max_connections", server->conf->max_connections);
 	json_put_string(json, "health", collect_health_name(server->health));
 	json_put_string(json, "admin", collect_admin_name(server->admin));
 	json_put_bool(json, "usable", server->usable);
@@ -136,6 +147,8 @@ export_json_pool(struct json *json, const struct pool_stats *pool, bool with_ser
 	json_put_string(json, "protocol", collect_pool_protocol(conf));
 	json_put_string(json, "balance", collect_balance_name(conf->balance));
 	json_put_string(json, "checks", collect_check_name(conf->health.type));
+	put_limit(json, "max_connections", conf->max_connections);
+	put_limit(json, "queue_size", conf->queue.size);
 	json_put_uint(json, "servers_total", conf->server_count);
 	json_put_uint(json, "servers_usable", pool->usable);
 	json_put_uint(json, "servers_down", pool->down);
