@@ -3,10 +3,10 @@
 
 use strict;
 use warnings;
-use IO::Socket::IP;
 use MIME::Base64 qw(encode_base64);
 use Test::More;
 use Weir::Test;
+use Weir::Test::Manifest;
 
 my $t = Weir::Test->new;
 my $elb = 'kubernetes.io/elb.';
@@ -18,71 +18,13 @@ $t->make_cert($certs, 'site-2', [ 'Second.example', '*.second.example' ], type =
 my ($port_a, $port_b) = $t->ports(2);
 
 # The site: 127.0.0.1 for all, but lb-2; http, https and the ports of redirects at a free distance.
-sub free_offset {
-    for (1 .. 50) {
-        my $http = $t->port;
-        my $https = $http - 80 + 443;
-        next if $https > 65535;
-        my $probe = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $https, Listen => 1) or next;
-        close $probe;
-        return $http - 80;
-    }
-    die 'no two free ports that are 363 apart';
-}
-my $offset = free_offset();
+my $offset = free_offset($t);
 my ($http, $https) = (80 + $offset, 443 + $offset);
 my ($global) = $t->config('', workers => 2) =~ /^global:\n(.*)/ms;
 $global =~ s/^  certificates: .*\n//m;
 my $site = $t->write('site.yaml', "certificates: {dir: certs}\nacls: {a: [10.0.0.0/8]}\n"
     . "load_balancers: {default: {addresses: [127.0.0.1]}, lb-1: {addresses: [127.0.0.1]}, lb-2: {addresses: [127.0.0.2]}}\n"
     . "global:\n$global");
-
-sub path { # PATH => SERVICE[:PORT], kind, more
-    my ($path, $to, $kind, $more) = @_;
-    my ($name, $port) = split /:/, $to;
-    $port = ($port // 80) =~ /^\d/ ? 'number: ' . ($port // 80) : "name: $port";
-    return "{path: '$path', pathType: " . ($kind // 'Prefix') . ($more ? ", $more" : '')
-        . ", backend: {service: {name: $name, port: {$port}}}}";
-}
-
-sub mode { return 'property: {ingress.beta.kubernetes.io/url-match-mode: ' . $_[0] . '}' }
-
-# rules: [HOST, PATH...]...
-sub ingress {
-    my ($name, $annotations, $rules, %o) = @_;
-    my $text = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: $name\n";
-    $text .= "  creationTimestamp: \"$o{created}\"\n" if $o{created};
-    $text .= "  annotations:\n" . join '', map { "    $_\n" } @$annotations if @$annotations;
-    $text .= "spec:\n  ingressClassName: " . ($o{class} // 'cce') . "\n" if ($o{class} // 'cce') ne 'none';
-    $text .= "spec:\n" if ($o{class} // '') eq 'none';
-    $text .= "  $_\n" for @{ $o{spec} // [] };
-    $text .= "  rules:\n" if @$rules;
-    for my $rule (@$rules) {
-        my ($host, @paths) = @$rule;
-        $text .= "    - host: '$host'\n      http:\n        paths:\n" . join '', map { "          - $_\n" } @paths;
-    }
-    return "$text---\n";
-}
-
-sub backend {
-    my ($name, $ip, $port, %o) = @_;
-    my $annotations = join ', ', @{ $o{annotations} // [] };
-    my $type = $o{type} // 'ClusterIP';
-    my $more = $o{spec} // '';
-    return <<"YAML";
-apiVersion: v1
-kind: Service
-metadata: {name: $name, annotations: {$annotations}}
-spec: {type: $type, selector: {app: $name}, ports: [{name: web, port: 80, targetPort: $port}]$more}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: $name-1, labels: {kubernetes.io/service-name: $name}}
-ports: [{name: web, port: $port}]
-endpoints: [{addresses: [$ip], targetRef: {kind: Pod, name: $name-pod}}]
----
-YAML
-}
 
 sub secret {
     my ($name, $crt, $key, %o) = @_;
@@ -100,30 +42,10 @@ sub tls_secret {
 my $two = backend('a', '127.0.1.11', $port_a) . backend('b', '127.0.1.12', $port_b);
 my $id = qq{${elb}id: "lb-1"};
 
-sub gen {
-    my ($text, @args) = @_;
-    my $file = $t->write('in.yaml', $text);
-    my ($exit, $out, $err) = $t->weirgen('-s', $site, @args, $file);
-    $err =~ s/\Q$file\E:/in:/g;
-    return ($exit, $out, $err);
-}
-
-sub accepts {
-    my ($what, $text, $like, @args) = @_;
-    my ($exit, $out, $err) = gen($text, @args);
-    is($exit, 0, "$what: accepted") or diag $err;
-    like($out, $_, $what) for ref $like eq 'ARRAY' ? @$like : $like;
-    return $err;
-}
-
-sub refuses {
-    my ($what, $text, $like, @args) = @_;
-    my ($exit, $out, $err) = gen($text, @args);
-    is($exit, 1, "$what: refused");
-    is($out, '', "$what: nothing is generated");
-    like($err, $_, $what) for ref $like eq 'ARRAY' ? @$like : $like;
-    return $err;
-}
+my $g = Weir::Test::Manifest->new($t, '-s', $site);
+sub gen { return $g->gen(@_) }
+sub accepts { local $Test::Builder::Level = $Test::Builder::Level + 1; return $g->accepts(@_) }
+sub refuses { local $Test::Builder::Level = $Test::Builder::Level + 1; return $g->refuses(@_) }
 
 # --- whose it is ---
 

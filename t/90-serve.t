@@ -3,9 +3,9 @@
 
 use strict;
 use warnings;
-use IO::Socket::IP;
 use Test::More;
 use Weir::Test;
+use Weir::Test::Manifest;
 
 my $t = Weir::Test->new;
 my $manifests = ($ENV{WEIR_SRCDIR} // '.') . '/t/manifests';
@@ -20,19 +20,6 @@ sub slurp {
     return <$in>;
 }
 
-# 80 and 443 are not for everyone: a distance at which both are free.
-sub free_offset {
-    for (1 .. 50) {
-        my $http = $t->port;
-        my $https = $http - 80 + 443;
-        next if $https > 65535;
-        my $probe = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $https, Listen => 1) or next;
-        close $probe;
-        return $http - 80;
-    }
-    die 'no two free ports that are 363 apart';
-}
-
 # The manifest with its pods on loopback, listening on `port` instead of 80.
 sub manifest {
     my ($name, $port) = @_;
@@ -45,7 +32,7 @@ sub manifest {
 my ($global) = $t->config('', workers => 2) =~ /^global:\n(.*)/ms;
 $global =~ s/^  certificates: .*\n//m;
 my $site = $t->write('site.yaml', "certificates: {dir: certs}\nload_balancers: {default: {addresses: [127.0.0.1]}}\nglobal:\n$global");
-my $offset = free_offset();
+my $offset = free_offset($t); # 80 and 443 are not for everyone
 my ($http, $https) = (80 + $offset, 443 + $offset);
 my $backend_port = $t->port;
 my %origin = map { $_ => $t->origin("pod-$_", host => "127.0.1.$_", port => $backend_port) } 11 .. 13;

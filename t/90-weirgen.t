@@ -6,6 +6,7 @@ use warnings;
 use IO::Socket::UNIX;
 use Test::More;
 use Weir::Test;
+use Weir::Test::Manifest ();
 
 my $t = Weir::Test->new;
 my $ack = 'service.beta.kubernetes.io/alibaba-cloud-loadbalancer-';
@@ -56,31 +57,10 @@ status: {addresses: [{type: InternalIP, address: $ip}], conditions: [{type: Read
 YAML
 }
 
-# (exit, configuration, diagnostics without the file's name); arguments that are no hash stand before the file
-sub gen {
-    my ($text, @args) = @_;
-    my $file = $t->write('in.yaml', $text);
-    my ($exit, $out, $err) = $t->weirgen(@args, $file);
-    $err =~ s/\Q$file\E:/in:/g;
-    return ($exit, $out, $err);
-}
-
-sub accepts {
-    my ($what, $text, $like, @args) = @_;
-    my ($exit, $out, $err) = gen($text, @args);
-    is($exit, 0, "$what: accepted") or diag $err;
-    like($out, $_, $what) for ref $like eq 'ARRAY' ? @$like : $like;
-    return $err;
-}
-
-sub refuses {
-    my ($what, $text, $like, @args) = @_;
-    my ($exit, $out, $err) = gen($text, @args);
-    is($exit, 1, "$what: refused");
-    is($out, '', "$what: nothing is generated");
-    like($err, $_, $what) for ref $like eq 'ARRAY' ? @$like : $like;
-    return $err;
-}
+my $g = Weir::Test::Manifest->new($t);
+sub gen { return $g->gen(@_) }
+sub accepts { local $Test::Builder::Level = $Test::Builder::Level + 1; return $g->accepts(@_) }
+sub refuses { local $Test::Builder::Level = $Test::Builder::Level + 1; return $g->refuses(@_) }
 
 # --- the command line ---
 

@@ -120,6 +120,7 @@ conflicts_resolve(struct gen *gen)
 
 		if (listener->is_dropped)
 			continue;
+		ingress_sort(gen, listener);
 		ingress_drop_twins(gen, listener);
 		ingress_join_canaries(gen, listener);
 		if (listener->pool != NULL)
@@ -129,8 +130,8 @@ conflicts_resolve(struct gen *gen)
 
 			if (route->pool != NULL)
 				route->pool->is_used = true;
-			if (route->canary != NULL)
-				route->canary->is_used = true;
+			for (size_t s = 0; s < route->share_count; s++)
+				route->shares[s].pool->is_used = true;
 		}
 	}
 }

@@ -35,16 +35,27 @@ emit_place(FILE *out, const struct gen_route *route)
 	}
 	fprintf(out, "path: {%s: ", matches[route->match]);
 	emit_text(out, route->path);
-	fputc('}', out);
+	fputs(route->in_order ? "}, in_order: on" : "}", out);
 }
 
 static void
 emit_condition(FILE *out, const struct gen_condition *condition)
 {
-	fputs(condition->header != NULL ? "{header: " : "{cookie: ", out);
-	emit_text(out, condition->header != NULL ? condition->header : condition->cookie);
+	static const char *const names[] = {
+		[CONDITION_HEADER] = "header: ",
+		[CONDITION_COOKIE] = "cookie: ",
+		[CONDITION_QUERY] = "query: ",
+		[CONDITION_METHOD] = "method: [",
+		[CONDITION_SOURCE] = "source: [",
+	};
+
+	fprintf(out, "{%s", names[condition->kind]);
+	if (condition->name != NULL) {
+		emit_text(out, condition->name);
+		fputs(", values: [", out);
+	}
 	for (size_t i = 0; i < condition->value_count; i++) {
-		fputs(i == 0 ? ", values: [" : ", ", out);
+		fputs(i == 0 ? "" : ", ", out);
 		emit_text(out, condition->values[i]);
 	}
 	fputs("]}", out);
@@ -52,15 +63,17 @@ emit_condition(FILE *out, const struct gen_condition *condition)
 
 /* origin  NULL: any. */
 static void
-emit_conditions(FILE *out, const struct gen_condition *condition, const char *origin)
+emit_conditions(FILE *out, const struct gen_condition_set *set, const char *origin)
 {
-	if (condition == NULL && origin == NULL)
+	if (set->count == 0 && origin == NULL)
 		return;
 	fputs(", when: [", out);
-	if (condition != NULL)
-		emit_condition(out, condition);
+	for (size_t i = 0; i < set->count; i++) {
+		fputs(i == 0 ? "" : ", ", out);
+		emit_condition(out, &set->items[i]);
+	}
 	if (origin != NULL) {
-		fprintf(out, "%s{header: Origin, values: [", condition != NULL ? ", " : "");
+		fprintf(out, "%s{header: Origin, values: [", set->count > 0 ? ", " : "");
 		emit_text(out, origin);
 		fputs("]}", out);
 	}
@@ -68,28 +81,67 @@ emit_conditions(FILE *out, const struct gen_condition *condition, const char *or
 }
 
 static void
+emit_limit(FILE *out, const struct gen_limit *limit)
+{
+	const struct {
+		const char *name;
+		unsigned value;
+	} all[] = { { "requests", limit->requests }, { "per_source", limit->per_source },
+		{ "burst", limit->burst } };
+	const char *before = ", limit: {";
+
+	if (limit->requests == 0 && limit->per_source == 0)
+		return;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (all[i].value == 0)
+			continue;
+		fprintf(out, "%s%s: %u", before, all[i].name, all[i].value);
+		before = ", ";
+	}
+	fputc('}', out);
+}
+
+static void
+emit_respond(FILE *out, const struct gen_respond *respond)
+{
+	fprintf(out, ", respond: {status: %s, content_type: %s", respond->status,
+	    respond->content_type);
+	if (respond->body[0] != '\0') {
+		fputs(", body: ", out);
+		emit_text(out, respond->body);
+	}
+	fputc('}', out);
+}
+
+static void
 emit_target(FILE *out, const struct gen_route *route)
 {
+	emit_limit(out, &route->limit);
 	if (route->redirect != NULL) {
 		fputs(", redirect: {url: ", out);
 		emit_literal(out, route->redirect);
 		fprintf(out, ", status: %s}", route->status);
 		return;
 	}
+	if (route->respond != NULL) {
+		emit_respond(out, route->respond);
+		return;
+	}
 	if (route->rewrite != NULL) {
 		fputs(", rewrite: ", out);
 		emit_text(out, route->rewrite);
 	}
-	if (route->canary == NULL) {
+	if (route->share_count == 0) {
 		fputs(", pool: ", out);
 		emit_text(out, route->pool->name);
 		return;
 	}
-	fputs(", split: [{pool: ", out);
-	emit_text(out, route->pool->name);
-	fprintf(out, ", weight: %u}, {pool: ", 100 - route->canary_weight);
-	emit_text(out, route->canary->name);
-	fprintf(out, ", weight: %u}]", route->canary_weight);
+	for (size_t i = 0; i < route->share_count; i++) {
+		fputs(i == 0 ? ", split: [{pool: " : ", {pool: ", out);
+		emit_text(out, route->shares[i].pool->name);
+		fprintf(out, ", weight: %u}", route->shares[i].weight);
+	}
+	fputc(']', out);
 }
 
 static void
@@ -137,7 +189,7 @@ static void
 emit_plain(FILE *out, const struct gen_route *route, const char *origin)
 {
 	emit_place(out, route);
-	emit_conditions(out, route->condition, origin);
+	emit_conditions(out, &route->conditions, origin);
 	emit_target(out, route);
 }
 

@@ -87,6 +87,15 @@ explain_route(FILE *out, const struct gen_route *route)
 	print_text(out, route->host != NULL ? route->host : "*");
 	fprintf(out, ", %s ", matches[route->match]);
 	print_text(out, route->path);
+	if (route->conditions.count > 0)
+		fprintf(out, ", with %zu conditions", route->conditions.count);
+	if (route->limit.requests > 0 || route->limit.per_source > 0)
+		fprintf(out, ", at most %u requests a second (%u of each source; 0: any number)",
+		    route->limit.requests, route->limit.per_source);
+	if (route->respond != NULL) {
+		fprintf(out, ": answered with %s\n", route->respond->status);
+		return;
+	}
 	if (route->redirect != NULL) {
 		fprintf(out, ": %s to ", route->status);
 		print_text(out, route->redirect);
@@ -97,7 +106,13 @@ explain_route(FILE *out, const struct gen_route *route)
 		fputs(", as ", out);
 		print_text(out, route->rewrite);
 	}
-	fprintf(out, ": pool %s with %zu servers\n", route->pool->name, route->pool->servers.count);
+	if (route->share_count == 0)
+		fprintf(out, ": pool %s with %zu servers\n", route->pool->name,
+		    route->pool->servers.count);
+	for (size_t i = 0; i < route->share_count; i++)
+		fprintf(out, "%s %s with weight %u%s", i == 0 ? ": pools" : ",",
+		    route->shares[i].pool->name, route->shares[i].weight,
+		    i + 1 == route->share_count ? "\n" : "");
 }
 
 static void

@@ -174,6 +174,16 @@ check_redirect_url(struct service *ingress)
 		    set, rewrite, "cannot be set with %s", annotation_key(CCE_REDIRECT_URL));
 }
 
+/* What becomes of a route, its listener decides: each has its own. */
+static struct gen_route *
+copy_route(struct arena *arena, const struct gen_route *route)
+{
+	struct gen_route *copy = arena_alloc(arena, sizeof(*copy));
+
+	*copy = *route;
+	return copy;
+}
+
 static void
 build(struct service *ingress)
 {
@@ -181,6 +191,7 @@ build(struct service *ingress)
 	struct ingress_rules rules = { 0 };
 
 	ingress_read_rules(ingress, &rules);
+	ingress_read_order(ingress, &rules);
 	ingress_read_canary(ingress, &rules);
 	for (size_t i = 0; i < ingress->port_count; i++) {
 		struct service_port *port = &ingress->ports[i];
@@ -195,7 +206,7 @@ build(struct service *ingress)
 		listener->pool_where = rules.pool_where;
 		listener->pool_object = ingress->object;
 		for (size_t k = 0; k < rules.routes.count; k++)
-			list_add(&listener->routes, rules.routes.items[k]);
+			list_add(&listener->routes, copy_route(gen->arena, rules.routes.items[k]));
 	}
 	if (gen->explain != NULL)
 		explain_service(ingress);

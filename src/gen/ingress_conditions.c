@@ -1,237 +1,323 @@
-/* Rules that look at more than host and path: header conditions, and canaries. */
+/* What a rule looks at beside host and path: headers.SERVICE and conditions.SERVICE. */
 #include <string.h>
 
+#include "weir/addr.h"
 #include "weir/arena.h"
 
 #include "ingress_priv.h"
 #include "json_priv.h"
 #include "manifest_priv.h"
 
-enum { VALUE_LEN_MAX = 128 };
+enum { VALUE_LEN_MAX = 128, HEADER_VALUES_MAX = 9, VALUES_MAX = 10 };
 
-/* The texts of a JSON list; NULL after an error. */
-static const char **
-read_values(struct annotation_set *set, const char *key, const struct yaml_node *list, size_t max,
-    size_t *count)
+/* What is being read: one annotation about one Service. */
+struct reader {
+	struct service *ingress;
+	struct arena *arena;
+	struct diag *diag;
+	const char *key;
+	size_t values; /* of all conditions so far */
+};
+
+typedef bool check_fn(const char *text);
+
+static bool
+is_pattern(const char *text)
 {
-	const char **values;
+	size_t len = strlen(text);
 
-	*count = 0;
+	return len >= 1 && len <= VALUE_LEN_MAX && strpbrk(text, " \"\t\r\n") == NULL;
+}
+
+static bool
+is_method(const char *text)
+{
+	return choice_has("GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS", text, false);
+}
+
+static bool
+is_network(const char *text)
+{
+	struct network network;
+
+	return network_parse(&network, text) == 0;
+}
+
+#define PATTERN_ALLOWED                                                                            \
+	"texts of 1 to 128 characters, no spaces or quotes; * and ? stand for others"
+
+static const char *
+print_node(struct reader *r, const struct yaml_node *node)
+{
+	return node->type == YAML_SCALAR ? quote_value(r->arena, node->text)
+					 : yaml_type_name(node->type);
+}
+
+static bool
+add_value(struct reader *r, struct gen_condition *condition, const struct yaml_node *node,
+    check_fn *check, const char *allowed)
+{
+	if (node == NULL || node->type != YAML_SCALAR || !node->quoted || !check(node->text)) {
+		diag_error(r->diag, node != NULL ? node->where : r->ingress->object->where,
+		    "%s: %s is not a value; allowed: %s", r->key,
+		    node != NULL ? print_node(r, node) : "nothing", allowed);
+		return false;
+	}
+	condition->values[condition->value_count++] = node->text;
+	r->values++;
+	return true;
+}
+
+/* The list of texts under `values`. */
+static bool
+read_values(struct reader *r, struct gen_condition *condition, const struct yaml_node *object,
+    size_t max, check_fn *check, const char *allowed)
+{
+	const struct yaml_node *list = yaml_get(object, "values");
+
 	if (list == NULL || list->type != YAML_LIST || list->count == 0 || list->count > max) {
-		diag_error(set->diag, list != NULL ? list->where : set->object->where,
-		    "%s: values must be a list; allowed: 1 to %zu texts", key, max);
-		return NULL;
+		diag_error(r->diag, list != NULL ? list->where : object->where,
+		    "%s: values must be a list; allowed: 1 to %zu texts", r->key, max);
+		return false;
 	}
-	values = arena_array(set->arena, list->count, sizeof(*values));
-	for (size_t i = 0; i < list->count; i++) {
-		const struct yaml_node *item = list->items[i];
+	condition->values = arena_array(r->arena, list->count, sizeof(*condition->values));
+	for (size_t i = 0; i < list->count; i++)
+		if (!add_value(r, condition, list->items[i], check, allowed))
+			return false;
+	return true;
+}
 
-		if (item->type != YAML_SCALAR || !item->quoted || item->len == 0 ||
-		    item->len > VALUE_LEN_MAX || strpbrk(item->text, " \"\t\r\n") != NULL) {
-			diag_error(set->diag, item->where,
-			    "%s: %s is not a value; allowed: texts of 1 to %d characters, no "
-			    "spaces or quotes; * and ? stand for others",
-			    key,
-			    item->type == YAML_SCALAR ? quote_value(set->arena, item->text)
-						      : yaml_type_name(item->type),
-			    VALUE_LEN_MAX);
-			return NULL;
-		}
-		values[(*count)++] = item->text;
+/* The name under `key`. */
+static bool
+read_name(struct reader *r, struct gen_condition *condition, const struct yaml_node *object,
+    check_fn *check, const char *what)
+{
+	const struct yaml_node *name = yaml_get(object, "key");
+
+	if (name == NULL || name->type != YAML_SCALAR || !check(name->text)) {
+		diag_error(
+		    r->diag, name != NULL ? name->where : object->where, "%s: key is %s", r->key, what);
+		return false;
 	}
-	return values;
+	condition->name = name->text;
+	return true;
+}
+
+static bool
+read_header(struct reader *r, struct gen_condition *condition, const struct yaml_node *object,
+    size_t max)
+{
+	condition->kind = CONDITION_HEADER;
+	return read_name(r, condition, object, check_header_name,
+		   "not the name of a field; allowed: 1 to 40 letters, digits, _, -") &&
+	       read_values(r, condition, object, max, is_pattern, PATTERN_ALLOWED);
+}
+
+/* ---- what has to hold, and what may hold instead ---- */
+
+/* All of `conditions`; a rule holds when one of its sets does. */
+static void
+add_to_all(struct reader *r, struct list *sets, const struct gen_condition *condition)
+{
+	for (size_t i = 0; i < sets->count; i++) {
+		struct gen_condition_set *set = sets->items[i];
+		struct gen_condition *longer =
+		    arena_array(r->arena, set->count + 1, sizeof(*longer));
+
+		if (set->count > 0)
+			memcpy(longer, set->items, set->count * sizeof(*longer));
+		longer[set->count++] = *condition;
+		set->items = longer;
+	}
+}
+
+/* One set becomes as many as there are names: any of them is enough. */
+static void
+add_any(struct reader *r, struct list *sets, const struct gen_condition *conditions, size_t count)
+{
+	struct list out = { 0 };
+
+	for (size_t i = 0; i < sets->count; i++) {
+		for (size_t k = 0; k < count; k++) {
+			struct gen_condition_set *copy = arena_alloc(r->arena, sizeof(*copy));
+			struct list one = { 0 };
+
+			*copy = *(struct gen_condition_set *)sets->items[i];
+			list_add(&one, copy);
+			add_to_all(r, &one, &conditions[k]);
+			list_fini(&one);
+			list_add(&out, copy);
+		}
+	}
+	list_fini(sets);
+	*sets = out;
+}
+
+/* Pairs of names and values, of which one is enough. */
+static bool
+read_cookies(struct reader *r, struct list *sets, const struct yaml_node *object)
+{
+	const struct yaml_node *list = yaml_get(object, "values");
+	struct gen_condition *found;
+	size_t count = 0;
+
+	if (list == NULL || list->type != YAML_LIST || list->count == 0 ||
+	    list->count > VALUES_MAX) {
+		diag_error(r->diag, list != NULL ? list->where : object->where,
+		    "%s: values must be a list; allowed: 1 to %d of {\"key\",\"value\"}", r->key,
+		    VALUES_MAX);
+		return false;
+	}
+	found = arena_array(r->arena, list->count, sizeof(*found));
+	for (size_t i = 0; i < list->count; i++) {
+		struct gen_condition one = { .kind = CONDITION_COOKIE };
+		size_t at = 0;
+
+		if (!read_name(r, &one, list->items[i], check_cookie_name,
+			"not the name of a cookie; allowed: 1 to 200 characters of a cookie name"))
+			return false;
+		while (at < count && strcmp(found[at].name, one.name) != 0)
+			at++;
+		if (at == count) {
+			one.values = arena_array(r->arena, list->count, sizeof(*one.values));
+			found[count++] = one;
+		}
+		if (!add_value(r, &found[at], yaml_get(list->items[i], "value"), is_pattern,
+			PATTERN_ALLOWED))
+			return false;
+	}
+	add_any(r, sets, found, count);
+	return true;
+}
+
+/* ---- entries ---- */
+
+static bool
+read_entry(struct reader *r, struct list *sets, const struct yaml_node *entry)
+{
+	static const struct {
+		const char *type, *config;
+		enum gen_condition_kind kind;
+	} types[] = {
+		{ "Method", "methodConfig", CONDITION_METHOD },
+		{ "Header", "headerConfig", CONDITION_HEADER },
+		{ "Cookie", "cookieConfig", CONDITION_COOKIE },
+		{ "QueryString", "queryStringConfig", CONDITION_QUERY },
+		{ "SourceIp", "sourceIpConfig", CONDITION_SOURCE },
+	};
+	const struct yaml_node *type = yaml_get(entry, "type"), *config;
+	struct gen_condition condition = { 0 };
+	bool ok = false;
+	size_t i = 0;
+
+	while (i < sizeof(types) / sizeof(types[0]) &&
+	       (type == NULL || type->type != YAML_SCALAR || strcmp(type->text, types[i].type) != 0))
+		i++;
+	if (i == sizeof(types) / sizeof(types[0])) {
+		diag_error(r->diag, type != NULL ? type->where : entry->where,
+		    "%s: type is %s; allowed: Method, Header, Cookie, QueryString, SourceIp", r->key,
+		    type != NULL ? print_node(r, type) : "missing");
+		return false;
+	}
+	config = yaml_get(entry, types[i].config);
+	if (config == NULL || config->type != YAML_MAP) {
+		diag_error(r->diag, entry->where, "%s: type \"%s\" needs %s, an object", r->key,
+		    types[i].type, types[i].config);
+		return false;
+	}
+	condition.kind = types[i].kind;
+	switch (condition.kind) {
+	case CONDITION_METHOD:
+		ok = read_values(r, &condition, config, VALUES_MAX, is_method,
+		    "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS");
+		break;
+	case CONDITION_HEADER:
+		ok = read_header(r, &condition, config, VALUES_MAX);
+		break;
+	case CONDITION_COOKIE:
+		return read_cookies(r, sets, config);
+	case CONDITION_QUERY:
+		ok = read_name(r, &condition, config, check_cookie_name,
+			 "not the name of a parameter; allowed: 1 to 200 characters, no spaces") &&
+		     read_values(
+			 r, &condition, config, VALUES_MAX, is_pattern, PATTERN_ALLOWED);
+		break;
+	case CONDITION_SOURCE:
+		ok = read_values(r, &condition, config, VALUES_MAX, is_network,
+		    "networks such as 192.168.0.0/16");
+		break;
+	}
+	if (ok)
+		add_to_all(r, sets, &condition);
+	return ok;
+}
+
+static bool
+read_entries(struct reader *r, struct list *sets, const struct yaml_node *json)
+{
+	bool ok = true;
+
+	if (json->type != YAML_LIST) {
+		diag_error(r->diag, json->where, "%s: %s; allowed: a JSON list of conditions", r->key,
+		    yaml_type_name(json->type));
+		return false;
+	}
+	for (size_t i = 0; i < json->count; i++)
+		ok = read_entry(r, sets, json->items[i]) && ok;
+	if (r->values > VALUES_MAX) {
+		diag_error(r->diag, json->where, "%s: %zu values; allowed: up to %d in all", r->key,
+		    r->values, VALUES_MAX);
+		return false;
+	}
+	return ok;
+}
+
+const struct yaml_node *
+ingress_json_of(
+    struct service *ingress, enum annotation_id id, const char *service, const char **key, bool *ok)
+{
+	struct annotation_set *set = &ingress->set;
+	const struct yaml_node *node, *json;
+
+	*key = arena_printf(set->arena, "%s%s", annotation_key(id), service);
+	node = yaml_get(yaml_get(ingress->object->metadata, "annotations"), *key);
+	if (node == NULL || node->type != YAML_SCALAR)
+		return NULL;
+	json = json_parse(set->arena, set->diag, ingress->object->source, node, *key);
+	*ok = *ok && json != NULL;
+	return json;
 }
 
 bool
-ingress_read_headers(struct service *ingress, const char *service, struct gen_route *route)
+ingress_read_conditions(struct service *ingress, const char *service, struct list *sets)
 {
-	struct annotation_set *set = &ingress->set;
-	const char *key = arena_printf(set->arena, "%s%s", annotation_key(CCE_HEADERS), service);
-	const struct yaml_node *node =
-	    yaml_get(yaml_get(ingress->object->metadata, "annotations"), key);
-	const struct yaml_node *json, *name;
-	struct gen_condition *condition;
-
-	if (node == NULL || node->type != YAML_SCALAR)
-		return true;
-	json = json_parse(set->arena, set->diag, ingress->object->source, node, key);
-	if (json == NULL)
-		return false;
-	name = yaml_get(json, "key");
-	if (name == NULL || name->type != YAML_SCALAR || !check_header_name(name->text)) {
-		diag_error(set->diag, name != NULL ? name->where : json->where,
-		    "%s: key is not the name of a field; allowed: 1 to 40 letters, digits, _, -",
-		    key);
-		return false;
-	}
-	condition = arena_alloc(set->arena, sizeof(*condition));
-	condition->header = name->text;
-	condition->values =
-	    read_values(set, key, yaml_get(json, "values"), 9, &condition->value_count);
-	route->condition = condition;
-	return condition->values != NULL;
-}
-
-/* One of the two ways to ask for the canary by name; NULL: not set, or wrong. */
-static struct gen_condition *
-read_choice(
-    struct service *ingress, enum annotation_id name_id, enum annotation_id value_id, bool *ok)
-{
-	struct annotation_set *set = &ingress->set;
-	struct value *name = value_get(set, name_id), *value = value_get(set, value_id);
-	struct gen_condition *condition;
-
-	if (name == NULL && value == NULL) {
-		*ok = *ok && !value_is_written(set, name_id) && !value_is_written(set, value_id);
-		return NULL;
-	}
-	if (name == NULL || value == NULL) {
-		value_error(set, name != NULL ? name : value, "needs %s",
-		    annotation_key(name != NULL ? value_id : name_id));
-		*ok = false;
-		return NULL;
-	}
-	condition = arena_alloc(set->arena, sizeof(*condition));
-	*(name_id == CCE_CANARY_BY_HEADER ? &condition->header : &condition->cookie) = name->text;
-	condition->values = read_values(
-	    set, value->key, yaml_get(value->json, "values"), 10, &condition->value_count);
-	*ok = *ok && condition->values != NULL;
-	return condition->values != NULL ? condition : NULL;
-}
-
-static void
-add_copies(struct service *ingress, struct list *from, struct list *to,
-    struct gen_condition *condition, struct value *weight)
-{
-	for (size_t i = 0; i < from->count; i++) {
-		struct gen_route *copy = arena_alloc(ingress->gen->arena, sizeof(*copy));
-
-		*copy = *(struct gen_route *)from->items[i];
-		copy->is_canary = true;
-		copy->condition = condition;
-		copy->canary_weight = weight != NULL ? weight->number : 0;
-		list_add(to, copy);
-	}
-}
-
-void
-ingress_read_canary(struct service *ingress, struct ingress_rules *rules)
-{
-	struct annotation_set *set = &ingress->set;
-	struct value *canary = value_get(set, CCE_CANARY);
-	struct value *weight = value_get(set, CCE_CANARY_WEIGHT);
-	struct gen_condition *header, *cookie;
-	struct list routes = { 0 };
+	struct reader r = {
+		.ingress = ingress, .arena = ingress->gen->arena, .diag = ingress->gen->diag
+	};
+	struct gen_condition header = { 0 };
+	const struct yaml_node *json;
 	bool ok = true;
 
-	if (canary == NULL || strcmp(canary->text, "true") != 0)
-		return;
-	header = read_choice(ingress, CCE_CANARY_BY_HEADER, CCE_CANARY_BY_HEADER_VALUE, &ok);
-	cookie = read_choice(ingress, CCE_CANARY_BY_COOKIE, CCE_CANARY_BY_COOKIE_VALUE, &ok);
-	if (ok && header == NULL && cookie == NULL && weight == NULL)
-		value_error(set, canary, "\"true\" needs %s, %s or %s",
-		    annotation_key(CCE_CANARY_WEIGHT), annotation_key(CCE_CANARY_BY_HEADER),
-		    annotation_key(CCE_CANARY_BY_COOKIE));
-	if (value_get(set, CCE_REDIRECT_URL) != NULL)
-		value_error(
-		    set, value_get(set, CCE_REDIRECT_URL), "cannot be set with %s", canary->key);
-	if (set->values[CCE_HEADERS].text != NULL)
-		value_error(set, &set->values[CCE_HEADERS], "cannot be set with %s", canary->key);
-	if (weight != NULL && value_is(set, CCE_AFFINITY_MODE, "HTTP_COOKIE"))
-		value_warning(set, value_get(set, CCE_AFFINITY_MODE),
-		    "clients stay with a server of their side, but not on their side of %s",
-		    weight->key);
-	/* the order in which they are asked for */
-	if (header != NULL)
-		add_copies(ingress, &rules->routes, &routes, header, NULL);
-	if (cookie != NULL)
-		add_copies(ingress, &rules->routes, &routes, cookie, NULL);
-	if (weight != NULL)
-		add_copies(ingress, &rules->routes, &routes, NULL, weight);
-	list_fini(&rules->routes);
-	rules->routes = routes;
-	rules->pool = NULL; /* that of the Ingress it belongs to stays */
+	list_add(sets, arena_alloc(r.arena, sizeof(struct gen_condition_set)));
+	json = ingress_json_of(ingress, CCE_HEADERS, service, &r.key, &ok);
+	if (json != NULL && read_header(&r, &header, json, HEADER_VALUES_MAX))
+		add_to_all(&r, sets, &header);
+	else if (json != NULL)
+		ok = false;
+	r.values = 0;
+	json = ingress_json_of(ingress, CCE_CONDITIONS, service, &r.key, &ok);
+	return (json == NULL || read_entries(&r, sets, json)) && ok;
 }
 
-static const char *
-route_key(struct arena *arena, const struct gen_route *route)
+bool
+ingress_read_choice(struct service *ingress, const struct value *name, const struct value *values,
+    enum gen_condition_kind kind, struct gen_condition *condition)
 {
-	return arena_printf(arena, "%s %d %s", route->host != NULL ? route->host : "",
-	    (int)route->match, route->path);
-}
+	struct reader r = { .ingress = ingress,
+		.arena = ingress->gen->arena,
+		.diag = ingress->gen->diag,
+		.key = values->key };
 
-/* Of one path: header before cookie, and both before rules of other Ingresses. */
-static unsigned
-rank(const struct gen_route *route)
-{
-	if (!route->is_canary || route->condition == NULL)
-		return 2;
-	return route->condition->header != NULL ? 0 : 1;
-}
-
-static void
-sort_routes(struct list *routes)
-{
-	struct list sorted = { 0 };
-
-	for (unsigned wanted = 0; wanted <= 2; wanted++)
-		for (size_t i = 0; i < routes->count; i++)
-			if (rank(routes->items[i]) == wanted)
-				list_add(&sorted, routes->items[i]);
-	list_fini(routes);
-	*routes = sorted;
-}
-
-/* Give a canary by weight its share of the route that it belongs to. */
-static void
-split(struct gen *gen, struct gen_route *base, const struct gen_route *route)
-{
-	if (base->canary != NULL || base->pool == NULL) {
-		diag_error(gen->diag, route->where,
-		    "canary of Ingress %s: path %s of Ingress %s (%s:%u) %s; allowed: one canary "
-		    "by weight, and servers",
-		    route->object->label, quote_value(gen->arena, base->path), base->object->label,
-		    base->where.file, base->where.line,
-		    base->canary != NULL ? "has one already" : "is a redirect");
-		return;
-	}
-	base->canary = route->pool;
-	base->canary_weight = route->canary_weight;
-}
-
-void
-ingress_join_canaries(struct gen *gen, struct gen_listener *listener)
-{
-	struct index *bases = index_new();
-	bool has_any = false;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < listener->routes.count; i++) {
-		struct gen_route *route = listener->routes.items[i];
-
-		has_any = has_any || route->is_canary;
-		if (!route->is_canary && route->condition == NULL)
-			index_add(bases, route_key(gen->arena, route), route);
-	}
-	for (size_t i = 0; has_any && i < listener->routes.count; i++) {
-		struct gen_route *route = listener->routes.items[i];
-		struct gen_route *base = index_find(bases, route_key(gen->arena, route));
-
-		if (route->is_canary && base == NULL)
-			diag_error(gen->diag, route->where,
-			    "canary of Ingress %s: no other Ingress on listener %s has host %s and "
-			    "path %s",
-			    route->object->label, listener->name,
-			    route->host != NULL ? quote_value(gen->arena, route->host) : "any",
-			    quote_value(gen->arena, route->path));
-		else if (route->is_canary && route->condition == NULL)
-			split(gen, base, route);
-		else
-			listener->routes.items[kept++] = route;
-	}
-	if (has_any) {
-		listener->routes.count = kept;
-		sort_routes(&listener->routes);
-	}
-	index_free(bases);
+	*condition = (struct gen_condition){ .kind = kind, .name = name->text };
+	return read_values(&r, condition, values->json, VALUES_MAX, is_pattern, PATTERN_ALLOWED);
 }

@@ -90,7 +90,7 @@ ingress_drop_twins(struct gen *gen, struct gen_listener *listener)
 		const struct gen_route *first = NULL;
 
 		/* those with conditions are tried in turn */
-		if (route->condition == NULL && !route->is_canary)
+		if (route->conditions.count == 0 && !route->is_canary)
 			first = index_add(seen,
 			    arena_printf(gen->arena, "%s %d %s",
 				route->host != NULL ? route->host : "", (int)route->match,

@@ -250,11 +250,11 @@ build_pool(struct service *ingress, struct service *backend, struct service_port
 	return share_pool(ingress, backend, port, pool);
 }
 
-struct gen_pool *
-ingress_find_pool(struct service *ingress, const struct yaml_node *backend, const char *place)
+static struct gen_pool *
+find_named(struct service *ingress, const struct yaml_node *backend, const char *place,
+    struct named named)
 {
 	struct gen *gen = ingress->gen;
-	struct named named = read_names(gen->arena, backend, place);
 	const struct object *object = find_service(ingress, backend, place, &named);
 	struct service service = { .gen = gen, .object = object };
 	struct service_port *port;
@@ -278,4 +278,21 @@ ingress_find_pool(struct service *ingress, const struct yaml_node *backend, cons
 	pool = build_pool(ingress, &service, port);
 	index_add(gen->model.ingress_pools, key, pool);
 	return pool;
+}
+
+struct gen_pool *
+ingress_find_pool(struct service *ingress, const struct yaml_node *backend, const char *place)
+{
+	return find_named(ingress, backend, place, read_names(ingress->gen->arena, backend, place));
+}
+
+struct gen_pool *
+ingress_find_service(struct service *ingress, const struct yaml_node *name,
+    const struct yaml_node *port, const char *key)
+{
+	struct arena *arena = ingress->gen->arena;
+	struct named named = { name, port, arena_printf(arena, "%s: serviceName", key),
+		arena_printf(arena, "%s: servicePort", key) };
+
+	return find_named(ingress, name, key, named);
 }

@@ -178,59 +178,100 @@ read_text(struct reader *r, const struct yaml_node *node, enum path_match match)
 	return arena_strndup(r->ingress->gen->arena, node->text, len);
 }
 
-static bool
-read_headers(struct reader *r, const struct yaml_node *item, struct gen_route *route)
+/* The Service of a path, by which annotations are called; NULL: none, which is an error elsewhere. */
+static const char *
+service_of(const struct yaml_node *item)
 {
 	const struct yaml_node *backend = yaml_get(item, "backend");
 	const char *name = yaml_get_text(yaml_get(backend, "service"), "name");
 
-	if (name == NULL)
-		name = yaml_get_text(backend, "serviceName");
-	return name == NULL || ingress_read_headers(r->ingress, name, route);
+	return name != NULL ? name : yaml_get_text(backend, "serviceName");
 }
 
-/* Where the requests of the path go; false after an error. */
+/* The back end is not asked for where an action does without. */
+static bool
+read_pool(struct reader *r, const struct yaml_node *item, const char *service, struct gen_route *route)
+{
+	struct gen *gen = r->ingress->gen;
+
+	if (route->redirect != NULL)
+		return true;
+	if (route->respond != NULL || route->share_count > 0) {
+		index_add(gen->ingress_services,
+		    arena_printf(gen->arena, "%s/%s", r->ingress->object->namespace_, service),
+		    r->ingress);
+		return true;
+	}
+	route->pool = ingress_find_pool(r->ingress, yaml_get(item, "backend"),
+	    arena_printf(gen->arena, "spec.rules[%zu].http.paths[%zu].backend", r->rule, r->path));
+	return route->pool != NULL;
+}
+
+/* What is done with the requests of the path; false after an error. */
 static bool
 read_target(struct reader *r, const struct yaml_node *item, struct gen_route *route)
 {
+	const char *service = service_of(item);
 	struct annotation_set *set = &r->ingress->set;
 	struct arena *arena = r->ingress->gen->arena;
 	const char *status = value_text(set, CCE_REDIRECT_URL_CODE);
 	struct value *rewrite = value_get(set, CCE_REWRITE_TARGET);
 
 	route->redirect = value_text(set, CCE_REDIRECT_URL);
-	if (route->redirect != NULL) {
+	if (route->redirect != NULL)
 		route->status = status != NULL ? status : "301";
-		return true;
-	}
-	if (rewrite != NULL && route->match == PATH_REGEX)
+	if (service != NULL && !ingress_read_actions(r->ingress, service, route))
+		return false;
+	if (rewrite != NULL && route->respond != NULL)
+		value_warning(set, rewrite, "no effect on path %s (%s:%u), which has a fixed response",
+		    quote_value(arena, route->path), route->where.file, route->where.line);
+	else if (rewrite != NULL && route->match == PATH_REGEX)
 		route->rewrite = rewrite->text;
 	else if (rewrite != NULL)
 		value_warning(set, rewrite,
 		    "no effect on path %s (%s:%u): it belongs to url-match-mode REGEX",
 		    quote_value(arena, route->path), route->where.file, route->where.line);
-	route->pool = ingress_find_pool(r->ingress, yaml_get(item, "backend"),
-	    arena_printf(arena, "spec.rules[%zu].http.paths[%zu].backend", r->rule, r->path));
-	return route->pool != NULL && read_headers(r, item, route);
+	return read_pool(r, item, service, route);
+}
+
+/* One route for each set of conditions, of which any is enough. */
+static void
+add_routes(struct reader *r, const struct yaml_node *item, const struct gen_route *route)
+{
+	const char *service = service_of(item);
+	struct list sets = { 0 };
+
+	if (service != NULL && !ingress_read_conditions(r->ingress, service, &sets)) {
+		list_fini(&sets);
+		return;
+	}
+	for (size_t i = 0; i < sets.count || i == 0; i++) {
+		struct gen_route *copy = arena_alloc(r->ingress->gen->arena, sizeof(*copy));
+
+		*copy = *route;
+		if (sets.count > 0)
+			copy->conditions = *(struct gen_condition_set *)sets.items[i];
+		list_add(&r->rules->routes, copy);
+	}
+	list_fini(&sets);
 }
 
 static void
 read_path(struct reader *r, const struct yaml_node *item)
 {
-	struct arena *arena = r->ingress->gen->arena;
 	const struct yaml_node *path = yaml_get(item, "path");
-	struct gen_route *route = arena_alloc(arena, sizeof(*route));
+	struct gen_route route;
 
-	*route = (struct gen_route){
+	route = (struct gen_route){
 		.object = r->ingress->object,
 		.where = path != NULL ? path->where : item->where,
 		.host = r->host,
 		.match = read_match(r, item),
 		.cors = r->cors,
 	};
-	route->path = read_text(r, path, route->match);
-	if (route->path != NULL && read_target(r, item, route))
-		list_add(&r->rules->routes, route);
+	route.path = read_text(r, path, route.match);
+	if (route.path != NULL && read_target(r, item, &route))
+		add_routes(r, item, &route);
 }
 
 static void
@@ -248,12 +289,12 @@ read_rule(struct reader *r, const struct yaml_node *rule)
 	}
 }
 
-/* Conditions for Services that no rule names. */
+/* Conditions and actions for Services that no rule names. */
 static void
-check_headers(struct service *ingress)
+check_services(struct service *ingress, enum annotation_id id)
 {
 	const struct yaml_node *map = yaml_get(ingress->object->metadata, "annotations");
-	const char *prefix = annotation_key(CCE_HEADERS);
+	const char *prefix = annotation_key(id);
 	size_t len = strlen(prefix);
 
 	for (size_t i = 0; map != NULL && map->type == YAML_MAP && i < map->count; i++) {
@@ -292,7 +333,8 @@ ingress_read_rules(struct service *ingress, struct ingress_rules *rules)
 		r.rule = i;
 		read_rule(&r, list->items[i]);
 	}
-	check_headers(ingress);
+	for (enum annotation_id id = CCE_HEADERS; id <= CCE_ACTIONS; id++)
+		check_services(ingress, id);
 	if (rules->routes.count == 0 && rules->pool == NULL &&
 	    diag_errors(ingress->gen->diag) == errors)
 		diag_error(ingress->gen->diag, ingress->object->where,

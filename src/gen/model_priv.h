@@ -64,11 +64,41 @@ struct gen_server_name {
 	const char *name, *certificate;
 };
 
-/* What a request must have beside host and path: a field or a cookie with one of the values. */
+enum gen_condition_kind {
+	CONDITION_HEADER = 0,
+	CONDITION_COOKIE,
+	CONDITION_QUERY,
+	CONDITION_METHOD,
+	CONDITION_SOURCE,
+};
+
+/* What a request must have beside host and path: one of the values. */
 struct gen_condition {
-	const char *header, *cookie; /* name; one of them is NULL */
+	enum gen_condition_kind kind;
+	const char *name; /* of the field, cookie or parameter; NULL with the other kinds */
 	const char **values;
 	size_t value_count;
+};
+
+/* All of them must hold. */
+struct gen_condition_set {
+	const struct gen_condition *items;
+	size_t count;
+};
+
+/* A fixed response. */
+struct gen_respond {
+	const char *status, *content_type, *body;
+};
+
+/* Requests in a second; 0: any number. */
+struct gen_limit {
+	unsigned requests, per_source, burst;
+};
+
+struct gen_share {
+	struct gen_pool *pool;
+	unsigned weight;
 };
 
 /* What pages of other origins may do. */
@@ -86,15 +116,22 @@ struct gen_route {
 	const char *host;      /* lower case; NULL: any */
 	enum path_match match;
 	const char *path;
-	struct gen_pool *pool;   /* NULL after an error, or with a redirect */
+	struct gen_pool *pool;   /* NULL after an error, or where something else is done */
 	const char *redirect;    /* URL; NULL: none */
 	const char *status;      /* of the redirect */
 	const char *rewrite;     /* new path; NULL: none */
-	const struct gen_condition *condition; /* NULL: none */
-	const struct gen_cors *cors;           /* NULL: none */
+	struct gen_condition_set conditions;
+	const struct gen_cors *cors;       /* NULL: none */
+	const struct gen_respond *respond; /* NULL: none */
+	struct gen_limit limit;
+	const struct gen_share *shares; /* instead of `pool`, or with it the first */
+	size_t share_count;
+	bool in_order;           /* tried before those that are not, in the order of the listener's routes */
+	unsigned order;          /* ingress-order; UINT32_MAX: none, but in order; 0: not in order */
+	struct where order_where;
+	size_t place;            /* in the listener, for canaries */
 	bool is_canary;          /* takes from the route with the same host and path: a share, or by its condition */
-	struct gen_pool *canary; /* what gets a share of this one; NULL: nothing */
-	unsigned canary_weight;  /* that share in percent */
+	unsigned canary_weight;  /* its share in percent */
 };
 
 /* What servers are told about the client. */
@@ -154,6 +191,7 @@ struct model {
 	struct index *listener_names; /* name -> struct gen_listener */
 	struct index *pool_names;    /* name -> struct gen_pool */
 	struct index *pool_settings; /* SERVICE:PORT with settings -> struct gen_pool of an Ingress */
+	struct index *site_pools;    /* ID of the site file -> struct gen_pool */
 	struct index *ingress_pools; /* SERVICE:PORT for INGRESS -> struct gen_pool */
 	struct index *bandwidths; /* owner -> struct gen_bandwidth */
 	struct index *groups;  /* INSTANCE/VGROUP -> struct gen_pool, and VGROUP -> the first of the name */

@@ -55,6 +55,7 @@ read_input(struct gen *gen, const struct options *options)
 	gen->model.pool_names = index_new();
 	gen->model.pool_settings = index_new();
 	gen->model.ingress_pools = index_new();
+	gen->model.site_pools = index_new();
 	gen->ingress_services = index_new();
 	gen->certificates = index_new();
 }
@@ -78,6 +79,7 @@ gen_fini(struct gen *gen)
 	index_free(gen->model.pool_names);
 	index_free(gen->model.pool_settings);
 	index_free(gen->model.ingress_pools);
+	index_free(gen->model.site_pools);
 	index_free(gen->ingress_services);
 	index_free(gen->certificates);
 	manifest_fini(&gen->manifest);

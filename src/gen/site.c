@@ -325,6 +325,61 @@ read_tls_policies(struct reader *reader, const struct yaml_pair *pair)
 	}
 }
 
+/* "192.0.2.1:80" or "[2001:db8::1]:80" as a server of its own name; false: something else. */
+static bool
+read_server(struct reader *reader, const struct yaml_node *node, struct gen_server *server)
+{
+	struct addr addr;
+	char text[ADDR_TEXT_SIZE];
+
+	if (node->type != YAML_SCALAR || addr_parse(&addr, node->text, 0) == -1 ||
+	    addr_port(&addr) == 0)
+		return false;
+	addr_print_ip(&addr, text);
+	*server = (struct gen_server){ .name = node->text,
+		.ip = arena_strdup(reader->arena, text),
+		.port = addr_port(&addr),
+		.weight = 1 };
+	return true;
+}
+
+static void
+read_pool(struct reader *reader, const struct yaml_pair *pair)
+{
+	const struct yaml_node *list = pair->value;
+	struct site_pool *pool = arena_alloc(reader->arena, sizeof(*pool));
+
+	if (list->type != YAML_LIST || list->count == 0) {
+		diag_error(reader->diag, list->where,
+		    "pools: %s: %s; allowed: a list of addresses with ports", pair->key,
+		    list->type == YAML_LIST ? "an empty list" : yaml_type_name(list->type));
+		return;
+	}
+	pool->name = pair->key;
+	pool->servers = arena_array(reader->arena, list->count, sizeof(*pool->servers));
+	for (size_t i = 0; i < list->count; i++) {
+		const struct yaml_node *item = list->items[i];
+
+		if (read_server(reader, item, &pool->servers[pool->count]))
+			pool->count++;
+		else
+			diag_error(reader->diag, item->where,
+			    "pools: %s: %s is not a server; allowed: addresses with ports, such as "
+			    "192.0.2.1:80",
+			    pair->key,
+			    item->type == YAML_SCALAR ? quote_value(reader->arena, item->text)
+						      : yaml_type_name(item->type));
+	}
+	index_add(reader->site->pools, pool->name, pool);
+}
+
+static void
+read_pools(struct reader *reader, const struct yaml_pair *pair)
+{
+	for (size_t i = 0; i < pair->value->count; i++)
+		read_pool(reader, &pair->value->pairs[i]);
+}
+
 static const struct key site_keys[] = {
 	{ "certificates", YAML_MAP, read_certificates },
 	{ "acls", YAML_MAP, read_acls },
@@ -332,6 +387,7 @@ static const struct key site_keys[] = {
 	{ "global", YAML_MAP, read_global },
 	{ "defaults", YAML_MAP, read_defaults },
 	{ "tls_policies", YAML_MAP, read_tls_policies },
+	{ "pools", YAML_MAP, read_pools },
 };
 
 /* Where the daemon looks for certificates when nobody says otherwise. */
@@ -382,7 +438,8 @@ site_read(struct site *site, struct arena *arena, struct diag *diag, const char 
 
 	*site = (struct site){ .acl_names = index_new(),
 		.load_balancer_names = index_new(),
-		.tls_policies = index_new() };
+		.tls_policies = index_new(),
+		.pools = index_new() };
 	if (path != NULL)
 		read_file(&reader, path);
 	site->check_dir = site->certificates_dir;
@@ -403,6 +460,7 @@ site_fini(struct site *site)
 	index_free(site->acl_names);
 	index_free(site->load_balancer_names);
 	index_free(site->tls_policies);
+	index_free(site->pools);
 }
 
 bool

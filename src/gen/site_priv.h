@@ -16,6 +16,7 @@
 
 #include "annotations_priv.h"
 #include "collect_priv.h"
+#include "model_priv.h"
 
 enum backend_mode { BACKENDS_AUTO = 0, BACKENDS_POD, BACKENDS_NODE };
 
@@ -28,6 +29,13 @@ struct site_acl {
 
 struct site_addresses {
 	const char **items; /* "*" or a literal address */
+	size_t count;
+};
+
+/* Servers outside the cluster, which the cloud knows by an ID. */
+struct site_pool {
+	const char *name;
+	struct gen_server *servers;
 	size_t count;
 };
 
@@ -47,6 +55,7 @@ struct site {
 	struct list load_balancers;   /* struct load_balancer */
 	struct index *load_balancer_names;
 	struct index *tls_policies;   /* ID of a custom policy -> name of the policy that stands for it */
+	struct index *pools;          /* ID -> struct site_pool */
 	enum provider provider;       /* PROVIDER_NONE: the manifest decides */
 	enum backend_mode backends;
 	bool ignore_bandwidth;
