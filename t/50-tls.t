@@ -218,6 +218,23 @@ subtest 'OCSP' => sub {
     $weir->reload(configuration());
 };
 
+subtest 'kernel TLS' => sub {
+    my ($exit, $out) = $t->weir('-V');
+    like($out, qr/^kernel TLS: (?:available|not available: \S.+)$/m, 'weir -V tells whether it is available');
+    is($weir->stats->{kernel_tls}, 'off', 'it is not used unless asked for');
+    (my $text = configuration()) =~ s/^global:\n/global:\n  tls: {kernel: auto}\n/m or die;
+    $weir->reload($text);
+    my $expected = $out =~ /^kernel TLS: available/m ? 'on' : $out =~ /^kernel TLS: (.*)/m ? $1 : '?';
+    is($weir->stats->{kernel_tls}, $expected, 'asked for, statistics tell what became of it');
+    like(($t->weirctl('-S', $weir->control_socket, 'status'))[1], qr/^kernel TLS +\Q$expected\E$/m, '... weirctl too');
+    for my $version (qw(tls1_2 tls1_3)) {
+        is(s_client('web', "-$version")->{ok}, 1, "... and $version is served all the same");
+    }
+    ($exit, $out) = $t->curl('-k', "https://127.0.0.1:$port{web}/bytes/3000000");
+    is(length $out, 3_000_000, '... a large response too');
+    $weir->reload(configuration());
+};
+
 subtest 'keys of tickets' => sub {
     my $text = configuration();
     $text =~ s/^global:\n/global:\n  tls: {ticket_rotation: 1s}\n/m or die;

@@ -95,6 +95,7 @@ struct global_config {
 	const char *user; /* who workers run as when started as root */
 	const char *certificates_dir; /* global.certificates.dir */
 	uint32_t ticket_rotation_ms;  /* global.tls.ticket_rotation */
+	bool kernel_tls;              /* global.tls.kernel: the kernel may seal and open records */
 	const char *ticket_keys;      /* global.tls.ticket_keys: a file's path; NULL: keys of our own */
 	const char *control_socket;   /* global.control.socket */
 	bool stats_on;                /* global.stats.listen: "off" or an address */
@@ -494,6 +495,7 @@ struct certificate_info { /* one that is loaded */
 struct config {
 	struct arena *arena; /* owns all below */
 	struct tls_set *tls; /* made by tls_load(), as what follows */
+	int kernel_tls; /* enum tls_kernel: what became of global.tls.kernel */
 	struct certificate_info *certificates;
 	size_t certificate_count;
 	const char *file;

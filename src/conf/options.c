@@ -75,6 +75,11 @@ static const struct option global_tls_options[] = {
 	OPTION("ticket_rotation", global_config, ticket_rotation_ms, kind_duration, .preset = "12h",
 	    .min = "1s", .max = "168h",
 	    .doc = "How long one key seals session tickets; it opens them for as long again."),
+	OPTION("kernel", global_config, kernel_tls, kind_flag, .preset = "off",
+	    WORDS({ "off", false }, { "auto", true }),
+	    .doc = "auto: kernel TLS seals and opens records where OpenSSL and the kernel have it; "
+		   "connections then keep OpenSSL's state, 13 KiB each.  weir -V and weirctl status "
+		   "tell whether it can be and is used."),
 	OPTION("ticket_keys", global_config, ticket_keys, kind_path, .preset = "",
 	    .doc = "File with 1 to 8 keys of 80 random bytes for session tickets, which several "
 		   "machines may share: the first seals, all open. It is read at start and reload; "
@@ -85,7 +90,7 @@ static const struct block global_tls_block = {
 	TABLE(global_tls_options),
 	.where_offset = NOWHERE,
 	.one_line = true,
-	.doc = "TLS sessions of all listeners.",
+	.doc = "TLS of all listeners.",
 };
 
 static const struct option control_options[] = {

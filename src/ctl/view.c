@@ -291,6 +291,7 @@ view_status_rows(const json_t *status, struct table *table)
 	char started[32], loaded[32], uptime[32];
 	const char *version = json_string_value(json_object_get(status, "version"));
 	const char *file = json_string_value(json_object_get(status, "configuration"));
+	const char *kernel_tls = json_string_value(json_object_get(status, "kernel_tls"));
 	/* clang-format off */
 	const struct { const char *name; char *value; } rows[] = {
 		{ "version", xstrdup(version != NULL ? version : "-") },
@@ -303,6 +304,7 @@ view_status_rows(const json_t *status, struct table *table)
 		{ "reloads", xprintf("%" PRIu64 ", %" PRIu64 " refused", view_number(status, "reloads"),
 		    view_number(status, "reload_failures")) },
 		{ "worker deaths", xprintf("%" PRIu64, view_number(status, "worker_deaths")) },
+		{ "kernel TLS", xstrdup(kernel_tls != NULL ? kernel_tls : "-") },
 		{ "listeners", xprintf("%" PRIu64, view_number(status, "listeners")) },
 		{ "pools", xprintf("%" PRIu64, view_number(status, "pools")) },
 		{ "servers", xprintf("%" PRIu64 ", %" PRIu64 " down", view_number(status, "servers"),

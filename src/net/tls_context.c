@@ -5,6 +5,7 @@
 
 #include "weir/arena.h"
 #include "weir/server_names.h"
+#include "weir/tls_kernel.h"
 #include "weir/tls_policy.h"
 
 #include "tls_cert_priv.h"
@@ -187,12 +188,12 @@ make_ssl(const struct tls_load *load, const struct job *job, const struct tls_ce
 		SSL_CTX_free(ssl);
 		return NULL;
 	}
-	set_options(ssl, load->kernel_tls);
+	set_options(ssl, load->config->kernel_tls == TLS_KERNEL_ON);
 	set_staples(load, ssl, cert);
 	if (load->hosts)
 		member->names = tls_names_of(cert, load->set->arena);
 	/* Kernel TLS wants OpenSSL to stay; else its part ends with the handshake. */
-	tls_takes_over = !load->kernel_tls;
+	tls_takes_over = load->config->kernel_tls != TLS_KERNEL_ON;
 	if (tls_takes_over)
 		SSL_CTX_set_keylog_callback(ssl, tls_catch_secret);
 	tls_hello_set_alpn(ssl, job->alpn);

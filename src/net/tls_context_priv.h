@@ -33,7 +33,6 @@ struct tls_load {
 	struct tls_stores stores;
 	struct tls_hosts *hosts; /* NULL: all listeners have the same rules of access */
 	struct tls_made *made;   /* the contexts, each counted once */
-	bool kernel_tls;
 };
 
 /* Returns NULL with an error told: who names a policy that there is not. */

@@ -2,11 +2,7 @@
 #include "tls_context_priv.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -14,30 +10,13 @@
 #include "weir/log.h"
 #include "weir/server_names.h"
 #include "weir/tls_files.h"
+#include "weir/tls_kernel.h"
 #include "weir/tls_policy.h"
 
 #include "tls_cert_priv.h"
 #include "tls_names_priv.h"
 #include "tls_set_priv.h"
 #include "tls_tickets_priv.h"
-
-/* Asked once per load: without kernel TLS each handshake would try in vain, with a system call. */
-static bool
-has_kernel_tls(void)
-{
-#if defined(SSL_OP_ENABLE_KTLS) && !defined(OPENSSL_NO_KTLS) && defined(TCP_ULP)
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool has;
-
-	if (fd == -1)
-		return false;
-	has = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 || errno == ENOTCONN;
-	close(fd);
-	return has;
-#else
-	return false;
-#endif
-}
 
 /* A policy may name suites that this library was built without. */
 static void
@@ -132,7 +111,7 @@ load_set(struct config *config, struct tls_files *files, struct diag *diag)
 	load.arena = arena_new();
 	load.set = tls_set_new(config->listener_count, config->pool_count);
 	load.certs = tls_certs_new(config->global.certificates_dir, files);
-	load.kernel_tls = has_kernel_tls();
+	config->kernel_tls = tls_kernel_find(config->global.kernel_tls);
 	load.hosts = tls_hosts_new(config, load.set->arena);
 	namemap_init(&load.policies, load.arena);
 	namemap_init(&load.alpns, load.arena);

@@ -23,6 +23,7 @@
 #include "weir/clock.h"
 #include "weir/conf.h"
 #include "weir/tls_context.h"
+#include "weir/tls_kernel.h"
 
 #ifndef WEIR_VERSION
 #define WEIR_VERSION "0.1.0"
@@ -98,10 +99,14 @@ usage_error(void)
 static void
 print_build(void)
 {
+	enum tls_kernel kernel_tls = tls_kernel_find(true);
+
 	printf("weir %s\n", WEIR_VERSION);
 	printf("configured with: %s\n", WEIR_BUILD_OPTIONS);
 	printf("libevent %s\n", event_get_version());
 	printf("%s\n", OpenSSL_version(OPENSSL_VERSION));
+	printf("kernel TLS: %s\n",
+	    kernel_tls == TLS_KERNEL_ON ? "available" : tls_kernel_text(kernel_tls));
 	printf(
 	    "llhttp %d.%d.%d\n", LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH);
 	printf("nghttp2 %s\n", nghttp2_version(0)->version_str);

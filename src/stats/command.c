@@ -9,6 +9,7 @@
 #include "clients_priv.h"
 #include "export_priv.h"
 #include "weir/arena.h"
+#include "weir/tls_kernel.h"
 #include "weir/log.h"
 #include "weir/yaml.h"
 
@@ -96,6 +97,7 @@ command_status(struct command_call *call)
 	json_put_uint(json, "reloads", process->reloads);
 	json_put_uint(json, "reload_failures", process->reload_failures);
 	json_put_uint(json, "worker_deaths", process->worker_deaths);
+	json_put_string(json, "kernel_tls", tls_kernel_text(stats->config->kernel_tls));
 	json_put_uint(json, "workers_wanted", process->workers_wanted);
 	json_put_uint(json, "listeners", stats->config->listener_count);
 	json_put_uint(json, "pools", stats->config->pool_count);

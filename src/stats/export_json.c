@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "weir/tls_kernel.h"
 #include "weir/clock.h"
 
 #include "weir/addr.h"
@@ -207,6 +208,7 @@ export_json(struct text *text, const struct stats *stats)
 	json_put_uint(&json, "reloads", process->reloads);
 	json_put_uint(&json, "reload_failures", process->reload_failures);
 	json_put_uint(&json, "worker_deaths", process->worker_deaths);
+	json_put_string(&json, "kernel_tls", tls_kernel_text(stats->config->kernel_tls));
 	export_json_workers(&json, process);
 	json_open(&json, "listeners", '[');
 	for (size_t i = 0; i < stats->config->listener_count; i++)
