@@ -147,6 +147,7 @@ my %cases = (
     post('chunked-zeros', "Transfer-Encoding: chunked\r\n", "000005\r\nhello\r\n0000\r\n\r\n"),
     post('chunked-hex', "Transfer-Encoding: chunked\r\n", "1a\r\nabcdefghijklmnopqrstuvwxyz\r\nA\r\n0123456789\r\n0\r\n\r\n"),
     post('chunked-extensions', "Transfer-Encoding: chunked\r\n", "5;a;b=c;d=\"e;f\"\r\nhello\r\n0;x=y\r\n\r\n"),
+    post('chunked-signed', "Transfer-Encoding: chunked\r\n", ('64;chunk-signature=' . 'f' x 64 . "\r\n" . 'x' x 100 . "\r\n") x 200 . "0;chunk-signature=" . 'f' x 64 . "\r\n\r\n"),
     post('chunked-trailers', "Transfer-Encoding: chunked\r\nTrailer: X, Y\r\n", "5\r\nhello\r\n0\r\nX: 1\r\ny:\r\nZ: \xe9 a\tb\r\n\r\n"),
     post('chunked-nominated', "Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n", $chunk5,
         saw => "POST /chunked-nominated HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n$xff\r\n$chunk5"),

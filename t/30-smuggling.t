@@ -195,6 +195,7 @@ my @chunks = (
     'NUL in an extension' => "5;a\0b\r\nhello\r\n0\r\n\r\n",
     'extension of 5000 bytes' => '5;' . 'a' x 5000 . "\r\nhello\r\n0\r\n\r\n",
     'extension of 5000 bytes at the end' => "5\r\nhello\r\n0;" . 'a' x 5000 . "\r\n\r\n",
+    'extensions of 5000 bytes for 10 of data' => ('1;' . 'a' x 500 . "\r\nx\r\n") x 10 . "0\r\n\r\n",
     'trailer without a colon' => "0\r\nXy\r\n\r\n",
     'trailer with a space before the colon' => "0\r\nX : y\r\n\r\n",
     'trailer with an empty name' => "0\r\n: y\r\n\r\n",

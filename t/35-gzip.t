@@ -129,9 +129,21 @@ for my $path (qw(/short /image /coded /fixed /digest /part /same /none)) {
     is_deeply([ @$r{qw(status headers body)} ], [ @$plain{qw(status headers body)} ], "$path is passed as it is");
 }
 
-$r = get('/text', 'gzip', method => 'HEAD');
-is($r->{headers}{'content-length'}, length $text, 'HEAD says the length');
-is($r->{body}, '', 'and nothing else');
+# HEAD gets the fields of GET (RFC 9110 section 9.3.2), and nothing else.
+for my $path (sort keys %answers) {
+    next if $path eq '/broken' || $path eq '/until-end';
+    for my $accept ('gzip', undef) {
+        my %fields;
+        for my $method (qw(GET HEAD)) {
+            my $r = get($path, $accept, method => $method);
+            is($r->{body}, '', "$path: HEAD has no body") if $method eq 'HEAD';
+            delete @{ $r->{headers} }{qw(date transfer-encoding)};
+            $fields{$method} = $r->{headers};
+        }
+        is_deeply($fields{HEAD}, $fields{GET}, "$path: HEAD says what GET says, " . (defined $accept ? 'compressed' : 'as it is'));
+    }
+}
+is($weir->stats_listener('web')->{active}, 0, 'no connection hangs');
 
 for my $case (
     [ 'gzip', 1 ], [ 'GZIP', 1 ], [ 'gzip;q=0', 0 ], [ 'gzip;q=0.000', 0 ], [ 'gzip; q=0.001', 1 ], [ 'deflate, br', 0 ],

@@ -29,7 +29,7 @@ enum chunked_state {
 
 struct chunked {
 	uint64_t left;     /* CHUNKED_DATA: bytes of the chunk to come; CHUNKED_SIZE: the size so far */
-	uint16_t overhead; /* bytes of the current extension, or of all trailers: bounded */
+	uint16_t overhead; /* bytes of extensions beyond those of data, or of all trailers: bounded */
 	uint8_t state;     /* enum chunked_state */
 	uint8_t digits;
 };

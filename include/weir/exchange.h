@@ -119,6 +119,7 @@ struct exchange {
 	bool response_complete;        /* its last byte was read from the server, ... */
 	bool last_sent;                /* ... and handed to the front */
 	bool upstream_reusable;
+	bool may_be_reset;             /* bytes came, and nobody has looked behind them */
 	uint8_t interim_count;         /* 1xx responses so far */
 	uint8_t framing;               /* enum framing of the response */
 	uint16_t status;

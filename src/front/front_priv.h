@@ -10,6 +10,7 @@
 #include "weir/ends.h"
 #include "weir/front.h"
 #include "weir/listener.h"
+#include "weir/slice.h"
 #include "weir/transport.h"
 #include "weir/wheel.h"
 #include "weir/worker.h"
@@ -26,6 +27,7 @@ struct client {
 	struct addr address;
 };
 
+struct buf;    /* buf.h */
 struct server; /* pool.h */
 
 struct client_kind {
@@ -84,6 +86,21 @@ struct worker *front_worker(struct front *front);
 void client_local_address(const struct client *client, struct addr *local);
 /* Closes the transport, stops the timer, forgets the client and buries it. */
 void client_close(struct client *client, struct slab *slab, bool reset);
+
+/* A request that cannot even begin (refuse.c). */
+struct refusal {
+	enum end end;
+	bool is_h2;
+	bool close;         /* the reply says Connection: close */
+	struct slice head;  /* what came of it; ptr NULL: nothing */
+	const char *reason; /* what was wrong with it, at `position`; NULL: what the end says */
+	size_t position;
+};
+
+/* Counts, logs and keeps it.  Returns the reply, an HTTP/1.1 message that the caller owns. */
+struct buf *client_refuse(const struct client *client, const struct refusal *refusal);
+/* Counts what was malformed and keeps it for `weirctl errors`; FAULT_NOWHERE is a position. */
+void client_report(const struct client *client, const char *reason, size_t position, const char *data, size_t len);
 
 #define CLIENT_OF_TRANSPORT(t) ((struct client *)(void *)((char *)(t) - offsetof(struct client, transport)))
 #define CLIENT_OF_TIMER(t) ((struct client *)(void *)((char *)(t) - offsetof(struct client, timer)))

@@ -13,7 +13,6 @@
 #include "weir/h1_parse.h"
 #include "weir/h2.h"
 #include "weir/log.h"
-#include "weir/reply.h"
 
 enum {
 	LINGER_MS = 2000,     /* how long a client may still send to a connection that we ended */
@@ -37,23 +36,6 @@ h1_close(struct h1_client *c, bool reset)
 	return STEP_GONE;
 }
 
-/* Keep what was wrong with a head for `weirctl errors`. */
-static void
-report_head(const struct h1_client *c, enum end end)
-{
-	struct fault_report report = { .kind = FAULT_REQUEST,
-		.client = &c->client.address,
-		.listener = c->client.listener->conf->name,
-		.reason = end_table[end].sentence,
-		.data = buf_head(c->in),
-		.len = buf_len(c->in) };
-
-	report.position = report.len;
-	if (end == END_REQUEST_MALFORMED || end == END_VERSION)
-		report.reason = h1_fault(&report.position);
-	faults_add(shm_faults(h1_worker(c)->shm, h1_worker(c)->slot), &report);
-}
-
 /*
  * Answer `end` without an exchange, and close: the position of the next request, if there is one,
  * is not known.
@@ -61,18 +43,13 @@ report_head(const struct h1_client *c, enum end end)
 static enum step
 h1_refuse(struct h1_client *c, enum end end)
 {
-	struct worker *worker = h1_worker(c);
-	struct tally *tally = c->client.listener->tally;
+	struct refusal refusal = { .end = end, .close = true };
 
-	if (end == END_REQUEST_MALFORMED || end == END_REQUEST_TOO_LARGE ||
-	    end == END_TARGET_TOO_LONG || end == END_VERSION) {
-		tally_add(tally, TALLY_BAD_REQUESTS, 1);
-		if (c->in != NULL)
-			report_head(c, end);
-	}
-	tally_add(tally, tally_of_status(end_table[end].status), 1);
-	c->out = reply_error(end, NULL, worker->request_ids++, true);
-	tally_add(tally, TALLY_BYTES_OUT, buf_len(c->out));
+	if (c->in != NULL)
+		refusal.head = (struct slice){ buf_head(c->in), buf_len(c->in) };
+	if (end == END_REQUEST_MALFORMED || end == END_VERSION)
+		refusal.reason = h1_fault(&refusal.position);
+	c->out = client_refuse(&c->client, &refusal);
 	c->keep_alive = false;
 	c->client_closes = false;
 	c->state = H1_FLUSH;
@@ -242,6 +219,7 @@ h1_head(struct h1_client *c)
 	const struct h1_limits h1_limits = { limits->request_head, limits->headers };
 	struct exchange *x;
 	enum h1_result result;
+	bool may_be_reset = true;
 	ssize_t n;
 
 	for (;;) {
@@ -275,8 +253,11 @@ h1_head(struct h1_client *c)
 				return h1_refuse(c, END_VERSION);
 			}
 		}
-		if (!c->client.transport.readable)
+		/* A reset that came with half of a head has no edge of its own. */
+		if (!c->client.transport.readable && !may_be_reset)
 			return STEP_WAIT;
+		c->client.transport.readable = true;
+		may_be_reset = false;
 		if (!make_room(c))
 			return h1_refuse(c, END_REQUEST_TOO_LARGE);
 		n = transport_read(&c->client.transport, c->in->data + c->in->end, buf_room(c->in));
@@ -285,6 +266,7 @@ h1_head(struct h1_client *c)
 		if (n < 0)
 			return h1_close(c, n == IO_ERROR);
 		c->in->end += (uint32_t)n;
+		may_be_reset = true;
 	}
 }
 

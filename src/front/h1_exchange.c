@@ -35,6 +35,9 @@ body_bytes(struct h1_client *c, const char **bytes)
 		}
 		timer_clear(&c->client.timer);
 		c->body->end = (uint32_t)n;
+		/* A reset that came with these bytes has no edge of its own. */
+		if (c->framing != FRAMING_LENGTH || (uint64_t)n < c->body_left)
+			t->readable = true;
 	}
 	*bytes = buf_head(c->body);
 	return (ssize_t)buf_len(c->body);
@@ -71,10 +74,8 @@ h1_peek_body(struct exchange *x, const char **bytes)
 	if (c->body_ready == 0) {
 		ptrdiff_t n = chunked_skim(&c->chunked, *bytes, (size_t)len);
 
-		if (n < 0) {
-			tally_add(c->client.listener->tally, TALLY_BAD_REQUESTS, 1);
+		if (n < 0)
 			return IO_ERROR;
-		}
 		c->body_ready = (uint32_t)n;
 	}
 	return (ssize_t)c->body_ready;
@@ -237,14 +238,8 @@ report_body(const struct h1_client *c)
 
 	if (bytes.len == 0 && c->body != NULL)
 		bytes = (struct slice){ buf_head(c->body), buf_len(c->body) };
-	faults_add(shm_faults(h1_worker(c)->shm, h1_worker(c)->slot),
-	    &(struct fault_report){ .kind = FAULT_REQUEST,
-		.client = &c->client.address,
-		.listener = c->client.listener->conf->name,
-		.reason = "malformed chunked coding of the body",
-		.position = FAULT_NOWHERE,
-		.data = bytes.ptr,
-		.len = bytes.len });
+	client_report(&c->client, "malformed chunked coding of the body", FAULT_NOWHERE, bytes.ptr,
+	    bytes.len);
 }
 
 /* The exchange is over with `end`: what does the client get? */
@@ -264,7 +259,7 @@ h1_done(struct exchange *x, enum end end)
 	bool cut = end != END_OK && (x->head_sent || !exchange_has_answer(end));
 
 	timer_clear(&c->client.timer);
-	if (end == END_REQUEST_MALFORMED)
+	if (end == END_REQUEST_MALFORMED && c->chunked.state == CHUNKED_BROKEN)
 		report_body(c);
 	if (!cut && end != END_OK)
 		answer_end(c, x, end);

@@ -95,6 +95,7 @@ on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 	h2_watch_sent(h2, frame);
+	h2_fault_sent(h2, frame);
 	return 0;
 }
 
@@ -104,12 +105,9 @@ static int
 on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
     nghttp2_rcbuf *value, uint8_t flags, void *user)
 {
-	(void)session;
-	(void)frame;
-	(void)name;
-	(void)value;
 	(void)flags;
-	(void)user;
+	h2_fault_field(
+	    user, nghttp2_session_get_stream_user_data(session, frame->hd.stream_id), name, value);
 	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -315,8 +313,6 @@ receive(struct h2 *h2, const char *bytes, size_t len)
 		h2->is_flooding = true;
 		tally_add(h2->client->listener->tally, TALLY_FLOODS, 1);
 	}
-	if (!h2->is_flooding)
-		tally_add(h2->client->listener->tally, TALLY_BAD_REQUESTS, 1);
 	h2_terminate(h2, h2->is_flooding  ? NGHTTP2_ENHANCE_YOUR_CALM
 			 : h2->error != 0 ? h2->error
 					  : NGHTTP2_PROTOCOL_ERROR);

@@ -41,6 +41,7 @@ struct h2_stream {
 	bool is_connect;       /* WebSocket: an Upgrade towards the server */
 	bool is_switch_bad;    /* the server's answer to it is none */
 	bool has_bad_trailers; /* too many: the stream is being reset */
+	bool is_reported;      /* what was wrong with it is kept already */
 	enum end refusal;
 
 	/* The request head as text, and what it is made of. */
@@ -132,8 +133,8 @@ void h2_request_free(struct h2_stream *s);
 /* h2_response.c */
 int h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken);
 void h2_done(struct exchange *x, enum end end);
-/* Answer without an exchange. */
-void h2_refuse(struct h2_stream *s, enum end end);
+/* Answer without an exchange.  is_parsed: h1_fault() says what was wrong. */
+void h2_refuse(struct h2_stream *s, enum end end, bool is_parsed);
 
 /* h2_tunnel.c */
 void h2_switched(struct exchange *x);
@@ -167,6 +168,12 @@ void h2_move(struct h2_stream *s);
 void h2_arm(struct h2 *h2);
 /* GOAWAY: streams opened from now on are not served. */
 void h2_say_goodbye(struct h2 *h2);
+
+/* h2_fault.c */
+/* A field that no message may have: the stream is about to be reset. */
+void h2_fault_field(struct h2 *h2, struct h2_stream *s, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+/* If this frame ends a stream or the connection for what the client did wrong, that is counted and kept. */
+void h2_fault_sent(struct h2 *h2, const nghttp2_frame *frame);
 
 /* h2.c */
 extern const struct exchange_ops h2_exchange_ops;

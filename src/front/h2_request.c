@@ -287,7 +287,7 @@ h2_begin(struct h2_stream *s)
 	struct exchange *x;
 
 	if (s->is_refused) {
-		h2_refuse(s, s->refusal);
+		h2_refuse(s, s->refusal, false);
 		return;
 	}
 	x = exchange_new(worker, &h2_exchange_ops, s);
@@ -297,17 +297,17 @@ h2_begin(struct h2_stream *s)
 		break;
 	case H1_TOO_LARGE:
 		slab_give(&worker->exchanges, x);
-		h2_refuse(s, END_REQUEST_TOO_LARGE);
+		h2_refuse(s, END_REQUEST_TOO_LARGE, false);
 		return;
 	case H1_TARGET_TOO_LONG:
 		slab_give(&worker->exchanges, x);
-		h2_refuse(s, END_TARGET_TOO_LONG);
+		h2_refuse(s, END_TARGET_TOO_LONG, false);
 		return;
 	case H1_MORE:
 	case H1_BAD:
 	case H1_VERSION:
 		slab_give(&worker->exchanges, x);
-		h2_refuse(s, END_REQUEST_MALFORMED);
+		h2_refuse(s, END_REQUEST_MALFORMED, true);
 		return;
 	}
 	s->x = x;

@@ -7,7 +7,6 @@
 #include "weir/buf.h"
 #include "weir/edits.h"
 #include "weir/h1_parse.h"
-#include "weir/reply.h"
 
 /* Field names in lower case, of one head: no more than heads and edits can have. */
 enum { NAMES_SIZE = 96 * 1024 };
@@ -232,13 +231,15 @@ submit_reply(struct h2_stream *s, struct buf *reply)
 }
 
 void
-h2_refuse(struct h2_stream *s, enum end end)
+h2_refuse(struct h2_stream *s, enum end end, bool is_parsed)
 {
-	struct tally *tally = s->h2->client->listener->tally;
+	struct refusal refusal = { .end = end, .is_h2 = true };
 
-	tally_add(tally, TALLY_BAD_REQUESTS, 1);
-	tally_add(tally, tally_of_status(end_table[end].status), 1);
-	submit_reply(s, reply_error(end, NULL, s->h2->worker->request_ids++, false));
+	if (s->head != NULL)
+		refusal.head = (struct slice){ buf_head(s->head), buf_len(s->head) };
+	if (is_parsed)
+		refusal.reason = h1_fault(&refusal.position);
+	submit_reply(s, client_refuse(s->h2->client, &refusal));
 }
 
 void

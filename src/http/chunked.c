@@ -2,7 +2,10 @@
 
 #include <string.h>
 
-enum { OVERHEAD_MAX = 4096 };
+enum {
+	OVERHEAD_MAX = 4096,
+	EXTENSION_FREE = 16 /* per chunk */
+};
 
 static int
 hex_digit(char c)
@@ -29,6 +32,17 @@ is_token(char c)
 	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
+/* The size of a chunk is known: extensions may be as long as the data; what is beyond that adds up.
+ */
+static void
+settle(struct chunked *c)
+{
+	if (c->left > 0 && c->overhead > c->left + EXTENSION_FREE)
+		c->overhead -= (uint16_t)(c->left + EXTENSION_FREE);
+	else
+		c->overhead = 0;
+}
+
 /* One framing byte (all states but CHUNKED_DATA and those at the end).  Returns whether it is
  * allowed there. */
 static bool
@@ -52,7 +66,6 @@ step(struct chunked *c, char byte)
 			return true;
 		}
 		c->state = CHUNKED_EXTENSION;
-		c->overhead = 0;
 		/* Old senders pad the size with spaces; RFC 9112 allows BWS before ';' only. */
 		return byte == ';';
 	case CHUNKED_EXTENSION:
@@ -64,7 +77,7 @@ step(struct chunked *c, char byte)
 	case CHUNKED_SIZE_LF:
 		c->state = c->left > 0 ? CHUNKED_DATA : CHUNKED_TRAILER;
 		c->digits = 0;
-		c->overhead = 0;
+		settle(c);
 		return byte == '\n';
 	case CHUNKED_DATA_CR:
 		c->state = CHUNKED_DATA_LF;

@@ -68,10 +68,13 @@ enum compress
 compress_choose(const struct compression_config *conf, const struct message *request,
     const struct message *response)
 {
+	/* RFC 9110 section 9.3.2: HEAD is answered with the fields that GET would have. */
+	bool is_head = request->method == METHOD_HEAD && response->status != 204 &&
+		       response->status != 304;
 	int gzip, identity;
 
-	if (response->framing == FRAMING_NONE || response->status == 206 ||
-	    (response->framing == FRAMING_LENGTH && response->content_length < conf->min_size) ||
+	if ((response->framing == FRAMING_NONE && !is_head) || response->status == 206 ||
+	    (response->has_length && response->content_length < conf->min_size) ||
 	    !is_wanted_type(conf, find_value(response, SLICE("content-type"))) ||
 	    is_bound(response))
 		return COMPRESS_NO;
@@ -116,5 +119,6 @@ compress_edit(struct message *response, enum compress choice, struct field_edits
 			f->dropped = true;
 	}
 	response->has_length = false;
-	response->framing = FRAMING_CHUNKED;
+	if (response->framing != FRAMING_NONE)
+		response->framing = FRAMING_CHUNKED;
 }

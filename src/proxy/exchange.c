@@ -464,6 +464,22 @@ is_throttled(struct exchange *x)
 	return true;
 }
 
+/* For `weirctl errors`. */
+static void
+report_path(const struct exchange *x)
+{
+	const struct message *m = &x->request;
+
+	faults_add(shm_faults(x->worker->shm, x->worker->slot),
+	    &(struct fault_report){ .kind = FAULT_REQUEST,
+		.client = x->client,
+		.listener = x->listener->conf->name,
+		.reason = "malformed or forbidden escape in the path",
+		.position = (size_t)(m->path.ptr - m->base),
+		.data = m->base,
+		.len = m->head_len });
+}
+
 void
 exchange_start(struct exchange *x, const struct listener *listener, const struct addr *client)
 {
@@ -496,6 +512,7 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	}
 	if (listener->router != NULL && !route_escapes_are_sound(x->request.path)) {
 		tally_add(listener->tally, TALLY_BAD_REQUESTS, 1);
+		report_path(x);
 		exchange_end(x, END_REQUEST_MALFORMED);
 		return;
 	}

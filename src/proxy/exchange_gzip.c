@@ -21,7 +21,7 @@ exchange_choose_coding(struct exchange *x, struct message *response)
 	struct tally *tally = x->listener->tally;
 
 	x->compress = (uint8_t)compress_choose(conf, &x->request, response);
-	if (x->compress != COMPRESS_YES)
+	if (x->compress != COMPRESS_YES || x->framing == FRAMING_NONE)
 		return;
 	x->gzip = gzip_take(conf->level, x->worker->config->global.limits.compressions);
 	if (x->gzip != NULL) {

@@ -26,6 +26,19 @@ enum {
  */
 static struct message response;
 
+/*
+ * Is there more to read?  A reset that came with the bytes before has no edge of its own: libevent
+ * tells of it as it does of bytes.  One more read finds it, if more must come.
+ */
+static bool
+can_read(struct exchange *x)
+{
+	if (!x->upstream->transport.readable && x->may_be_reset)
+		x->upstream->transport.readable = true;
+	x->may_be_reset = false;
+	return x->upstream->transport.readable;
+}
+
 static enum step
 response_failed(struct exchange *x, enum end end)
 {
@@ -239,8 +252,6 @@ frame(struct exchange *x)
 		return 0;
 	case FRAMING_CLOSE:
 		x->ready += fresh;
-		/* A reset that came with these bytes has no edge of its own. */
-		x->upstream->transport.readable = true;
 		return 0;
 	case FRAMING_CHUNKED:
 		break;
@@ -459,7 +470,7 @@ exchange_await(struct exchange *x)
 			if (step != STEP_WAIT || x->state != EXCHANGE_AWAIT)
 				return step;
 		}
-		if (!up->transport.readable)
+		if (!can_read(x))
 			break;
 		in = room_for_head(up);
 		if (buf_room(in) == 0)
@@ -471,6 +482,7 @@ exchange_await(struct exchange *x)
 			return buf_len(in) > 0 ? response_failed(x, END_SERVER_CLOSED)
 					       : server_closed(x);
 		in->end += (uint32_t)n;
+		x->may_be_reset = true;
 	}
 	if (up->in != NULL && buf_len(up->in) == 0) {
 		buf_give(up->in);
@@ -509,7 +521,7 @@ exchange_relay(struct exchange *x)
 			if (x->ready > 0 || x->response_complete)
 				continue;
 		}
-		if (!up->transport.readable)
+		if (!can_read(x))
 			break;
 		reads += x->gzip != NULL ? GZIP_READS : 1;
 		if (reads > READS_MAX) {
@@ -529,6 +541,7 @@ exchange_relay(struct exchange *x)
 		if (n < 0)
 			return response_failed(x, END_RESPONSE_TRUNCATED);
 		in->end += (uint32_t)n;
+		x->may_be_reset = true;
 		if (frame(x) < 0)
 			return response_failed(x, END_RESPONSE_TRUNCATED);
 	}
