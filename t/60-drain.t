@@ -79,16 +79,19 @@ CONFIG
     like($t->read('access.log'), qr/"listener":"now".*"end":"server-left"/, 'so has the access log');
 };
 
-subtest 'a server leaves the configuration' => sub {
+for my $way ('the same workers', 'new workers') {
+subtest "a server leaves the configuration, $way" => sub {
+    my $turn = 0;
     my ($now, $late) = $t->ports(2);
     my $config = sub {
-        my ($server, $extra) = @_;
+        my ($server) = @_;
+        $turn++ if $way eq 'new workers';
         return $t->config(<<"CONFIG", workers => 1);
 listeners:
   - {name: now, listen: ["127.0.0.1:$now"], protocol: tcp, pool: now}
   - {name: late, listen: ["127.0.0.1:$late"], protocol: tcp, pool: late}
 pools:
-  - {name: now, protocol: tcp, servers: [$server]}
+  - {name: now, protocol: tcp, servers: [$server], meta: {turn: "$turn"}}
   - {name: late, protocol: tcp, drain: {timeout: 2s}, servers: [$server]}
 CONFIG
     };
@@ -115,6 +118,7 @@ CONFIG
     pass('until the timeout is over');
     is($weir->stop, 0, 'weir ends');
 };
+}
 
 subtest 'what is wrong in a configuration' => sub {
     my ($exit, undef, $err) = $t->weir('-t', '-c', $t->write('bad.yaml', $t->config(<<"CONFIG")));

@@ -11,7 +11,9 @@ my @origins = map { $t->origin($_) } qw(a b);
 my ($port, $second, $echo_port) = $t->ports(3);
 my $echo = $t->tcp_echo('echo');
 
-# listen: addresses of the HTTP listener; pool: its servers
+# listen: addresses of the HTTP listener; servers: of its pool.  No two are the same: each takes new workers.
+my $turn = 0;
+
 sub config {
     my (%o) = @_;
     my $listen = join ', ', map { "\"$_\"" } @{ $o{listen} // ["127.0.0.1:$port"] };
@@ -24,6 +26,7 @@ listeners:
 pools:
   - name: web
     servers: [$servers]
+    meta: {turn: "@{[ $turn++ ]}"}
   - name: echo
     protocol: tcp
     servers: [{name: e, address: "@{[ $echo->address ]}"}]

@@ -8,6 +8,8 @@
 #define WEIR_COMMANDS_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "weir/conf.h"
 #include "weir/shm.h"
@@ -16,6 +18,7 @@ struct event_base;
 struct commands;
 
 enum commands_reload { COMMANDS_RELOAD_ALL = 0, COMMANDS_RELOAD_CERTS };
+enum { COMMANDS_APPLY_MAX = 56 * 1024 };
 
 /* What commands asks of the process it runs in (process/control.c). */
 struct commands_ops {
@@ -24,6 +27,9 @@ struct commands_ops {
 	 * commands_stop().
 	 */
 	void (*reload)(void *arg, enum commands_reload what,
+	    void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
+	/* The same with other servers for pools; uid and pid say who asks, -1: unknown.  len: COMMANDS_APPLY_MAX at most. */
+	void (*apply)(void *arg, const char *text, size_t len, int64_t uid, int64_t pid,
 	    void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
 };
 

@@ -420,6 +420,10 @@ struct server_tls_config { /* pools[].tls: TLS towards the servers */
 	struct where policy_where;
 };
 
+/*
+ * Servers of a running daemon come and go: values that are copied from process to process with memcpy() (conf_servers.c),
+ * so of pointers there is the name alone.
+ */
 struct server_config {
 	struct where where;
 	uint32_t id;      /* entity in shared memory */
@@ -475,6 +479,7 @@ struct pool_config {
 	struct queue_config queue;
 	struct server_config *servers;
 	size_t server_count;
+	struct server_config *servers_owned; /* owned; what conf_swap_servers() put there; NULL: they are in the arena */
 	struct meta_config *meta; /* carried to stats */
 	size_t meta_count;
 };
@@ -492,6 +497,8 @@ struct certificate_info { /* one that is loaded */
 	time_t not_before, not_after;
 };
 
+enum { CONF_DIGEST_SIZE = 33 };
+
 struct config {
 	struct arena *arena; /* owns all below */
 	struct tls_set *tls; /* made by tls_load(), as what follows */
@@ -499,7 +506,9 @@ struct config {
 	struct certificate_info *certificates;
 	size_t certificate_count;
 	const char *file;
-	unsigned generation; /* counted up by the master with each load that succeeds */
+	char digest[CONF_DIGEST_SIZE]; /* of the text that it was read from; "": of none that is known */
+	unsigned generation; /* counted up by the master with each load that succeeds ... */
+	unsigned revision; /* ... and with each change of servers: the number that is shown */
 	struct global_config global;
 	struct acl_config *acls;
 	size_t acl_count;
@@ -536,6 +545,50 @@ error_page(const struct error_pages *pages, unsigned status, bool is_json)
 		return NULL;
 	return is_json ? pages->json[status - ERROR_STATUS_MIN] : pages->html[status - ERROR_STATUS_MIN];
 }
+
+/* 128 bits in hex that tell one text of a configuration from another. */
+void conf_digest(const char *text, size_t len, char digest[static CONF_DIGEST_SIZE]);
+
+/*
+ * Other servers for pools, and nothing else (conf_servers.c): what the control socket takes.
+ *
+ *	{from: DIGEST, to: DIGEST, pools: [{name: POOL, servers: [...]}]}
+ */
+struct pool_servers {
+	struct where where;
+	const char *name;
+	struct server_config *servers; /* all that the pool is to have */
+	size_t server_count;
+};
+
+struct servers_change {
+	struct arena *arena; /* owns all below, and this */
+	const char *from; /* digest of the configuration that is changed; NULL: any */
+	const char *to;   /* and of what it is then; NULL: none that is in a file */
+	struct pool_servers *pools;
+	size_t pool_count;
+};
+
+/* Returns NULL with errors in `diag`.  name: for diagnostics. */
+struct servers_change *conf_load_servers(const char *name, const char *text, size_t len, struct diag *diag);
+void conf_free_servers(struct servers_change *change);
+
+/* A copy with all names in one piece of memory, to be freed with free(). */
+struct server_config *conf_copy_servers(const struct server_config *servers, size_t count);
+/* Bytes of what conf_copy_servers() makes, for it to be copied on to another process, ... */
+size_t conf_servers_size(const struct server_config *servers, size_t count);
+/* ... where the names are found again.  Returns false when there are fewer than that. */
+bool conf_adopt_servers(struct server_config *servers, size_t count, size_t size);
+/*
+ * Let `pool` have other servers.  Context: nobody is in the middle of reading them.
+ * servers  made by conf_copy_servers(); taken; their indexes are set
+ * Returns  what free() may have once nobody points to the servers before any more; NULL: nothing
+ */
+void *conf_swap_servers(struct pool_config *pool, struct server_config *servers, size_t count);
+/* Do both pools have the same servers in the same order? */
+bool conf_same_servers(const struct pool_config *a, const struct pool_config *b);
+/* Are both the same, whatever servers their pools have?  Files that they name are not looked at. */
+bool conf_same_but_servers(const struct config *a, const struct config *b);
 
 /* Print `config` as YAML with every default filled in; reading it back gives the same tree (weir -T). */
 void conf_dump(const struct config *config, FILE *out);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -16,6 +17,13 @@
  * EISDIR: a directory).
  */
 char *file_read(const char *path, size_t max, size_t *len);
+
+/*
+ * What all files that file_read() read since file_watch_reads() were called and held, as one number: whoever reads the
+ * same files again can tell whether they have changed.
+ */
+void file_watch_reads(void);
+uint64_t file_reads_seen(void);
 
 /*
  * Replace `path` by `len` bytes: temporary file in the same directory, fsync, rename, fsync of the directory.

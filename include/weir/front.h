@@ -39,6 +39,14 @@ bool front_is_empty(const struct front *front);
 bool front_turn(struct front *front);
 /* The access log was reopened: use this descriptor from now on. */
 void front_set_access_log(struct front *front, int fd);
+/*
+ * A pool of the configuration has other servers from now on; see pool_set_servers().
+ * Context  between two turns of the event loop.
+ */
+void front_set_servers(struct front *front, struct pool_config *pool, struct server_config *servers, size_t count,
+    uint32_t revision);
+/* The last change of servers that none of those it took out has something active, and of all changes before. */
+uint32_t front_settled(const struct front *front);
 /* Cuts all connections.  Context: not inside an event callback. */
 void front_free(struct front *front);
 

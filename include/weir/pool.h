@@ -1,8 +1,8 @@
 /*
  * pool: the servers of a pool as one worker sees them.
  *
- * Runs in: worker.  Made once at start from the configuration; health, run-time weights and other workers' counts are
- * read from shared memory.
+ * Runs in: worker.  Made at start from the configuration; pool_set_servers() lets servers come and go later.  Health,
+ * run-time weights and other workers' counts are read from shared memory.
  */
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
@@ -23,7 +23,7 @@ struct wrr;
 TAILQ_HEAD(upstream_list, upstream);
 
 struct server {
-	const struct server_config *conf; /* borrowed from the generation */
+	const struct server_config *conf; /* borrowed from the generation; its own once it is leaving */
 	struct pool *pool;                /* the pool it is in */
 	struct entity *entity;            /* shared memory */
 	struct tally *tally;              /* shared memory, this worker's own */
@@ -32,6 +32,12 @@ struct server {
 	struct usage *usage;              /* shared memory, shared by the workers */
 	unsigned idle_count;
 	uint32_t passed_over;             /* the pick of its pool that found it full, see pool->picks */
+	unsigned active; /* requests and sessions of this worker: all that point here from one turn to the next */
+	bool is_leaving; /* taken out of the pool while it runs; in pool->leaving until nothing is active */
+	uint64_t left_ms; /* when that was ... */
+	uint32_t left_revision; /* ... and by which change */
+	LIST_ENTRY(server) link; /* in pool->leaving */
+	bool is_kept;    /* while pool_set_servers() sorts them */
 	bool has_left; /* its sessions are to be cut (front/leave.c) */
 	struct tls_session tls_session;   /* for the next connection, where the pool has TLS */
 };
@@ -43,6 +49,8 @@ struct pool {
 	struct tally *tally;            /* shared memory, this worker's own */
 	struct latency *latency;        /* likewise */
 	struct server **servers;        /* owned, each of them too; conf->server_count of them, same order */
+	LIST_HEAD(server_list, server) leaving; /* owned */
+	int slot;                       /* in shared memory */
 	struct server **by_cookie;      /* owned; open-addressing hash of the cookie values; NULL unless sticky by cookie */
 	struct server **by_entity;      /* owned; the same of the entity ids */
 	size_t index_mask;              /* of both: size - 1, the size being a power of two above the number of servers */
@@ -66,8 +74,27 @@ struct pool {
 struct pool *pools_new(const struct config *config, struct shm *shm, int slot);
 void pools_free(struct pool *pools, const struct config *config);
 
+/*
+ * From now on the pool has other servers.  Who is known by name and address stays with its connections; one that is not
+ * among them gets no new request, and goes when the last of what it has is over.
+ * conf      that of the pool: it gets the servers too
+ * servers   made by conf_copy_servers(), bound; taken
+ * revision  number of the change, above all before
+ * Context   between two turns of the event loop.
+ */
+void pool_set_servers(struct pool *pool, struct pool_config *conf, struct server_config *servers, size_t count,
+    uint32_t revision);
+/*
+ * Free what is leaving and has nothing active any more.
+ * Returns the revision of the oldest change of which something is left; UINT32_MAX: nothing is.
+ */
+uint32_t pool_reap(struct pool *pool);
+
 /* Once at load, in the master: fill server.cookie of all servers: HMAC-SHA256(secret, pool name NUL server name), 128 bits in hex. */
 void pool_name_cookies(struct config *config, const uint8_t *secret, size_t secret_len);
+/* The same for servers that come later. */
+void pool_name_servers(struct server_config *servers, size_t count, const char *pool_name, const uint8_t *secret,
+    size_t secret_len);
 /* The server whose cookie value this is; NULL if none. */
 struct server *pool_find_cookie(const struct pool *pool, const char *value, size_t len);
 /* The server with this entity; NULL if none. */

@@ -32,6 +32,7 @@
 #include "weir/tally.h"
 
 struct config;
+struct pool_config;
 struct server_config;
 struct shm;
 
@@ -112,6 +113,17 @@ size_t shm_needed(const struct config *config);
  */
 int shm_bind_config(struct shm *shm, struct config *config, unsigned oldest_generation);
 /*
+ * The same for the servers that `pool`, which is bound, is to have instead of its own.  Those that are in no
+ * configuration any more keep their entities until shm_free_server().
+ * Context  master
+ * Cost     one pass over the entities if some of the servers are new; else that of comparing names
+ * Returns  0; -1 when the region is full: then nothing was taken.
+ */
+int shm_bind_servers(struct shm *shm, const struct pool_config *pool, struct server_config *servers, size_t count,
+    unsigned generation);
+/* Nobody knows this server any more.  Context: master. */
+void shm_free_server(struct shm *shm, uint32_t id);
+/*
  * Copy the entities of `from` with their ids, states, counters so far and sticky entries into the new `to`, which is at
  * least as large.  What the workers of `from` count from now on is not seen in `to`.  Context: master.
  */
@@ -129,13 +141,14 @@ enum slot_state { SLOT_FREE = 0, SLOT_RUNNING, SLOT_DRAINING };
 struct slot_info {
 	_Atomic int32_t pid;
 	_Atomic uint32_t state; /* enum slot_state */
-	_Atomic uint32_t generation;
+	_Atomic uint32_t revision; /* of the configuration that it serves */
 };
 struct shm_global {
 	_Atomic int32_t master_pid;
-	_Atomic uint32_t generation;
+	_Atomic uint32_t generation, revision; /* in force, as in struct config */
 	_Atomic uint64_t started_wall_s, loaded_wall_s;
 	_Atomic uint64_t reloads, reload_failures, worker_deaths;
+	_Atomic uint64_t server_changes; /* of pools' servers, without new workers */
 };
 struct shm_global *shm_global(const struct shm *shm);
 struct slot_info *shm_slot_info(const struct shm *shm, int slot);

@@ -64,7 +64,8 @@ enum end upstream_fault(const struct upstream *upstream);
 void upstream_give(struct upstream *upstream);
 /* Close it whatever its state.  NULL is allowed and does nothing. */
 void upstream_close(struct upstream *upstream, bool reset);
-/* Close all kept connections of all pools. */
+/* Close all kept connections of a server; of all servers of all pools. */
+void upstream_close_kept(struct server *server);
 void upstream_close_idle(struct worker *worker);
 
 #endif

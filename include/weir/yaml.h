@@ -47,6 +47,8 @@ struct yaml_pair {
  */
 struct yaml_node **yaml_parse(struct arena *arena, struct diag *diag, const char *file, const char *text, size_t len,
     size_t *count);
+/* The text of a file ("-": standard input), for yaml_parse() and the caller to free; NULL with an error in `diag`. */
+char *yaml_read_file(struct diag *diag, const char *path, size_t max, size_t *len);
 /* The same for a file ("-": standard input), at most `max` bytes; one that cannot be read is an error in `diag`. */
 struct yaml_node **yaml_parse_file(struct arena *arena, struct diag *diag, const char *path, size_t max, size_t *count);
 

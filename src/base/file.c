@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "weir/arena.h"
 
@@ -43,6 +44,27 @@ read_all(int fd, size_t max, size_t *len)
 	return NULL;
 }
 
+static uint64_t reads_seen;
+
+void
+file_watch_reads(void)
+{
+	reads_seen = 0;
+}
+
+uint64_t
+file_reads_seen(void)
+{
+	return reads_seen;
+}
+
+/* In any order: whose caller walks a directory may find the files in another one. */
+static void
+see_read(const char *path, const char *data, size_t len)
+{
+	reads_seen += XXH3_64bits_withSeed(data, len, XXH3_64bits(path, strlen(path)));
+}
+
 char *
 file_read(const char *path, size_t max, size_t *len)
 {
@@ -58,6 +80,8 @@ file_read(const char *path, size_t max, size_t *len)
 	saved = errno;
 	close(fd);
 	errno = saved;
+	if (data != NULL)
+		see_read(path, data, *len);
 	return data;
 }
 

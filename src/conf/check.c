@@ -5,110 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "names_priv.h"
 #include "weir/regex.h"
-
-struct named {
-	const char *name;
-	struct where where;
-	void *item;
-};
-
-struct index {               /* named objects in order of their names, for 10,000 of them too */
-	struct named *items; /* owned */
-	const char **names;  /* owned */
-	size_t count;
-	unsigned guesses; /* made already by index_nearest(), which goes through all names */
-};
-
-enum { GUESSES_MAX = 50 };
-
-static int
-compare_named(const void *left, const void *right)
-{
-	const struct named *a = left, *b = right;
-	int order = strcmp(a->name, b->name);
-
-	return order != 0 ? order : (a->item > b->item) - (a->item < b->item);
-}
-
-static void
-index_init(struct index *index, void *items, size_t count, size_t size, size_t name_offset,
-    size_t where_offset)
-{
-	index->items = xcalloc(count, sizeof(*index->items));
-	index->names = NULL;
-	index->count = 0;
-	index->guesses = 0;
-	for (size_t i = 0; i < count; i++) {
-		char *item = (char *)items + i * size;
-		const char *name = *(const char **)(item + name_offset);
-
-		if (name != NULL)
-			index->items[index->count++] =
-			    (struct named){ name, *(struct where *)(item + where_offset), item };
-	}
-	if (index->count > 0)
-		qsort(index->items, index->count, sizeof(*index->items), compare_named);
-}
-
-static void
-index_fini(struct index *index)
-{
-	free(index->items);
-	free(index->names);
-}
-
-static void *
-index_find(const struct index *index, const char *name)
-{
-	size_t low = 0, high = index->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(name, index->items[middle].name);
-
-		if (order == 0)
-			return index->items[middle].item;
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
-}
-
-/* For diagnostics: ", did you mean ...?" or nothing. */
-static char *
-index_nearest(struct index *index, const char *name)
-{
-	const char *nearest;
-
-	if (index->guesses++ >= GUESSES_MAX)
-		return xstrdup("");
-	if (index->names == NULL) {
-		index->names = xcalloc(index->count, sizeof(*index->names));
-		for (size_t i = 0; i < index->count; i++)
-			index->names[i] = index->items[i].name;
-	}
-	nearest = yaml_nearest(name, index->names, index->count, conf_near(name));
-	return nearest != NULL ? xprintf(", did you mean \"%s\"?", nearest) : xstrdup("");
-}
-
-static void
-report_duplicates(struct load *l, const struct index *index, const char *what)
-{
-	for (size_t i = 1, first = 0; i < index->count; i++) {
-		const struct named *a = &index->items[first], *b = &index->items[i];
-
-		if (strcmp(a->name, b->name) != 0)
-			first = i;
-		else
-			diag_error(l->diag, b->where,
-			    "there are two %s \"%s\", the first at line %u; each needs its own "
-			    "name",
-			    what, b->name, a->where.line);
-	}
-}
 
 static bool
 is_http_protocol(enum listener_protocol protocol)
@@ -141,15 +39,15 @@ pool_protocol_name(enum pool_protocol protocol)
 }
 
 static struct pool_config *
-resolve_pool(struct load *l, struct index *pools, const char *name, struct where where,
+resolve_pool(struct load *l, struct names *pools, const char *name, struct where where,
     const struct listener_config *listener)
 {
-	struct pool_config *pool = index_find(pools, name);
+	struct pool_config *pool = names_find(pools, name);
 	enum pool_protocol needed = needed_protocol(listener->protocol);
 	char *nearest;
 
 	if (pool == NULL) {
-		nearest = index_nearest(pools, name);
+		nearest = names_nearest(pools, name);
 		diag_error(l->diag, where,
 		    "pool: there is no pool \"%s\"%s; a name under pools is needed", name, nearest);
 		free(nearest);
@@ -222,7 +120,7 @@ compare_sni_routes(const void *left, const void *right)
 }
 
 static void
-check_sni_routes(struct load *l, struct listener_config *listener, struct index *pools)
+check_sni_routes(struct load *l, struct listener_config *listener, struct names *pools)
 {
 	const struct sni_route_config **sorted =
 	    xcalloc(listener->sni_route_count + 1, sizeof(*sorted));
@@ -311,7 +209,7 @@ check_redirect(struct load *l, const struct route_config *route, struct redirect
 }
 
 static void
-check_routes(struct load *l, struct listener_config *listener, struct index *pools)
+check_routes(struct load *l, struct listener_config *listener, struct names *pools)
 {
 	const struct route_config **sorted = xcalloc(listener->route_count, sizeof(*sorted));
 	size_t count = 0;
@@ -352,16 +250,16 @@ check_routes(struct load *l, struct listener_config *listener, struct index *poo
 }
 
 static void
-check_access(struct load *l, struct listener_config *listener, struct index *acls)
+check_access(struct load *l, struct listener_config *listener, struct names *acls)
 {
 	char *nearest;
 
 	if (listener->access_acl == NULL)
 		return;
-	listener->acl = index_find(acls, listener->access_acl);
+	listener->acl = names_find(acls, listener->access_acl);
 	if (listener->acl != NULL)
 		return;
-	nearest = index_nearest(acls, listener->access_acl);
+	nearest = names_nearest(acls, listener->access_acl);
 	diag_error(l->diag, listener->access_where,
 	    "acl: there is no access list \"%s\"%s; a name under acls is needed",
 	    listener->access_acl, nearest);
@@ -369,16 +267,16 @@ check_access(struct load *l, struct listener_config *listener, struct index *acl
 }
 
 static void
-check_bandwidth(struct load *l, struct listener_config *listener, struct index *bandwidths)
+check_bandwidth(struct load *l, struct listener_config *listener, struct names *bandwidths)
 {
 	char *nearest;
 
 	if (listener->bandwidth_name == NULL)
 		return;
-	listener->bandwidth = index_find(bandwidths, listener->bandwidth_name);
+	listener->bandwidth = names_find(bandwidths, listener->bandwidth_name);
 	if (listener->bandwidth != NULL)
 		return;
-	nearest = index_nearest(bandwidths, listener->bandwidth_name);
+	nearest = names_nearest(bandwidths, listener->bandwidth_name);
 	diag_error(l->diag, listener->bandwidth_where,
 	    "bandwidth: there is no limit \"%s\"%s; a name under bandwidths is needed",
 	    listener->bandwidth_name, nearest);
@@ -422,8 +320,8 @@ fill_types(struct load *l, struct compression_config *c)
 }
 
 static void
-check_listener(struct load *l, struct listener_config *listener, struct index *pools,
-    struct index *acls, struct index *bandwidths)
+check_listener(struct load *l, struct listener_config *listener, struct names *pools,
+    struct names *acls, struct names *bandwidths)
 {
 	bool needs_tls = listener->protocol == PROTOCOL_HTTPS || listener->protocol == PROTOCOL_TLS;
 
@@ -460,6 +358,17 @@ check_listener(struct load *l, struct listener_config *listener, struct index *p
 		fill_types(l, &listener->compression);
 }
 
+void
+check_servers(struct load *l, struct server_config *servers, size_t count)
+{
+	struct names names;
+
+	names_init(&names, servers, count, sizeof(*servers), offsetof(struct server_config, name),
+	    offsetof(struct server_config, where));
+	names_report_duplicates(l, &names, "servers");
+	names_fini(&names);
+}
+
 static void
 check_health(struct load *l, const struct pool_config *pool)
 {
@@ -479,12 +388,7 @@ check_health(struct load *l, const struct pool_config *pool)
 static void
 check_pool(struct load *l, struct pool_config *pool)
 {
-	struct index servers;
-
-	index_init(&servers, pool->servers, pool->server_count, sizeof(struct server_config),
-	    offsetof(struct server_config, name), offsetof(struct server_config, where));
-	report_duplicates(l, &servers, "servers");
-	index_fini(&servers);
+	check_servers(l, pool->servers, pool->server_count);
 	if (pool->name == NULL)
 		return;
 	check_health(l, pool);
@@ -627,18 +531,18 @@ void
 check_config(struct load *l)
 {
 	struct config *c = l->config;
-	struct index pools, acls, bandwidths, listeners;
+	struct names pools, acls, bandwidths, listeners;
 
-	index_init(&pools, c->pools, c->pool_count, sizeof(*c->pools),
+	names_init(&pools, c->pools, c->pool_count, sizeof(*c->pools),
 	    offsetof(struct pool_config, name), offsetof(struct pool_config, where));
-	index_init(&acls, c->acls, c->acl_count, sizeof(*c->acls),
+	names_init(&acls, c->acls, c->acl_count, sizeof(*c->acls),
 	    offsetof(struct acl_config, name), offsetof(struct acl_config, where));
-	index_init(&bandwidths, c->bandwidths, c->bandwidth_count, sizeof(*c->bandwidths),
+	names_init(&bandwidths, c->bandwidths, c->bandwidth_count, sizeof(*c->bandwidths),
 	    offsetof(struct bandwidth_config, name), offsetof(struct bandwidth_config, where));
-	index_init(&listeners, c->listeners, c->listener_count, sizeof(*c->listeners),
+	names_init(&listeners, c->listeners, c->listener_count, sizeof(*c->listeners),
 	    offsetof(struct listener_config, name), offsetof(struct listener_config, where));
-	report_duplicates(l, &pools, "pools");
-	report_duplicates(l, &listeners, "listeners");
+	names_report_duplicates(l, &pools, "pools");
+	names_report_duplicates(l, &listeners, "listeners");
 	for (size_t i = 0; i < c->pool_count; i++)
 		check_pool(l, &c->pools[i]);
 	for (size_t i = 0; i < c->bandwidth_count; i++)
@@ -646,8 +550,8 @@ check_config(struct load *l)
 	for (size_t i = 0; i < c->listener_count; i++)
 		check_listener(l, &c->listeners[i], &pools, &acls, &bandwidths);
 	check_addresses(l);
-	index_fini(&pools);
-	index_fini(&acls);
-	index_fini(&bandwidths);
-	index_fini(&listeners);
+	names_fini(&pools);
+	names_fini(&acls);
+	names_fini(&bandwidths);
+	names_fini(&listeners);
 }

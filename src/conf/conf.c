@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "conf_priv.h"
 
@@ -35,7 +36,7 @@ load(const char *name, struct yaml_node **documents, size_t count, size_t errors
 	config->file = arena_strdup(l.arena, name);
 	l.config = config;
 	if (count == 1)
-		schema_load(&l, documents[0]);
+		schema_load(&l, &conf_root, documents[0], config);
 	else if (count > 1)
 		diag_error(diag, documents[1]->where,
 		    "a second document begins here; a configuration is one document");
@@ -55,13 +56,15 @@ load(const char *name, struct yaml_node **documents, size_t count, size_t errors
 struct config *
 conf_load(const char *path, struct diag *diag)
 {
-	struct arena *nodes = arena_new();
-	size_t errors = diag_errors(diag), count;
-	struct yaml_node **documents = yaml_parse_file(nodes, diag, path, CONF_SIZE_MAX, &count);
 	const char *name = strcmp(path, "-") == 0 ? "<stdin>" : path;
-	struct config *config = load(name, documents, count, errors, diag);
+	struct config *config;
+	size_t len;
+	char *text = yaml_read_file(diag, path, CONF_SIZE_MAX, &len);
 
-	arena_free(nodes);
+	if (text == NULL)
+		return NULL;
+	config = conf_load_text(name, text, len, diag);
+	free(text);
 	return config;
 }
 
@@ -73,6 +76,8 @@ conf_load_text(const char *name, const char *text, size_t len, struct diag *diag
 	struct yaml_node **documents = yaml_parse(nodes, diag, name, text, len, &count);
 	struct config *config = load(name, documents, count, errors, diag);
 
+	if (config != NULL)
+		conf_digest(text, len, config->digest);
 	arena_free(nodes);
 	return config;
 }
@@ -80,8 +85,20 @@ conf_load_text(const char *name, const char *text, size_t len, struct diag *diag
 void
 conf_free(struct config *config)
 {
-	if (config != NULL)
-		arena_free(config->arena); /* config itself is in there */
+	if (config == NULL)
+		return;
+	for (size_t i = 0; i < config->pool_count; i++)
+		free(config->pools[i].servers_owned);
+	arena_free(config->arena); /* config itself is in there */
+}
+
+void
+conf_digest(const char *text, size_t len, char digest[static CONF_DIGEST_SIZE])
+{
+	XXH128_hash_t hash = XXH3_128bits(text, len);
+
+	snprintf(digest, CONF_DIGEST_SIZE, "%016llx%016llx", (unsigned long long)hash.high64,
+	    (unsigned long long)hash.low64);
 }
 
 struct pool_config *

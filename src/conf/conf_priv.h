@@ -129,7 +129,7 @@ struct load {
 #define WORDS(...) .words = (const struct word[]){ __VA_ARGS__, { NULL, 0 } }
 /* clang-format on */
 
-extern const struct block conf_root, conf_listener;
+extern const struct block conf_root, conf_listener, conf_server;
 /* options_route.c */
 extern const struct block conf_route, conf_redirect, conf_request_headers, conf_response_headers;
 /* options_balance.c */
@@ -153,8 +153,8 @@ void option_print_allowed(const struct option *option, FILE *out);
 /* How many edits away a known name may be to be proposed for an unknown one: few for short ones. */
 unsigned conf_near(const char *name);
 
-/* schema.c: fill `load->config` from the root mapping. */
-void schema_load(struct load *load, const struct yaml_node *root);
+/* schema.c: fill `structure`, which `block` describes, from the root mapping.  load->config names the file. */
+void schema_load(struct load *load, const struct block *block, const struct yaml_node *root, void *structure);
 /* Was the value for the field at `at` wrong? */
 bool load_is_broken(const struct load *load, const void *at);
 /* Keep an address for check_config(). */
@@ -182,5 +182,7 @@ void log_template_compile(struct load *load, struct where where, const char *tex
 
 /* check.c: what needs more than one value to be seen; sets the pointers between objects. */
 void check_config(struct load *load);
+/* Two servers of one name are an error. */
+void check_servers(struct load *load, struct server_config *servers, size_t count);
 
 #endif

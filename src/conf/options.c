@@ -401,7 +401,7 @@ static const struct option server_options[] = {
 	    .doc = "Requests, with tcp and udp sessions, that it has at a time, those of all workers "
 		   "together; without it there is no bound."),
 };
-static const struct block server_block = {
+const struct block conf_server = {
 	.name = "server",
 	TABLE(server_options),
 	.size = sizeof(struct server_config),
@@ -513,7 +513,7 @@ static const struct option pool_options[] = {
 	OPTION("queue", pool_config, queue, kind_block, .preset = "", .block = &conf_queue),
 	OPTION("retry", pool_config, retry, kind_block, .preset = "{}", .block = &conf_retry),
 	LIST("servers", pool_config, servers, server_count, kind_blocks, .preset = "",
-	    .block = &server_block),
+	    .block = &conf_server),
 	LIST("meta", pool_config, meta, meta_count, kind_texts, .preset = "",
 	    .doc = "Free texts, shown in statistics."),
 };

@@ -450,9 +450,9 @@ load_block(struct load *l, const struct block *b, const struct yaml_node *map, s
 }
 
 void
-schema_load(struct load *load, const struct yaml_node *root)
+schema_load(struct load *load, const struct block *block, const struct yaml_node *root, void *structure)
 {
-	load_block(load, &conf_root, root, root->where, load->config);
+	load_block(load, block, root, root->where, structure);
 }
 
 void

@@ -551,20 +551,28 @@ yaml_parse(struct arena *arena, struct diag *diag, const char *file, const char 
 	return documents;
 }
 
+char *
+yaml_read_file(struct diag *diag, const char *path, size_t max, size_t *len)
+{
+	struct where where = { .file = strcmp(path, "-") == 0 ? "<stdin>" : path };
+	char *text = file_read(path, max, len);
+
+	if (text == NULL && errno == EFBIG)
+		diag_error(diag, where, "the file is too big; %zu bytes are allowed", max);
+	else if (text == NULL)
+		diag_error(diag, where, "cannot read the file: %s", strerror(errno));
+	return text;
+}
+
 struct yaml_node **
 yaml_parse_file(struct arena *arena, struct diag *diag, const char *path, size_t max, size_t *count)
 {
 	const char *name = strcmp(path, "-") == 0 ? "<stdin>" : path;
-	struct where where = { .file = arena_strdup(arena, name) };
 	struct yaml_node **documents;
 	size_t len;
-	char *text = file_read(path, max, &len);
+	char *text = yaml_read_file(diag, path, max, &len);
 
 	if (text == NULL) {
-		if (errno == EFBIG)
-			diag_error(diag, where, "the file is too big; %zu bytes are allowed", max);
-		else
-			diag_error(diag, where, "cannot read the file: %s", strerror(errno));
 		*count = 0;
 		return arena_alloc(arena, sizeof(struct yaml_node *));
 	}

@@ -303,6 +303,7 @@ view_status_rows(const json_t *status, struct table *table)
 		{ "loaded", xstrdup(view_date(view_number(status, "loaded"), loaded)) },
 		{ "reloads", xprintf("%" PRIu64 ", %" PRIu64 " refused", view_number(status, "reloads"),
 		    view_number(status, "reload_failures")) },
+		{ "server changes", xprintf("%" PRIu64, view_number(status, "server_changes")) },
 		{ "worker deaths", xprintf("%" PRIu64, view_number(status, "worker_deaths")) },
 		{ "kernel TLS", xstrdup(kernel_tls != NULL ? kernel_tls : "-") },
 		{ "listeners", xprintf("%" PRIu64, view_number(status, "listeners")) },

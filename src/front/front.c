@@ -467,6 +467,22 @@ front_set_access_log(struct front *front, int fd)
 }
 
 void
+front_set_servers(struct front *front, struct pool_config *pool, struct server_config *servers,
+    size_t count, uint32_t revision)
+{
+	struct worker *worker = &front->worker;
+
+	pool_set_servers(&worker->pools[pool->index], pool, servers, count, revision);
+	leave_on_change(front->leave, revision);
+}
+
+uint32_t
+front_settled(const struct front *front)
+{
+	return leave_settled(front->leave);
+}
+
+void
 front_free(struct front *front)
 {
 	struct worker *worker = &front->worker;

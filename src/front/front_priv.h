@@ -52,6 +52,10 @@ void tcp_accept(struct front *front, const struct listener *listener, int fd, co
 /* Watches the servers of all pools, and cuts sessions of `clients` whose server leaves. */
 struct leave *leave_new(struct worker *worker, struct client_list *clients);
 void leave_free(struct leave *leave);
+/* Servers were taken out of pools by the change of this number: look after what they have. */
+void leave_on_change(struct leave *leave, uint32_t revision);
+/* The last change of whose servers nothing is left, and of all changes before. */
+uint32_t leave_settled(const struct leave *leave);
 /* Take datagrams from `fd`, which stays the caller's.  Returns 0 or -1. */
 int udp_listen(struct front *front, const struct listener *listener, int fd);
 /* Answers go on, new datagrams are others' business. */

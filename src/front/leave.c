@@ -1,10 +1,11 @@
 /*
  * leave: what becomes of sessions whose server leaves.
  *
- * Runs in: worker.  A server leaves when its health checks fail, or when a reload takes it out of
- * the configuration (the old worker then still has its sessions).  Sessions are cut at once, or
- * after the pool's drain timeout if it has one; a server that comes back within that time keeps
- * them.  Requests of HTTP end by themselves and are left alone.
+ * Runs in: worker.  A server leaves when its health checks fail, when it is taken out of the pool,
+ * or when a reload takes it out of the configuration (the old worker then still has its sessions).
+ * Sessions are cut at once, or after the pool's drain timeout if it has one; a server that comes
+ * back within that time keeps them.  Requests of HTTP end by themselves and are left alone, and so
+ * are tunnels of pools without a drain timeout, but not for longer than limits.drain.
  */
 #include <stdlib.h>
 
@@ -24,6 +25,9 @@ struct leave {
 	bool *is_pending; /* owned; for each pool: some server has left, and its time is not over or
 			     it has sessions */
 	uint64_t drain_ms; /* when this worker became an old one; 0: it has not */
+	bool is_reaping;   /* pools may have servers that were taken out */
+	uint32_t settled;  /* of all changes up to this one nothing is left */
+	uint32_t revision; /* the last change */
 };
 
 #define OF_TIMER(t) ((struct leave *)(void *)((char *)(t)-offsetof(struct leave, timer)))
@@ -52,6 +56,24 @@ server_is_leaving(const struct leave *leave, const struct server *server, uint64
 		       &shm_global(leave->worker->shm)->generation, memory_order_relaxed);
 }
 
+/* The same for those that were taken out.  May one that a worker keeps in mind be cut? */
+static bool
+look_at_leaving(const struct leave *leave, struct pool *pool)
+{
+	const struct limits_config *limits = &leave->worker->config->global.limits;
+	uint64_t limit_ms = pool->conf->drain_on	 ? pool->conf->drain_ms
+			    : pool_is_http(pool->conf) ? limits->drain_ms
+						       : 0;
+	struct server *server;
+	bool must_cut = false;
+
+	LIST_FOREACH (server, &pool->leaving, link) {
+		server->has_left = now_ms >= server->left_ms + limit_ms;
+		must_cut = must_cut || server->has_left;
+	}
+	return must_cut;
+}
+
 /* Returns whether one of its servers has sessions to be cut now. */
 static bool
 look_at_pool(struct leave *leave, struct pool *pool, size_t index)
@@ -65,7 +87,7 @@ look_at_pool(struct leave *leave, struct pool *pool, size_t index)
 
 		server->has_left = false;
 		if (!server_is_leaving(leave, server, &since_ms) ||
-		    tally_get(server->tally, TALLY_ACTIVE) == 0)
+		    server->active == 0)
 			continue;
 		leave->is_pending[index] = true;
 		server->has_left =
@@ -95,6 +117,21 @@ cut_sessions(struct leave *leave)
 		log_info("%zu sessions cut, because their servers have left", count);
 }
 
+/* Nothing is left of servers that have nothing active any more. */
+static void
+reap(struct leave *leave)
+{
+	uint32_t oldest = UINT32_MAX;
+
+	for (size_t i = 0; i < leave->worker->config->pool_count; i++) {
+		uint32_t revision = pool_reap(&leave->worker->pools[i]);
+
+		oldest = revision < oldest ? revision : oldest;
+	}
+	leave->is_reaping = oldest != UINT32_MAX;
+	leave->settled = leave->is_reaping ? oldest - 1 : leave->revision;
+}
+
 static void
 on_look(struct timer *timer)
 {
@@ -110,6 +147,8 @@ on_look(struct timer *timer)
 		uint32_t changes =
 		    atomic_load_explicit(&pool->entity->changes, memory_order_acquire);
 
+		if (!LIST_EMPTY(&pool->leaving))
+			must_cut = look_at_leaving(leave, pool) || must_cut;
 		if (!is_watched(pool->conf) ||
 		    (changes == leave->seen[i] && !leave->is_pending[i] && leave->drain_ms == 0))
 			continue;
@@ -118,7 +157,24 @@ on_look(struct timer *timer)
 	}
 	if (must_cut)
 		cut_sessions(leave);
+	if (leave->is_reaping)
+		reap(leave);
 	timer_set(&leave->timer, LOOK_MS);
+}
+
+void
+leave_on_change(struct leave *leave, uint32_t revision)
+{
+	leave->revision = revision;
+	leave->is_reaping = true;
+	if (leave->timer.link == NULL)
+		timer_set(&leave->timer, LOOK_MS);
+}
+
+uint32_t
+leave_settled(const struct leave *leave)
+{
+	return leave->settled;
 }
 
 struct leave *

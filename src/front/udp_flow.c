@@ -187,6 +187,8 @@ flow_is_usable(const struct flow *flow)
 	const struct entity *e = flow->server->entity;
 	const struct pool_config *pool = flow->pool->conf;
 
+	if (flow->server->is_leaving)
+		return pool->drain_on && now_ms < flow->server->left_ms + pool->drain_ms;
 	if (shm_server_stickable(flow->pool->shm, flow->server->conf))
 		return true;
 	/* Down, but its sessions have some time left. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -31,6 +32,7 @@ enum {
 };
 
 struct check {
+	LIST_ENTRY(check) entry; /* in the list of its pool */
 	struct health *health;
 	struct states_pool *pool;           /* borrowed from health->pools */
 	const struct server_config *server; /* borrowed from the generation */
@@ -38,16 +40,21 @@ struct check {
 	struct probe *probe;                /* owned; NULL while the check is in the heap */
 	uint64_t due_ms;                    /* when the next probe starts */
 	uint64_t began_ms;                  /* when the last one did */
+	bool is_kept; /* while health_on_change() sorts them */
+	bool is_gone; /* its server was taken out: in no list, and freed when it comes out of the heap */
 };
+LIST_HEAD(check_list, check);
 
 struct health {
 	struct event_base *base;
 	struct event timer;        /* the first check of the heap */
 	struct states_pool *pools; /* owned */
 	struct readmit *readmit;   /* owned */
-	struct check *checks;      /* owned; check_count of them */
+	size_t pool_count;
+	struct check_list *checks; /* owned, and all in them; for each pool those of its servers */
 	struct check **heap;       /* owned; due[i / 2] <= due[i], counted from 1 */
-	size_t check_count, heap_count;
+	size_t heap_count, heap_size;
+	struct shm *shm;
 	size_t in_flight, in_flight_max;
 	uint64_t random; /* xorshift state, never 0 */
 };
@@ -66,6 +73,10 @@ heap_push(struct health *health, struct check *check)
 {
 	size_t i = ++health->heap_count;
 
+	if (i >= health->heap_size) {
+		health->heap_size = 2 * i;
+		health->heap = xrealloc(health->heap, health->heap_size * sizeof(struct check *));
+	}
 	for (; i > 1 && health->heap[i / 2]->due_ms > check->due_ms; i /= 2)
 		health->heap[i] = health->heap[i / 2];
 	health->heap[i] = check;
@@ -179,10 +190,15 @@ health_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	clock_update();
 	for (int budget = PROBES_PER_TURN; budget > 0; budget--) {
+		struct check *check;
+
 		if (health->heap_count == 0 || health->heap[1]->due_ms > now_ms ||
 		    health->in_flight >= health->in_flight_max)
 			break;
-		if (!check_begin(heap_pop(health))) {
+		check = heap_pop(health);
+		if (check->is_gone) {
+			free(check);
+		} else if (!check_begin(check)) {
 			not_before_ms = now_ms + SCARCE_WAIT_MS;
 			break;
 		}
@@ -202,56 +218,122 @@ health_probes_max(void)
 }
 
 static void
-health_add_pool(struct health *health, struct states_pool *pool, struct shm *shm)
+check_add(struct health *health, struct states_pool *pool, const struct server_config *server)
 {
 	uint64_t spread =
 	    pool->conf->health.interval_ms < SPREAD_MS ? pool->conf->health.interval_ms : SPREAD_MS;
+	struct check *check = xcalloc(1, sizeof(*check));
 
-	for (size_t i = 0; i < pool->conf->server_count; i++) {
-		struct check *check = &health->checks[health->check_count++];
-		const struct server_config *server = &pool->conf->servers[i];
-
-		*check = (struct check){ .health = health, .pool = pool, .server = server };
-		check->entity = shm_entity(shm, server->id);
-		/* Nothing is known of a new server: ask at once, lest requests find out. */
-		check->due_ms = now_ms;
-		if (check->entity->health != HEALTH_UNKNOWN)
-			check->due_ms += health_random(health, spread + 1);
-		heap_push(health, check);
-	}
+	*check = (struct check){ .health = health, .pool = pool, .server = server };
+	check->entity = shm_entity(health->shm, server->id);
+	/* Nothing is known of a new server: ask at once, lest requests find out. */
+	check->due_ms = now_ms;
+	if (check->entity->health != HEALTH_UNKNOWN)
+		check->due_ms += health_random(health, spread + 1);
+	LIST_INSERT_HEAD(&health->checks[pool->conf->index], check, entry);
+	heap_push(health, check);
 }
 
-static size_t
-health_count_checks(const struct config *config)
+/* Out of its list, which the caller takes care of. */
+static void
+check_drop(struct check *check)
 {
-	size_t count = 0;
+	if (check->probe == NULL) {
+		check->is_gone = true;
+		return;
+	}
+	probe_cancel(check->probe);
+	check->health->in_flight--;
+	free(check);
+}
 
-	for (size_t i = 0; i < config->pool_count; i++)
-		if (config->pools[i].health.type != HEALTH_OFF)
-			count += config->pools[i].server_count;
-	return count;
+static int
+compare_checks(const void *left, const void *right)
+{
+	uintptr_t a = (uintptr_t)(*(struct check *const *)left)->entity;
+	uintptr_t b = (uintptr_t)(*(struct check *const *)right)->entity;
+
+	return (a > b) - (a < b);
+}
+
+/* All checks of a pool in the order of their entities, taken out of its list.  The caller frees the array. */
+static struct check **
+take_checks(struct check_list *list, size_t *count)
+{
+	struct check *check, **checks;
+	size_t n = 0;
+
+	*count = 0;
+	LIST_FOREACH (check, list, entry)
+		(*count)++;
+	checks = xcalloc(*count + 1, sizeof(struct check *));
+	LIST_FOREACH (check, list, entry)
+		checks[n++] = check;
+	LIST_INIT(list);
+	qsort(checks, n, sizeof(struct check *), compare_checks);
+	return checks;
+}
+
+void
+health_on_change(struct health *health, const struct pool_config *conf)
+{
+	struct states_pool *pool = &health->pools[conf->index];
+	struct check_list *list = &health->checks[conf->index];
+	struct check **old;
+	size_t count;
+
+	clock_update();
+	states_init(pool, conf, health->shm);
+	if (conf->health.type == HEALTH_OFF)
+		return;
+	old = take_checks(list, &count);
+	for (size_t i = 0; i < conf->server_count; i++) {
+		const struct server_config *server = &conf->servers[i];
+		struct check key = { .entity = shm_entity(health->shm, server->id) };
+		struct check *wanted = &key;
+		struct check **found =
+		    bsearch(&wanted, old, count, sizeof(struct check *), compare_checks);
+
+		/* One that has another address now is another one to ask, of which something is known. */
+		if (found == NULL || !addr_equal(&(*found)->server->address, &server->address)) {
+			check_add(health, pool, server);
+			continue;
+		}
+		(*found)->server = server;
+		(*found)->is_kept = true;
+		LIST_INSERT_HEAD(list, *found, entry);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!old[i]->is_kept)
+			check_drop(old[i]);
+		else
+			old[i]->is_kept = false;
+	}
+	free(old);
+	health_arm(health, 0);
 }
 
 struct health *
 health_start(struct event_base *base, const struct config *config, struct shm *shm)
 {
 	struct health *health = xcalloc(1, sizeof(*health));
-	size_t count = health_count_checks(config);
 
 	clock_update();
 	health->base = base;
 	health->in_flight_max = health_probes_max();
 	health->pools = xcalloc(config->pool_count + 1, sizeof(*health->pools));
-	health->checks = xcalloc(count + 1, sizeof(*health->checks));
-	health->heap = xcalloc(count + 1, sizeof(struct check *));
+	health->pool_count = config->pool_count;
+	health->checks = xcalloc(config->pool_count + 1, sizeof(*health->checks));
+	health->shm = shm;
 	if (getrandom(&health->random, sizeof(health->random), GRND_NONBLOCK) == -1)
 		health->random = clock_us();
 	health->random |= 1;
 	event_assign(&health->timer, base, -1, 0, health_on_timer, health);
 	for (size_t i = 0; i < config->pool_count; i++) {
 		states_init(&health->pools[i], &config->pools[i], shm);
-		if (config->pools[i].health.type != HEALTH_OFF)
-			health_add_pool(health, &health->pools[i], shm);
+		for (size_t k = 0; k < config->pools[i].server_count; k++)
+			if (config->pools[i].health.type != HEALTH_OFF)
+				check_add(health, &health->pools[i], &config->pools[i].servers[k]);
 	}
 	health_arm(health, 0);
 	health->readmit = readmit_start(base, config, shm);
@@ -261,12 +343,22 @@ health_start(struct event_base *base, const struct config *config, struct shm *s
 void
 health_stop(struct health *health)
 {
+	struct check *check;
+
 	if (health == NULL)
 		return;
 	event_del(&health->timer);
 	readmit_stop(health->readmit);
-	for (size_t i = 0; i < health->check_count; i++)
-		probe_cancel(health->checks[i].probe);
+	/* In the heap is what waits, in the lists what is under way too. */
+	for (size_t i = 1; i <= health->heap_count; i++)
+		if (health->heap[i]->is_gone)
+			free(health->heap[i]);
+	for (size_t i = 0; i < health->pool_count; i++)
+		while ((check = LIST_FIRST(&health->checks[i])) != NULL) {
+			LIST_REMOVE(check, entry);
+			probe_cancel(check->probe);
+			free(check);
+		}
 	free(health->pools);
 	free(health->checks);
 	free(health->heap);

@@ -25,6 +25,8 @@ enum message_type {
 	MESSAGE_RELOAD, /* from control: uint64_t, comes back with the result */
 	MESSAGE_CERTS_RELOAD, /* likewise, for certificates alone */
 	MESSAGE_CERTS_TAKEN,  /* struct certs_taken */
+	MESSAGE_APPLY,  /* from control: struct apply_request, then the change as text */
+	MESSAGE_SERVERS_DONE, /* struct servers_done */
 	/* From the master. */
 	MESSAGE_START,         /* accept clients, start checking */
 	MESSAGE_DRAIN,         /* finish what is there, then leave */
@@ -34,7 +36,8 @@ enum message_type {
 	MESSAGE_ACCESS_LOG,    /* with the new descriptor */
 	MESSAGE_ERROR_LOG,     /* with the new descriptor */
 	MESSAGE_CERTS,         /* uint64_t: which ones; with a descriptor of what tls_files_pack() made */
-	MESSAGE_RELOAD_RESULT, /* struct reload_result, then its text */
+	MESSAGE_SERVERS,       /* struct servers_header; the file holds the rest */
+	MESSAGE_RELOAD_RESULT, /* of each: struct reload_result, then its text */
 	MESSAGE_TYPES
 };
 
@@ -46,6 +49,23 @@ struct reload_result {
 struct certs_taken {
 	uint64_t number; /* as in MESSAGE_CERTS */
 	uint64_t ok;     /* else the old ones are served on, and the log says why */
+};
+
+struct apply_request { /* somebody at the control socket wants other servers */
+	uint64_t request;
+	int64_t uid, pid; /* who; -1: unknown */
+};
+
+/* Other servers for pools: see servers_message.c. */
+struct servers_header {
+	uint64_t size; /* of the file */
+	uint32_t revision;
+	uint32_t pool_count;
+};
+
+struct servers_done {
+	uint32_t applied; /* revision of the last change that is in force in this process */
+	uint32_t settled; /* of all up to this one nothing is left of what they took out */
 };
 
 struct message {

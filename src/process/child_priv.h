@@ -21,7 +21,7 @@ struct child_socket {
 };
 
 struct child_job {
-	struct config *config; /* of the generation; its certificates may change */
+	struct config *config; /* of the generation; its certificates and its pools' servers may change */
 	struct shm *shm;
 	int channel;
 	int access_fd, error_fd; /* -1: off */

@@ -134,6 +134,7 @@ on_message(struct child *child, const struct message *message)
 {
 	struct master *master = child->master;
 	struct certs_taken taken;
+	struct servers_done done;
 	uint64_t request;
 	char name[64];
 
@@ -157,6 +158,12 @@ on_message(struct child *child, const struct message *message)
 	} else if (message->type == MESSAGE_CERTS_TAKEN && message->len == sizeof(taken)) {
 		memcpy(&taken, message->payload, sizeof(taken));
 		certs_on_taken(child, &taken);
+	} else if (message->type == MESSAGE_APPLY && child->kind == CHILD_CONTROL &&
+		   message->len >= sizeof(struct apply_request)) {
+		servers_ask(master, child, message);
+	} else if (message->type == MESSAGE_SERVERS_DONE && message->len == sizeof(done)) {
+		memcpy(&done, message->payload, sizeof(done));
+		servers_on_done(child, &done);
 	} else {
 		log_warnx("%s: sent a message that it may not send", child_name(child, name));
 	}
@@ -195,7 +202,9 @@ child_new(struct master *master, struct generation *generation, enum child_kind 
 		.index = index,
 		.slot = slot,
 		.channel = channel,
-		.generation = generation };
+		.generation = generation,
+		.applied = master->servers.revision,
+		.settled = master->servers.revision };
 	generation->users++;
 	child->readable = event_new(master->base, channel, EV_READ | EV_PERSIST, on_channel, child);
 	child->deadline = evtimer_new(master->base, on_deadline, child);
@@ -301,7 +310,7 @@ publish_slot(const struct child *child)
 	if (child->slot == -1)
 		return;
 	info = shm_slot_info(child->generation->region->shm, child->slot);
-	atomic_store(&info->generation, child->generation->config->generation);
+	atomic_store(&info->revision, child->generation->config->revision);
 	atomic_store(&info->state, SLOT_RUNNING);
 	atomic_store(&info->pid, child->pid);
 }
@@ -444,5 +453,6 @@ children_reap(struct master *master)
 			child_gone(child, status);
 	}
 	reload_on_drained(master);
+	servers_go_on(master);
 	stop_on_reap(master);
 }

@@ -3,12 +3,15 @@
  *
  * Runs in: control.  It passes requests for a reload on to the master.
  */
+#include <assert.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include "child_priv.h"
+#include "servers_priv.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
 #include "weir/commands.h"
@@ -38,20 +41,76 @@ struct control {
 	bool draining, stop;
 };
 
-static void
-control_reload(void *arg, enum commands_reload what,
-    void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+/* Ask the master, who answers later. */
+static uint64_t
+control_ask(struct control *control, void (*done)(void *done_arg, bool ok, const char *text),
+    void *done_arg)
 {
-	struct control *control = arg;
 	struct asked *asked = xcalloc(1, sizeof(*asked));
 
 	*asked = (struct asked){
 		.request = ++control->last_request, .done = done, .done_arg = done_arg
 	};
 	TAILQ_INSERT_TAIL(&control->asked, asked, entry);
+	return asked->request;
+}
+
+static void
+control_reload(void *arg, enum commands_reload what,
+    void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+{
+	struct control *control = arg;
+	uint64_t request = control_ask(control, done, done_arg);
+
 	child_tell(control->job,
-	    what == COMMANDS_RELOAD_CERTS ? MESSAGE_CERTS_RELOAD : MESSAGE_RELOAD, &asked->request,
-	    sizeof(asked->request));
+	    what == COMMANDS_RELOAD_CERTS ? MESSAGE_CERTS_RELOAD : MESSAGE_RELOAD, &request,
+	    sizeof(request));
+}
+
+static void
+control_apply(void *arg, const char *text, size_t len, int64_t uid, int64_t pid,
+    void (*done)(void *done_arg, bool ok, const char *text), void *done_arg)
+{
+	struct control *control = arg;
+	struct apply_request request = { .request = control_ask(control, done, done_arg),
+		.uid = uid,
+		.pid = pid };
+	char *payload = xmalloc(sizeof(request) + len);
+
+	memcpy(payload, &request, sizeof(request));
+	memcpy(payload + sizeof(request), text, len);
+	child_tell(control->job, MESSAGE_APPLY, payload, sizeof(request) + len);
+	free(payload);
+}
+
+static void
+control_set_servers(void *arg, struct servers_set set)
+{
+	struct control *control = arg;
+	struct pool_config *pool = &control->job->config->pools[set.pool];
+	void *old = conf_swap_servers(pool, set.servers, set.count);
+
+	if (control->health != NULL)
+		health_on_change(control->health, pool);
+	free(old);
+}
+
+static void
+control_change_servers(struct control *control, const struct message *message)
+{
+	struct servers_header header;
+	struct servers_done done;
+
+	assert(message->fd != -1 && message->len == sizeof(header));
+	memcpy(&header, message->payload, sizeof(header));
+	if (!servers_unpack(
+		message->fd, &header, control->job->config, control_set_servers, control)) {
+		log_errorx("servers: a change that cannot be understood");
+		exit(EXIT_FAILURE); /* the next process begins with what the master has */
+	}
+	close(message->fd);
+	done = (struct servers_done){ header.revision, header.revision };
+	child_tell(control->job, MESSAGE_SERVERS_DONE, &done, sizeof(done));
 }
 
 static struct asked *
@@ -85,7 +144,8 @@ control_on_result(struct control *control, const struct message *message)
 static void
 control_start(struct control *control)
 {
-	static const struct commands_ops ops = { .reload = control_reload };
+	static const struct commands_ops ops = { .reload = control_reload,
+		.apply = control_apply };
 	const struct child_job *job = control->job;
 
 	if (control->commands != NULL || control->draining)
@@ -143,6 +203,9 @@ control_on_message(void *arg, struct message *message)
 		break;
 	case MESSAGE_CERTS:
 		control_on_certs(control, message);
+		break;
+	case MESSAGE_SERVERS:
+		control_change_servers(control, message);
 		break;
 	case MESSAGE_RELOAD_RESULT:
 		control_on_result(control, message);

@@ -12,6 +12,7 @@
 
 #include "weir/acl.h"
 #include "weir/arena.h"
+#include "weir/file.h"
 #include "weir/log.h"
 #include "weir/pool.h"
 #include "weir/rate.h"
@@ -60,15 +61,18 @@ check_descriptors(const struct config *config, struct diag *diag)
 
 /* What needs no open file: shared by a start and by -t. */
 static struct config *
-load(const char *file, struct identity *identity, unsigned *workers, struct diag *diag)
+load(const char *file, struct identity *identity, unsigned *workers, uint64_t *files_seen,
+    struct diag *diag)
 {
 	struct config *config = conf_load(file, diag);
 	struct where where = { .file = file };
 
 	if (config == NULL)
 		return NULL;
+	file_watch_reads();
 	tls_load(config, diag);
 	conf_load_errors(config, diag);
+	*files_seen = file_reads_seen();
 	identity_find(identity, config->global.user, where, diag);
 	*workers = workers_wanted(config, diag);
 	check_descriptors(config, diag);
@@ -133,8 +137,9 @@ struct config *
 generation_check(const char *file, struct diag *diag)
 {
 	struct identity identity;
+	uint64_t files_seen;
 	unsigned workers;
-	struct config *config = load(file, &identity, &workers, diag);
+	struct config *config = load(file, &identity, &workers, &files_seen, diag);
 
 	if (config == NULL)
 		return NULL;
@@ -235,20 +240,36 @@ oldest_number(const struct generation_list *generations, unsigned number)
 }
 
 struct generation *
-generation_load(const char *file, unsigned number, struct generation_list *generations,
-    struct region *current, const uint8_t *secret, unsigned oldest, struct diag *diag)
+generation_read(const char *file, struct diag *diag)
 {
 	struct generation *generation = xcalloc(1, sizeof(*generation));
-	struct config *config = load(file, &generation->identity, &generation->workers, diag);
+
+	generation->config = load(
+	    file, &generation->identity, &generation->workers, &generation->files_seen, diag);
+	if (generation->config != NULL)
+		return generation;
+	free(generation);
+	return NULL;
+}
+
+void
+generation_free_read(struct generation *generation)
+{
+	tls_unload(generation->config);
+	conf_free(generation->config);
+	free(generation);
+}
+
+struct generation *
+generation_load_take(struct generation *generation, unsigned number,
+    struct generation_list *generations, struct region *current, const uint8_t *secret,
+    unsigned oldest, struct diag *diag)
+{
+	struct config *config = generation->config;
 	uint8_t fresh[SECRET_SIZE];
 
-	if (config == NULL) {
-		free(generation);
-		return NULL;
-	}
-	config->generation = number;
+	config->generation = config->revision = number;
 	oldest = oldest_number(generations, number < oldest ? number : oldest);
-	generation->config = config;
 	generation->users = 1;
 	TAILQ_INSERT_TAIL(generations, generation, entry);
 	generation->access_fd =

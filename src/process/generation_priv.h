@@ -27,6 +27,7 @@ struct generation {
 	struct config *config; /* owned */
 	struct region *region; /* shared, counted */
 	struct identity identity;
+	uint64_t files_seen; /* what the files held that the configuration names: certificates and the like */
 	uint8_t secret[SECRET_SIZE]; /* names the cookies; the first generation's goes on in the next ones */
 	unsigned workers;
 	unsigned users; /* children, and the master while it is in force or being started */
@@ -39,14 +40,21 @@ TAILQ_HEAD(generation_list, generation);
 void secret_load(uint8_t secret[static SECRET_SIZE], const char *state_dir);
 
 /*
- * Load `file` and do all that can be done without sockets and processes.
+ * Read `file` and those that it names; nothing else changes.
+ * Returns what generation_free_read() or generation_load_take() takes; NULL with errors in `diag`.
+ */
+struct generation *generation_read(const char *file, struct diag *diag);
+void generation_free_read(struct generation *generation);
+/*
+ * Do all the rest that can be done without sockets and processes.
+ * generation   from generation_read(); taken
  * generations  those alive; the new one is added
  * current      the region in force; used on unless the configuration does not fit; NULL: none yet
  * secret       of the generation in force; NULL: from the state directory
  * oldest       generations from this number on are known to processes that are not ours; UINT_MAX: none
  * Returns a generation with users 1; NULL with errors in `diag`.
  */
-struct generation *generation_load(const char *file, unsigned number, struct generation_list *generations,
+struct generation *generation_load_take(struct generation *generation, unsigned number, struct generation_list *generations,
     struct region *current, const uint8_t *secret, unsigned oldest, struct diag *diag);
 /* A region with one user.  shm: taken. */
 struct region *region_take(struct shm *shm, unsigned sticky_entries);

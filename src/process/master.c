@@ -28,7 +28,7 @@ master_report(const struct master *master, const char *trouble)
 	const struct generation *current = master->current;
 
 	systemd_notify("READY=1\nSTATUS=configuration %u, %u workers%s%s",
-	    current->config->generation, current->workers, trouble != NULL ? "; " : "",
+	    current->config->revision, current->workers, trouble != NULL ? "; " : "",
 	    trouble != NULL ? trouble : "");
 }
 
@@ -226,6 +226,7 @@ master_free(struct master *master, struct event *events[static SIGNALS])
 	}
 	free(master->pid_path);
 	upgrade_free(master);
+	servers_free(master);
 	generation_leave(&master->generations, master->current);
 	for (size_t i = 0; i < SIGNALS; i++)
 		event_free(events[i]);

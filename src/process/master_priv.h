@@ -2,7 +2,7 @@
  * master: the process that starts and watches the others.
  *
  * Runs in: master.  Private to master.c (start, signals), children.c (processes), reload.c (from one configuration
- * to the next) and stop.c (the end).  It reads files and its children's channels, never a byte from the network.
+ * to the next), servers.c (other servers) and stop.c (the end).  It reads files and its children's channels, never a byte from the network.
  */
 #ifndef WEIR_MASTER_PRIV_H
 #define WEIR_MASTER_PRIV_H
@@ -15,6 +15,7 @@
 
 #include "channel_priv.h"
 #include "generation_priv.h"
+#include "servers_priv.h"
 #include "sockets_priv.h"
 #include "upgrade_priv.h"
 #include "weir/diag.h"
@@ -47,6 +48,7 @@ struct child {
 	struct event *readable;        /* owned */
 	struct event *deadline;        /* owned; then it is killed */
 	struct generation *generation; /* shared, counted */
+	uint32_t applied, settled;     /* changes of servers: see struct servers_done */
 };
 TAILQ_HEAD(child_list, child);
 
@@ -57,6 +59,7 @@ enum change_step {
 	CHANGE_NONE = 0,
 	CHANGE_STARTING, /* new children are being made; they do not serve yet */
 	CHANGE_SETTLING, /* the new children serve; old workers have not all stopped accepting yet */
+	CHANGE_APPLYING, /* children get other servers; no new ones are started */
 	CHANGE_HANDOVER, /* in force; old workers accept what was under way to addresses that are gone */
 };
 
@@ -102,6 +105,7 @@ struct master {
 	struct child_list children;
 	struct change change;
 	struct certs certs;
+	struct servers servers;
 	enum phase phase;
 	int exit_status;
 	unsigned last_number;               /* of a generation */
@@ -150,6 +154,8 @@ const char *child_name(const struct child *child, char text[static 64]);
 void reload_begin(struct master *master);
 /* HUP, or MESSAGE_RELOAD from `child`; during a reload it is remembered for one more. */
 void reload_ask(struct master *master, struct child *child, uint64_t request);
+/* CHANGE_APPLYING is over: tell who asked `what` has changed. */
+void reload_end_apply(struct master *master, const char *what);
 /* Begin what was asked for while something else was under way. */
 void reload_go_on(struct master *master);
 void reload_on_ready(struct master *master);

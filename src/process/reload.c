@@ -157,7 +157,7 @@ tell_failure(struct master *master)
 	} else {
 		diag_each(change->diag, log_finding, "weir", NULL);
 		log_errorx("reload: failed, configuration %u goes on",
-		    master->current->config->generation);
+		    master->current->config->revision);
 		atomic_fetch_add(&shm_global(master->current->region->shm)->reload_failures, 1);
 		master_report(master, "the last reload failed");
 	}
@@ -232,7 +232,7 @@ take_pid_file(struct master *master, const struct config *config, struct diag *d
 	return master->pid_fd == -1 ? -1 : 0;
 }
 
-/* Returns 0, or -1 with the reason in change->diag. */
+/* Returns 0 when processes are being started or told, or -1 with the reason in change->diag. */
 static int
 prepare(struct master *master)
 {
@@ -244,8 +244,17 @@ prepare(struct master *master)
 							    : NULL;
 	struct where where = { .file = master->file };
 	const struct config *config;
+	struct generation *read = generation_read(master->file, change->diag);
 
-	change->generation = generation_load(master->file, master->last_number + 1,
+	if (read == NULL)
+		return -1;
+	if (current != NULL && servers_reload(master, read)) {
+		generation_free_read(read);
+		atomic_fetch_add(&shm_global(current->region->shm)->reloads, 1);
+		servers_go_on(master);
+		return 0;
+	}
+	change->generation = generation_load_take(read, master->last_number + 1,
 	    &master->generations, region, secret, upgrade_oldest(master), change->diag);
 	if (change->generation == NULL)
 		return -1;
@@ -302,6 +311,7 @@ publish(const struct master *master, bool is_first)
 	uint64_t now = (uint64_t)time(NULL);
 
 	atomic_store(&global->generation, current->config->generation);
+	atomic_store(&global->revision, current->config->revision);
 	atomic_store(&global->master_pid, getpid());
 	atomic_store(&global->loaded_wall_s, now);
 	if (is_first || global->started_wall_s == 0)
@@ -329,6 +339,22 @@ reload_settle(struct master *master, bool is_reload)
 	upgrade_tell(master);
 	master_report(master, NULL);
 	drain_old(master, false);
+}
+
+void
+reload_end_apply(struct master *master, const char *what)
+{
+	struct change *change = &master->change;
+	char *findings = diag_text(change->diag, "weir"), *text = xprintf("%s%s\n", findings, what);
+
+	diag_each(change->diag, log_finding, "weir", NULL);
+	answer_all(change, true, text);
+	free(findings);
+	free(text);
+	diag_free(change->diag);
+	change->diag = NULL;
+	master_report(master, NULL);
+	change_end(master);
 }
 
 static bool
@@ -392,6 +418,7 @@ reload_commit(struct master *master)
 		if (child->generation == master->current)
 			child_begin(child);
 	generation_leave(&master->generations, old);
+	servers_forget(master);
 	change->since_us = clock_us();
 	if (old != NULL && !sockets_have_retired(master->sockets)) {
 		drain_old(master, true);
@@ -455,6 +482,9 @@ reload_on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	case CHANGE_STARTING:
 		return; /* each child has a deadline of its own */
+	case CHANGE_APPLYING:
+		servers_settle(master);
+		return;
 	case CHANGE_SETTLING:
 		reload_settle(
 		    master, true); /* a worker that does not answer is no reason to wait */
@@ -479,6 +509,8 @@ reload_cancel(struct master *master)
 		reload_fail(master);
 	} else if (change->step == CHANGE_SETTLING) {
 		reload_settle(master, true);
+	} else if (change->step == CHANGE_APPLYING) {
+		servers_settle(master);
 	}
 	change->step = CHANGE_NONE;
 	evtimer_del(change->timer);

@@ -4,17 +4,28 @@
  * Runs in: worker.  Everything about clients is front's; here is what the master wants: start,
  * drain, stop, new logs.
  */
+#include <assert.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "child_priv.h"
+#include "servers_priv.h"
+#include "weir/arena.h"
 #include "weir/clock.h"
 #include "weir/front.h"
 #include "weir/log.h"
 #include "weir/tls_tickets.h"
+
+struct change { /* other servers for pools */
+	TAILQ_ENTRY(change) entry;
+	struct servers_header header;
+	int fd; /* owned */
+};
+TAILQ_HEAD(change_list, change);
 
 struct worker {
 	struct child_job *job;   /* borrowed */
@@ -25,7 +36,20 @@ struct worker {
 	uint64_t certs_number;
 	bool start, drain, close_idle; /* asked for, done after this turn of the loop */
 	bool draining, stop;
+	struct change_list changes; /* of servers, likewise */
+	uint32_t applied, settled;  /* as the master knows it */
 };
+
+static void
+worker_keep_change(struct worker *worker, const struct message *message)
+{
+	struct change *change = xcalloc(1, sizeof(*change));
+
+	assert(message->fd != -1 && message->len == sizeof(change->header));
+	memcpy(&change->header, message->payload, sizeof(change->header));
+	change->fd = message->fd;
+	TAILQ_INSERT_TAIL(&worker->changes, change, entry);
+}
 
 /* front may not be changed inside a callback of its own, and any event may be one: orders wait for
  * the end of the turn. */
@@ -52,6 +76,9 @@ worker_on_message(void *arg, struct message *message)
 			close(worker->certs_fd);
 		worker->certs_fd = message->fd;
 		memcpy(&worker->certs_number, message->payload, sizeof(worker->certs_number));
+		return;
+	case MESSAGE_SERVERS:
+		worker_keep_change(worker, message);
 		return;
 	case MESSAGE_ACCESS_LOG:
 		if (message->fd == -1)
@@ -131,8 +158,51 @@ on_tickets(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+worker_tell_servers(struct worker *worker)
+{
+	struct servers_done done = { worker->applied, front_settled(worker->front) };
+
+	worker->settled = done.settled;
+	child_tell(worker->job, MESSAGE_SERVERS_DONE, &done, sizeof(done));
+}
+
+static void
+worker_set_servers(void *arg, struct servers_set set)
+{
+	struct worker *worker = arg;
+	const struct change *change = TAILQ_FIRST(&worker->changes);
+
+	front_set_servers(worker->front, &worker->job->config->pools[set.pool], set.servers,
+	    set.count, change->header.revision);
+}
+
+static void
+worker_change_servers(struct worker *worker)
+{
+	struct change *change;
+
+	while ((change = TAILQ_FIRST(&worker->changes)) != NULL) {
+		if (!servers_unpack(change->fd, &change->header, worker->job->config,
+			worker_set_servers, worker)) {
+			log_errorx("servers: a change that cannot be understood");
+			exit(EXIT_FAILURE); /* the next worker begins with what the master has */
+		}
+		worker->applied = change->header.revision;
+		TAILQ_REMOVE(&worker->changes, change, entry);
+		close(change->fd);
+		free(change);
+	}
+	worker_tell_servers(worker);
+}
+
+static void
 worker_obey(struct worker *worker)
 {
+	if (!TAILQ_EMPTY(&worker->changes))
+		worker_change_servers(worker);
+	else if (worker->settled != worker->applied &&
+		 worker->settled != front_settled(worker->front))
+		worker_tell_servers(worker);
 	if (worker->start && !worker->draining)
 		worker_listen(worker);
 	worker->start = false;
@@ -152,6 +222,7 @@ worker_run(void *arg)
 	struct event *channel;
 	bool has_more = false;
 
+	TAILQ_INIT(&worker.changes);
 	worker.base = child_start(worker.job);
 	worker.front = front_new(worker.base, worker.job->config, worker.job->shm, worker.job->slot,
 	    worker.job->access_fd);

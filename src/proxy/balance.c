@@ -72,6 +72,7 @@ balance_hold(struct server *server)
 {
 	if (server->pool->is_counted && !count_for_all(server))
 		return false;
+	server->active++;
 	tally_add(server->tally, TALLY_ACTIVE, 1);
 	tally_add(server->pool->tally, TALLY_ACTIVE, 1);
 	return true;
@@ -85,6 +86,7 @@ balance_release(struct server *server)
 	if (server == NULL)
 		return;
 	pool = server->pool;
+	server->active--;
 	tally_sub(server->tally, TALLY_ACTIVE, 1);
 	tally_sub(pool->tally, TALLY_ACTIVE, 1);
 	if (!pool->is_counted)

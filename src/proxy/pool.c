@@ -9,8 +9,10 @@
 
 #include "balance_priv.h"
 #include "weir/arena.h"
+#include "weir/clock.h"
 #include "weir/queue.h"
 #include "weir/retry.h"
+#include "weir/upstream.h"
 
 enum { COOKIE_BYTES = 16 };
 
@@ -42,6 +44,8 @@ pool_index_servers(struct pool *pool)
 {
 	size_t size = 4;
 
+	free(pool->by_entity);
+	free(pool->by_cookie);
 	while (size < 2 * pool->conf->server_count)
 		size *= 2;
 	pool->index_mask = size - 1;
@@ -61,7 +65,7 @@ pool_index_servers(struct pool *pool)
 
 /* Each stays where it is for as long as somebody uses it, whatever becomes of the others. */
 static struct server *
-server_new(struct pool *pool, const struct server_config *conf, int slot)
+server_new(struct pool *pool, const struct server_config *conf)
 {
 	struct server *server = xcalloc(1, sizeof(*server));
 
@@ -69,8 +73,8 @@ server_new(struct pool *pool, const struct server_config *conf, int slot)
 	server->pool = pool;
 	server->entity = shm_entity(pool->shm, conf->id);
 	server->usage = shm_usage(pool->shm, conf->id);
-	server->tally = shm_tally(pool->shm, slot, conf->id);
-	server->latency = shm_latency(pool->shm, slot, conf->id);
+	server->tally = shm_tally(pool->shm, pool->slot, conf->id);
+	server->latency = shm_latency(pool->shm, pool->slot, conf->id);
 	TAILQ_INIT(&server->idle);
 	return server;
 }
@@ -79,6 +83,8 @@ static void
 server_free(struct server *server)
 {
 	tls_session_fini(&server->tls_session);
+	if (server->is_leaving)
+		free((void *)(uintptr_t)server->conf);
 	free(server);
 }
 
@@ -87,6 +93,7 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 {
 	pool->conf = conf;
 	pool->shm = shm;
+	pool->slot = slot;
 	pool->entity = shm_entity(shm, conf->id);
 	pool->usage = shm_usage(shm, conf->id);
 	pool->is_counted = pool_is_limited(conf);
@@ -98,10 +105,96 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 	pool->first = (uint32_t)slot * 0x9e3779b1U;
 	pool->servers = xcalloc(conf->server_count, sizeof(struct server *));
 	for (size_t i = 0; i < conf->server_count; i++)
-		pool->servers[i] = server_new(pool, &conf->servers[i], slot);
+		pool->servers[i] = server_new(pool, &conf->servers[i]);
 	pool_index_servers(pool);
 	queue_start(pool);
 	balance_start(pool);
+}
+
+/* Out of pool->leaving. */
+static void
+server_forget(struct server *server)
+{
+	LIST_REMOVE(server, link);
+	server_free(server);
+}
+
+/* It is to serve on as it did.  NULL: there is none that is the same. */
+static struct server *
+take_known(struct pool *pool, const struct server_config *conf)
+{
+	struct server *server = pool_find_entity(pool, conf->id);
+
+	if (server != NULL && addr_equal(&server->conf->address, &conf->address))
+		return server;
+	LIST_FOREACH (server, &pool->leaving, link)
+		if (server->conf->id == conf->id &&
+		    addr_equal(&server->conf->address, &conf->address))
+			break;
+	if (server == NULL)
+		return NULL;
+	LIST_REMOVE(server, link);
+	free((void *)(uintptr_t)server->conf);
+	server->is_leaving = server->has_left = false;
+	return server;
+}
+
+static void
+server_leave(struct server *server, uint32_t revision)
+{
+	server->conf = conf_copy_servers(server->conf, 1);
+	server->is_leaving = true;
+	server->left_ms = now_ms;
+	server->left_revision = revision;
+	LIST_INSERT_HEAD(&server->pool->leaving, server, link);
+	upstream_close_kept(server);
+}
+
+void
+pool_set_servers(struct pool *pool, struct pool_config *conf, struct server_config *servers,
+    size_t count, uint32_t revision)
+{
+	size_t old_count = conf->server_count;
+	struct server **old = pool->servers, **new = xcalloc(count + 1, sizeof(*new));
+
+	balance_stop(pool);
+	for (size_t i = 0; i < count; i++) {
+		new[i] = take_known(pool, &servers[i]);
+		if (new[i] == NULL)
+			new[i] = server_new(pool, &servers[i]);
+		new[i]->is_kept = true;
+	}
+	for (size_t i = 0; i < old_count; i++)
+		if (!old[i]->is_kept)
+			server_leave(old[i], revision);
+	for (size_t i = 0; i < count; i++) {
+		new[i]->conf = &servers[i];
+		new[i]->is_kept = false;
+	}
+	free(conf_swap_servers(conf, servers, count));
+	free(old);
+	pool->servers = new;
+	pool_index_servers(pool);
+	/* Not the same place in the round each time: servers would have their turns too often. */
+	pool->first += 0x9e3779b1U;
+	balance_start(pool);
+	queue_wake(pool);
+}
+
+uint32_t
+pool_reap(struct pool *pool)
+{
+	struct server *server, *next;
+	uint32_t oldest = UINT32_MAX;
+
+	for (server = LIST_FIRST(&pool->leaving); server != NULL; server = next) {
+		next = LIST_NEXT(server, link);
+		if (server->active == 0)
+			server_forget(server);
+		else if (server->left_revision < oldest)
+			oldest = server->left_revision;
+	}
+	return oldest;
 }
 
 struct pool *
@@ -126,6 +219,8 @@ pools_free(struct pool *pools, const struct config *config)
 		free(pools[i].by_entity);
 		for (size_t j = 0; j < pools[i].conf->server_count; j++)
 			server_free(pools[i].servers[j]);
+		while (!LIST_EMPTY(&pools[i].leaving))
+			server_forget(LIST_FIRST(&pools[i].leaving));
 		free(pools[i].servers);
 	}
 	free(pools);
@@ -153,13 +248,20 @@ server_name_cookie(
 }
 
 void
-pool_name_cookies(struct config *config, const uint8_t *secret, size_t secret_len)
+pool_name_servers(struct server_config *servers, size_t count, const char *pool_name,
+    const uint8_t *secret, size_t secret_len)
 {
 	assert(secret_len <= INT32_MAX);
+	for (size_t i = 0; i < count; i++)
+		server_name_cookie(&servers[i], pool_name, secret, secret_len);
+}
+
+void
+pool_name_cookies(struct config *config, const uint8_t *secret, size_t secret_len)
+{
 	for (size_t i = 0; i < config->pool_count; i++)
-		for (size_t j = 0; j < config->pools[i].server_count; j++)
-			server_name_cookie(&config->pools[i].servers[j], config->pools[i].name,
-			    secret, secret_len);
+		pool_name_servers(config->pools[i].servers, config->pools[i].server_count,
+		    config->pools[i].name, secret, secret_len);
 }
 
 struct server *

@@ -226,7 +226,7 @@ upstream_give(struct upstream *up)
 	 * Where the last read filled its buffer more may have come, without an edge to follow:
 	 * bytes that would be taken for the next response.
 	 */
-	if (up->worker->draining || up->transport.peer_closed ||
+	if (up->worker->draining || server->is_leaving || up->transport.peer_closed ||
 	    (up->transport.readable && !transport_is_quiet(&up->transport)) ||
 	    server->idle_count >= up->worker->config->global.limits.idle_upstream) {
 		upstream_close(up, false);
@@ -259,13 +259,19 @@ upstream_close(struct upstream *up, bool reset)
 }
 
 void
+upstream_close_kept(struct server *server)
+{
+	while (!TAILQ_EMPTY(&server->idle))
+		upstream_close(TAILQ_FIRST(&server->idle), false);
+}
+
+void
 upstream_close_idle(struct worker *worker)
 {
 	for (size_t i = 0; i < worker->config->pool_count; i++) {
 		struct pool *pool = &worker->pools[i];
 
 		for (size_t j = 0; j < pool->conf->server_count; j++)
-			while (!TAILQ_EMPTY(&pool->servers[j]->idle))
-				upstream_close(TAILQ_FIRST(&pool->servers[j]->idle), false);
+			upstream_close_kept(pool->servers[j]);
 	}
 }

@@ -275,7 +275,7 @@ static void
 slot_info_clear(struct slot_info *info)
 {
 	atomic_store_explicit(&info->pid, 0, memory_order_relaxed);
-	atomic_store_explicit(&info->generation, 0, memory_order_relaxed);
+	atomic_store_explicit(&info->revision, 0, memory_order_relaxed);
 	atomic_store_explicit(&info->state, SLOT_FREE, memory_order_relaxed);
 }
 

@@ -65,20 +65,27 @@ each_object(struct binder *binder, struct config *config, visit_fn *visit)
 	}
 }
 
-static void
-object_key(struct binder *binder, const struct object *object, uint64_t key[static 2])
+void
+shm_key(XXH3_state_t *state, enum entity_kind kind, const char *pool_name, const char *name,
+    uint64_t key[static 2])
 {
-	unsigned char kind = (unsigned char)object->kind;
+	unsigned char byte = (unsigned char)kind;
 	XXH128_hash_t hash;
 
-	XXH3_128bits_reset(binder->hash);
-	XXH3_128bits_update(binder->hash, &kind, 1);
-	if (object->pool_name != NULL)
-		XXH3_128bits_update(binder->hash, object->pool_name, strlen(object->pool_name) + 1);
-	XXH3_128bits_update(binder->hash, object->name, strlen(object->name));
-	hash = XXH3_128bits_digest(binder->hash);
+	XXH3_128bits_reset(state);
+	XXH3_128bits_update(state, &byte, 1);
+	if (pool_name != NULL)
+		XXH3_128bits_update(state, pool_name, strlen(pool_name) + 1);
+	XXH3_128bits_update(state, name, strlen(name));
+	hash = XXH3_128bits_digest(state);
 	key[0] = hash.low64;
 	key[1] = hash.high64;
+}
+
+static void
+object_key(const struct binder *binder, const struct object *object, uint64_t key[static 2])
+{
+	shm_key(binder->hash, object->kind, object->pool_name, object->name, key);
 }
 
 /* The place of `key` in the index: with its id, or the empty one where it would go. */
@@ -120,17 +127,25 @@ binder_fini(struct binder *binder)
 
 /* Does a weight that was set at run time end with this configuration? */
 static bool
-weight_gives_way(const struct entity *e, const struct object *object)
+weight_gives_way(const struct entity *e, unsigned weight, enum run_time_weights weights)
 {
-	switch (object->weights) {
+	switch (weights) {
 	case WEIGHTS_YIELD:
-		return e->config_weight != object->weight;
+		return e->config_weight != weight;
 	case WEIGHTS_KEEP:
 		return false;
 	case WEIGHTS_RESET:
 		return true;
 	}
 	return false;
+}
+
+void
+shm_entity_weigh(struct entity *e, unsigned weight, enum run_time_weights weights)
+{
+	if (weight_gives_way(e, weight, weights))
+		atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
+	e->config_weight = (uint16_t)weight;
 }
 
 /* Visitor: those that were here before get their entity again. */
@@ -148,11 +163,8 @@ bind_known(struct binder *binder, const struct object *object)
 	}
 	e = &binder->shm->entities[*object->id];
 	e->generation = binder->generation;
-	if (object->kind == ENTITY_SERVER) {
-		if (weight_gives_way(e, object))
-			atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
-		e->config_weight = (uint16_t)object->weight;
-	}
+	if (object->kind == ENTITY_SERVER)
+		shm_entity_weigh(e, object->weight, object->weights);
 	if (object->kind == ENTITY_POOL)
 		shm_touch_pool(binder->shm, *object->id);
 }
@@ -202,11 +214,28 @@ take_entity(struct binder *binder)
 		id++;
 	assert(id < shm->capacity);
 	binder->next_free = id + 1;
-	if (id == used)
+	return id;
+}
+
+void
+shm_entity_begin(struct shm *shm, uint32_t id, enum entity_kind kind, const uint64_t key[static 2],
+    unsigned generation, unsigned weight)
+{
+	struct entity *e = &shm->entities[id];
+	uint16_t incarnation = atomic_load_explicit(&e->incarnation, memory_order_relaxed);
+
+	if (id == shm_used(shm))
 		atomic_store_explicit(&shm->header->used, id + 1, memory_order_relaxed);
 	else
 		clear_tallies(shm, id);
-	return id;
+	memset(e, 0, sizeof(*e));
+	memset(shm_usage(shm, id), 0, sizeof(struct usage));
+	memcpy(e->key, key, sizeof(e->key));
+	e->kind = kind;
+	e->generation = generation;
+	e->config_weight = (uint16_t)weight;
+	atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
+	atomic_store_explicit(&e->incarnation, (uint16_t)(incarnation + 1), memory_order_relaxed);
 }
 
 /* Visitor: the others get a new one. */
@@ -215,8 +244,6 @@ bind_new(struct binder *binder, const struct object *object)
 {
 	uint64_t key[2];
 	uint32_t *place;
-	uint16_t incarnation;
-	struct entity *e;
 
 	if (*object->id != NO_ID)
 		return;
@@ -224,17 +251,8 @@ bind_new(struct binder *binder, const struct object *object)
 	place = index_find(binder, key);
 	if (*place == NO_ID) {
 		*place = take_entity(binder);
-		e = &binder->shm->entities[*place];
-		incarnation = atomic_load_explicit(&e->incarnation, memory_order_relaxed);
-		memset(e, 0, sizeof(*e));
-		memset(shm_usage(binder->shm, *place), 0, sizeof(struct usage));
-		memcpy(e->key, key, sizeof(key));
-		e->kind = object->kind;
-		e->generation = binder->generation;
-		e->config_weight = (uint16_t)object->weight;
-		atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
-		atomic_store_explicit(
-		    &e->incarnation, (uint16_t)(incarnation + 1), memory_order_relaxed);
+		shm_entity_begin(
+		    binder->shm, *place, object->kind, key, binder->generation, object->weight);
 	}
 	*object->id = *place;
 }
@@ -298,11 +316,13 @@ copy_global(struct shm_global *to, const struct shm_global *from)
 {
 	to->master_pid = from->master_pid;
 	to->generation = from->generation;
+	to->revision = from->revision;
 	to->started_wall_s = from->started_wall_s;
 	to->loaded_wall_s = from->loaded_wall_s;
 	to->reloads = from->reloads;
 	to->reload_failures = from->reload_failures;
 	to->worker_deaths = from->worker_deaths;
+	to->server_changes = from->server_changes;
 }
 
 /* Those of workers that live go on being written in `from`: what there is now is copied. */

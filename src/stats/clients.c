@@ -55,6 +55,7 @@ client_free(struct client *client)
 	event_del(&client->alarm);
 	close(client->fd);
 	text_fini(&client->out);
+	free(client->in);
 	free(client);
 	clients->count--;
 	if (!clients->is_draining)
@@ -141,14 +142,15 @@ client_read(struct client *client)
 {
 	ssize_t n;
 
-	if (client->filled == sizeof(client->in)) {
+	if (client->filled == client->clients->limits->request_size) {
 		client->closes = true;
 		client->filled = 0;
 		client->clients->ops->too_long(client);
 		client_begin_answer(client);
 		return CLIENT_NEXT;
 	}
-	n = recv(client->fd, client->in + client->filled, sizeof(client->in) - client->filled, 0);
+	n = recv(client->fd, client->in + client->filled,
+	    client->clients->limits->request_size - client->filled, 0);
 	if (n > 0)
 		client->filled += (size_t)n;
 	if (n > 0 || (n == -1 && errno == EINTR))
@@ -234,6 +236,7 @@ clients_add(struct clients *clients, int fd)
 	struct client *client = xcalloc(1, sizeof(*client));
 
 	client->clients = clients;
+	client->in = xmalloc(clients->limits->request_size);
 	client->fd = fd;
 	TAILQ_INSERT_TAIL(&clients->list, client, next);
 	clients->count++;

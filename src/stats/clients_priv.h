@@ -16,7 +16,6 @@
 
 #include "text_priv.h"
 
-enum { CLIENT_REQUEST_SIZE = 4096 };
 
 struct clients;
 
@@ -26,8 +25,8 @@ struct client {
 	int fd; /* owned */
 	struct event ready; /* both ways, edge-triggered */
 	struct event alarm; /* the deadline; also used to go on in a later turn of the loop */
-	char in[CLIENT_REQUEST_SIZE];
-	size_t filled;      /* bytes of `in`: what came of requests not yet answered */
+	char *in;           /* owned; limits->request_size bytes */
+	size_t filled;      /* of these: what came of requests not yet answered */
 	struct text out;    /* the answer on its way */
 	size_t sent;        /* of out.len */
 	uint64_t answer_ms; /* when the answer began to leave */
@@ -44,13 +43,14 @@ struct clients_ops {
 	 * Returns the bytes that the request had; 0: it is not complete yet, nothing was done.
 	 */
 	size_t (*answer)(struct client *client);
-	/* CLIENT_REQUEST_SIZE bytes and no complete request: say so in client->out; the connection then ends. */
+	/* request_size bytes and no complete request: say so in client->out; the connection then ends. */
 	void (*too_long)(struct client *client);
 	/* The connection goes away; may be NULL. */
 	void (*closed)(struct client *client);
 };
 
 struct clients_limits {
+	size_t request_size; /* bytes */
 	unsigned connections;
 	unsigned idle_ms;   /* from one answer (or the accept) to the next complete request */
 	unsigned stall_ms;  /* without a byte of the answer being taken */

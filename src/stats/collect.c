@@ -26,13 +26,14 @@ collect_process(struct process_stats *process, const struct config *config, cons
 	const struct shm_global *global = shm_global(shm);
 
 	*process = (struct process_stats){ .pid = global->master_pid };
-	process->generation = global->generation;
+	process->generation = global->revision;
 	process->started_wall_s = global->started_wall_s;
 	process->loaded_wall_s = global->loaded_wall_s;
 	if (now_wall_s > 0 && (uint64_t)now_wall_s > process->started_wall_s)
 		process->uptime_s = (uint64_t)now_wall_s - process->started_wall_s;
 	process->reloads = global->reloads;
 	process->reload_failures = global->reload_failures;
+	process->server_changes = global->server_changes;
 	process->worker_deaths = global->worker_deaths;
 	process->workers_wanted = collect_workers_wanted(config);
 	for (int slot = 0; slot < SHM_SLOTS; slot++) {
@@ -44,7 +45,7 @@ collect_process(struct process_stats *process, const struct config *config, cons
 		worker->pid = info->pid;
 		worker->slot = slot;
 		worker->state = info->state;
-		worker->generation = info->generation;
+		worker->generation = info->revision;
 		if (worker->state == SLOT_RUNNING && worker->generation == process->generation)
 			process->workers_current++;
 		process->worker_count++;

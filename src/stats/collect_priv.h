@@ -27,7 +27,7 @@ struct process_stats {
 	int pid; /* of the master */
 	unsigned generation;
 	uint64_t started_wall_s, loaded_wall_s, uptime_s;
-	uint64_t reloads, reload_failures, worker_deaths;
+	uint64_t reloads, reload_failures, server_changes, worker_deaths;
 	struct worker_stats workers[SHM_SLOTS];
 	size_t worker_count;
 	size_t workers_current; /* running, and of the present generation */

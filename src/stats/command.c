@@ -96,6 +96,7 @@ command_status(struct command_call *call)
 	json_put_uint(json, "uptime_s", process->uptime_s);
 	json_put_uint(json, "reloads", process->reloads);
 	json_put_uint(json, "reload_failures", process->reload_failures);
+	json_put_uint(json, "server_changes", process->server_changes);
 	json_put_uint(json, "worker_deaths", process->worker_deaths);
 	json_put_string(json, "kernel_tls", tls_kernel_text(stats->config->kernel_tls));
 	json_put_uint(json, "workers_wanted", process->workers_wanted);
@@ -212,16 +213,24 @@ command_find_server(struct command_call *call, const char *path, const struct po
 	return -1;
 }
 
-/* Who is at the other end, for the log. */
+void
+command_find_peer(const struct command_call *call, struct ucred *peer)
+{
+	socklen_t len = sizeof(*peer);
+
+	*peer = (struct ucred){ .pid = 0, .uid = (uid_t)-1 };
+	if (getsockopt(call->client->fd, SOL_SOCKET, SO_PEERCRED, peer, &len) == -1)
+		log_warn("control: cannot tell who asks");
+}
+
+/* For the log. */
 static void
 command_log_change(struct command_call *call, const struct pool_config *pool,
     const struct server_config *server, const char *change)
 {
-	struct ucred peer = { .pid = 0, .uid = (uid_t)-1 };
-	socklen_t len = sizeof(peer);
+	struct ucred peer;
 
-	if (getsockopt(call->client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
-		log_warn("control: cannot tell who asks");
+	command_find_peer(call, &peer);
 	log_info("pool %s server %s: %s by user %u (process %d)", pool->name, server->name, change,
 	    (unsigned)peer.uid, (int)peer.pid);
 }
@@ -322,6 +331,7 @@ static const struct command command_table[] = {
 	{ "server", "POOL/NAME ready|drain|maint|weight N|weight auto", 2, 3, command_server,
 	    "change how a server is used" },
 	{ "reload", "", 0, 0, commands_reload, "read the configuration again" },
+	{ "apply", "CHANGE", 1, 1, commands_apply, "other servers for pools, without new workers" },
 	{ "help", "", 0, 0, command_help, "this list" },
 };
 /* clang-format on */

@@ -35,6 +35,9 @@ enum command_end command_run(struct command_call *call);
 enum command_end command_fail(struct command_call *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+struct ucred;
+/* command.c: who is at the other end; uid -1, pid 0: unknown. */
+void command_find_peer(const struct command_call *call, struct ucred *peer);
 /* command.c: say that there is no such pool. */
 enum command_end command_fail_pool(struct command_call *call, const char *name);
 
@@ -45,5 +48,6 @@ enum command_end command_sticky(struct command_call *call);
 /* The commands that commands.c does itself, because their answers come later. */
 enum command_end commands_reload(struct command_call *call);
 enum command_end commands_reload_certs(struct command_call *call);
+enum command_end commands_apply(struct command_call *call);
 
 #endif

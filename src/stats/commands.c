@@ -2,14 +2,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "clients_priv.h"
 #include "command_priv.h"
 #include "weir/arena.h"
 
-enum { WORDS_MAX = 8 };
+enum { WORDS_MAX = 8, LINE_MAX_LEN = 4096, REQUEST_SIZE = COMMANDS_APPLY_MAX + 64 };
 
-/* A reload that was asked for; its result comes even when who asked has gone. */
+static const char apply_word[] = "apply ";
+
+/* A reload or other servers that were asked for; the result comes even when who asked has gone. */
 struct reload {
 	struct commands *commands;
 	struct client *client; /* NULL: gone meanwhile */
@@ -66,14 +69,17 @@ commands_on_reloaded(void *arg, bool ok, const char *text)
 	client_answer_later(client);
 }
 
-static enum command_end
-begin_reload(struct command_call *call, enum commands_reload what)
+/* Returns NULL with the call's error set when something is under way already. */
+static struct reload *
+commands_begin_reload(struct command_call *call, enum commands_reload what)
 {
 	struct commands *commands = call->commands;
 	struct reload *reload;
 
-	if (commands->reload != NULL)
-		return command_fail(call, "a reload is under way already");
+	if (commands->reload != NULL) {
+		command_fail(call, "a reload is under way already");
+		return NULL;
+	}
 	reload = xcalloc(1, sizeof(*reload));
 	reload->commands = commands;
 	reload->client = call->client;
@@ -82,6 +88,17 @@ begin_reload(struct command_call *call, enum commands_reload what)
 	call->client->data = reload;
 	call->client->is_asking = true;
 	call->client->out.len = 0; /* the answer is written whole when it comes */
+	return reload;
+}
+
+static enum command_end
+reload_what(struct command_call *call, enum commands_reload what)
+{
+	struct commands *commands = call->commands;
+	struct reload *reload = commands_begin_reload(call, what);
+
+	if (reload == NULL)
+		return COMMAND_FAILED;
 	commands->ops->reload(commands->arg, what, commands_on_reloaded, reload);
 	return COMMAND_LATER;
 }
@@ -89,13 +106,32 @@ begin_reload(struct command_call *call, enum commands_reload what)
 enum command_end
 commands_reload(struct command_call *call)
 {
-	return begin_reload(call, COMMANDS_RELOAD_ALL);
+	return reload_what(call, COMMANDS_RELOAD_ALL);
 }
 
 enum command_end
 commands_reload_certs(struct command_call *call)
 {
-	return begin_reload(call, COMMANDS_RELOAD_CERTS);
+	return reload_what(call, COMMANDS_RELOAD_CERTS);
+}
+
+enum command_end
+commands_apply(struct command_call *call)
+{
+	struct commands *commands = call->commands;
+	const char *text = call->words[1];
+	struct reload *reload;
+	struct ucred peer;
+
+	if (strlen(text) > COMMANDS_APPLY_MAX)
+		return command_fail(call, "a change has %d bytes at most; use reload", COMMANDS_APPLY_MAX);
+	reload = commands_begin_reload(call, COMMANDS_RELOAD_ALL);
+	if (reload == NULL)
+		return COMMAND_FAILED;
+	command_find_peer(call, &peer);
+	commands->ops->apply(commands->arg, text, strlen(text), (int32_t)peer.uid, peer.pid,
+	    commands_on_reloaded, reload);
+	return COMMAND_LATER;
 }
 
 /* Returns false when `line` holds what no request may hold. */
@@ -107,14 +143,27 @@ commands_split(struct command_call *call, char *line, size_t len, char *words[st
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			return false;
+	call->words = words;
+	if (strncmp(line, apply_word, sizeof(apply_word) - 1) == 0) {
+		line[sizeof(apply_word) - 2] = '\0';
+		words[0] = line;
+		words[1] = line + sizeof(apply_word) - 1;
+		call->count = 2;
+		return true;
+	}
 	for (char *word = strtok_r(line, " ", &save); word != NULL;
 	     word = strtok_r(NULL, " ", &save)) {
 		if (call->count == WORDS_MAX)
 			return false;
 		words[call->count++] = word;
 	}
-	call->words = words;
 	return true;
+}
+
+static void
+commands_too_long(struct client *client)
+{
+	commands_answer_error(&client->out, "a request has 4096 bytes at most");
 }
 
 static size_t
@@ -126,14 +175,19 @@ commands_answer(struct client *client)
 		.config = commands->config,
 		.shm = commands->shm,
 		.client = client };
-	char line[CLIENT_REQUEST_SIZE + 1], *words[WORDS_MAX];
-	char *end = memchr(client->in, '\n', client->filled);
+	static char line[REQUEST_SIZE];
+	char *words[WORDS_MAX], *end = memchr(client->in, '\n', client->filled);
+	size_t len = end != NULL ? (size_t)(end - client->in) : client->filled;
 	enum command_end result;
-	size_t len;
 
+	if (len >= LINE_MAX_LEN &&
+	    strncmp(client->in, apply_word, sizeof(apply_word) - 1) != 0) {
+		client->closes = true;
+		commands_too_long(client);
+		return client->filled;
+	}
 	if (end == NULL)
 		return 0;
-	len = (size_t)(end - client->in);
 	memcpy(line, client->in, len);
 	line[len] = '\0';
 	call.json.text = &client->out;
@@ -154,12 +208,6 @@ commands_answer(struct client *client)
 }
 
 static void
-commands_too_long(struct client *client)
-{
-	commands_answer_error(&client->out, "a request has 4096 bytes at most");
-}
-
-static void
 commands_closed(struct client *client)
 {
 	struct reload *reload = client->data;
@@ -176,7 +224,11 @@ commands_start(struct event_base *base, const struct config *config, struct shm 
 		.answer = commands_answer, .too_long = commands_too_long, .closed = commands_closed
 	};
 	static const struct clients_limits limits = {
-		.connections = 32, .idle_ms = 60000, .stall_ms = 60000, .answer_ms = 300000
+		.request_size = REQUEST_SIZE,
+		.connections = 32,
+		.idle_ms = 60000,
+		.stall_ms = 60000,
+		.answer_ms = 300000,
 	};
 	struct commands *commands = xcalloc(1, sizeof(*commands));
 

@@ -14,7 +14,7 @@
 #include "weir/clock.h"
 
 /* Answers that wait to be read, all connections together; past it new requests get 503. */
-enum { PENDING_MAX = 64 << 20, NAME_SIZE = 1024 };
+enum { REQUEST_SIZE = 4096, PENDING_MAX = 64 << 20, NAME_SIZE = 1024 };
 
 struct endpoint {
 	const struct config *config; /* borrowed from the generation */
@@ -267,7 +267,11 @@ endpoint_start(struct event_base *base, const struct config *config, struct shm 
 	static const struct clients_ops ops = { .answer = endpoint_answer,
 		.too_long = endpoint_too_long };
 	static const struct clients_limits limits = {
-		.connections = 64, .idle_ms = 10000, .stall_ms = 10000, .answer_ms = 60000
+		.request_size = REQUEST_SIZE,
+		.connections = 64,
+		.idle_ms = 10000,
+		.stall_ms = 10000,
+		.answer_ms = 60000,
 	};
 	struct endpoint *endpoint;
 

@@ -207,6 +207,7 @@ export_json(struct text *text, const struct stats *stats)
 	json_put_uint(&json, "uptime_s", process->uptime_s);
 	json_put_uint(&json, "reloads", process->reloads);
 	json_put_uint(&json, "reload_failures", process->reload_failures);
+	json_put_uint(&json, "server_changes", process->server_changes);
 	json_put_uint(&json, "worker_deaths", process->worker_deaths);
 	json_put_string(&json, "kernel_tls", tls_kernel_text(stats->config->kernel_tls));
 	export_json_workers(&json, process);

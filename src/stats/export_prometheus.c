@@ -258,6 +258,9 @@ export_process(struct text *text, const struct process_stats *process)
 		    process->reloads },
 		{ { "process_reload_failures", "Configurations refused by a reload.", false },
 		    process->reload_failures },
+		{ { "process_server_changes",
+		      "Changes of the servers of pools without new workers.", false },
+		    process->server_changes },
 		{ { "process_worker_deaths", "Workers that died and were replaced.", false },
 		    process->worker_deaths },
 	};
