@@ -131,8 +131,6 @@ listeners:
   - {name: a, listen: ["127.0.0.1:1"], protocol: http, redirect: {}}
   - {name: b, listen: ["127.0.0.1:1"], protocol: http, redirect: {}}
 CONF
-    ['a feature of later versions', "version: 1\npools:\n  - {name: p, servers: []}\nglobal: {log: {access: syslog}}\n",
-        qr/^conf\.yaml:4:24: error: access: "syslog" is not served by this version; /m],
     ['terminal control characters', "version: 1\n\"\\e[31m\": 1\n",
         qr/^conf\.yaml:2:1: error: unknown key "\\x1b\[31m" in configuration; /m],
 );

@@ -69,7 +69,7 @@ my $file = $t->write('good.yaml', $good);
     my $log = $t->write('log.yaml', $good =~ s/access: "[^"]*"/access: "$run\/none\/access.log"/r);
     ($exit, undef, $err) = $t->weir('-t', '-c', $log);
     is($exit, 1, 'a log that cannot be written is an error');
-    like($err, qr/cannot open access log \S+: No such file/, 'that names the log');
+    like($err, qr/cannot open log \S+: No such file/, 'that names the log');
 
   SKIP: {
         skip 'users are looked up only as root', 2 if $> != 0;

@@ -1,8 +1,7 @@
 /*
- * accesslog: one line for each request and each TCP session.
+ * accesslog: one line for each request and each TCP session, as its listener's log says.
  *
- * Runs in: worker.  Lines are collected and written in batches of whole lines; O_APPEND keeps the lines of several
- * workers apart.  When the file cannot be written, lines are lost and counted, traffic goes on.
+ * Runs in: worker.  Lines go to a log_writer, which several listeners may share.
  */
 #ifndef WEIR_ACCESSLOG_H
 #define WEIR_ACCESSLOG_H
@@ -16,7 +15,7 @@
 #include "weir/message.h"
 
 struct accesslog;
-struct event_base;
+struct log_writer;
 
 struct accesslog_entry {
 	uint64_t id;                        /* request ID */
@@ -25,6 +24,8 @@ struct accesslog_entry {
 	const struct addr *client;
 	const struct message *request;      /* NULL: TCP, or no request could be read */
 	bool is_h2;                         /* it came over HTTP/2 */
+	const char *tls_version, *tls_cipher; /* towards the client; NULL: it spoke no TLS */
+	const char *trace_id;               /* NULL: none */
 	const struct pool_config *pool;     /* NULL: none chosen */
 	const struct server_config *server; /* NULL: none chosen */
 	unsigned status;                    /* sent to the client; 0: none */
@@ -34,13 +35,10 @@ struct accesslog_entry {
 	enum end end;
 };
 
-/* fd stays the caller's.  global: borrowed; how lines look and which are written.  Never NULL. */
-struct accesslog *accesslog_new(int fd, const struct global_config *global);
-void accesslog_set_fd(struct accesslog *log, int fd);
+/* Both are borrowed.  Never NULL. */
+struct accesslog *accesslog_new(struct log_writer *writer, const struct access_log_config *conf);
 void accesslog_write(struct accesslog *log, const struct accesslog_entry *entry);
-/* Write the batch out if it is `max_age_ms` old. */
-void accesslog_flush(struct accesslog *log, uint32_t max_age_ms);
-/* Flushes.  NULL is allowed. */
+/* NULL is allowed. */
 void accesslog_free(struct accesslog *log);
 
 #endif

@@ -20,6 +20,7 @@
 
 struct arena;
 struct acl;         /* acl.h: the compiled networks */
+struct syslog_target; /* syslog.h */
 struct tls_context; /* tls_context.h: loaded certificate and policy */
 struct tls_servers; /* tls_servers.h: the same towards servers */
 struct tls_set;     /* all that one load of certificates made */
@@ -35,7 +36,7 @@ enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP, STICKY_
 enum run_time_weights { WEIGHTS_YIELD = 0, WEIGHTS_KEEP, WEIGHTS_RESET };
 enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
 enum forwarded_for { FORWARDED_FOR_APPEND = 0, FORWARDED_FOR_REPLACE, FORWARDED_FOR_OFF };
-enum log_format { LOG_FORMAT_JSON = 0, LOG_FORMAT_COMBINED, LOG_FORMAT_CUSTOM };
+enum log_format { LOG_FORMAT_INHERIT = 0, LOG_FORMAT_JSON, LOG_FORMAT_COMBINED, LOG_FORMAT_CUSTOM };
 
 /* What a part of a custom log line is. */
 enum log_field {
@@ -59,6 +60,9 @@ enum log_field {
 	LOG_FIRST_BYTE_MS,
 	LOG_TOTAL_MS,
 	LOG_END,
+	LOG_TLS_VERSION,
+	LOG_TLS_CIPHER,
+	LOG_TRACE_ID,
 	LOG_HEADER, /* of the request; its name is the text */
 	LOG_FIELDS
 };
@@ -67,6 +71,34 @@ struct log_part {
 	enum log_field field;
 	const char *text; /* NULL: none */
 	size_t len;
+};
+
+enum { LOG_OUTPUT_NONE = UINT32_MAX };
+
+/* How an access log looks and where it goes: global.log, and log of a listener for what is other there. */
+struct access_log_config {
+	const char *to; /* access: "off", "stdout", "syslog" or a file's path; NULL: as in global.log */
+	struct where where;
+	enum log_format format;
+	const char *template;   /* NULL unless the format is custom */
+	struct log_part *parts; /* made of it */
+	size_t part_count;
+	unsigned sample;        /* one of so many good requests is logged; 0: as in global.log */
+	uint32_t output;        /* set by conf_check: index in config.log_outputs, or LOG_OUTPUT_NONE */
+};
+
+/* A place that lines go to, once for all that name it. */
+struct log_output_config {
+	const char *to; /* "stdout", "syslog" or a file's path */
+	struct where where;
+};
+
+struct trace_config {
+	bool propagate;    /* requests carry traceparent on */
+	const char *spans; /* "off", "stdout" or a file's path */
+	struct where where;
+	unsigned sample;   /* one of so many traces that begin here is sampled */
+	uint32_t output;   /* set by conf_check: as in struct access_log_config */
 };
 
 enum { ERROR_STATUS_MIN = 400, ERROR_STATUSES = 200, ERROR_PAGE_SIZE = 32 * 1024 };
@@ -100,14 +132,13 @@ struct global_config {
 	const char *control_socket;   /* global.control.socket */
 	bool stats_on;                /* global.stats.listen: "off" or an address */
 	struct addr stats_listen;
-	const char *access_log; /* global.log.access: "off", "stdout" or a file's path */
-	enum log_format access_format; /* global.log.format */
-	const char *log_template;      /* global.log.template; NULL unless the format is custom */
-	struct log_part *log_parts;    /* made of it */
-	size_t log_part_count;
-	unsigned log_sample;           /* global.log.sample: one of so many good requests is logged */
+	struct access_log_config access_log; /* global.log */
 	int log_level;                 /* global.log.level: enum log_level */
-	const char *error_log;         /* global.log.error: "stderr" or a file's path */
+	const char *error_log;         /* global.log.error: "stderr", "syslog" or a file's path */
+	const char *syslog_server;     /* global.log.syslog: a socket's path, or an address with its port */
+	int syslog_facility;
+	struct syslog_target *syslog;  /* made of it; NULL: nothing goes there */
+	struct trace_config trace;     /* global.trace */
 	const char *errors_dir;        /* global.errors.dir; NULL: none */
 	struct where errors_where;
 	struct error_pages *error_pages; /* made by conf_load_errors(); NULL: none */
@@ -355,6 +386,8 @@ struct listener_config {
 	size_t sni_route_count;
 	struct server_names *sni; /* name -> struct sni_route_config; made by tls_load() at load; NULL without */
 	struct timeouts_config timeouts;
+	struct access_log_config log;        /* as written */
+	struct access_log_config access_log; /* set by conf_check: what is in force */
 	const char *access_acl; /* access.acl; NULL: everybody */
 	struct where access_where;
 	bool access_deny; /* access.mode: allow (default) | deny */
@@ -520,6 +553,8 @@ struct config {
 	size_t pool_count;
 	void *rates; /* shared mapping, made by rate_open(); NULL: no route has a limit */
 	size_t rates_size;
+	struct log_output_config *log_outputs; /* set by conf_check */
+	size_t log_output_count;
 };
 
 /*

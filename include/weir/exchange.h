@@ -19,6 +19,7 @@
 #include "weir/listener.h"
 #include "weir/message.h"
 #include "weir/queue.h"
+#include "weir/traceparent.h"
 #include "weir/worker.h"
 
 struct buf;
@@ -28,6 +29,7 @@ struct field_edits;
 struct gzip;
 struct server_names;
 struct route;
+struct transport;
 struct upstream;
 
 /* What a piece of the response is, for the front. */
@@ -87,6 +89,7 @@ struct exchange {
 	struct worker *worker;
 	const struct listener *listener;
 	const struct addr *client;     /* borrowed from the front */
+	const struct transport *transport; /* the client's; borrowed from the front */
 	bool is_tls;                   /* the client's side */
 	const struct client_cert *client_cert; /* borrowed from the front; NULL: the client was not asked for one */
 	const struct server_names *shown; /* likewise: names of the certificate the client was shown; NULL: any host will do */
@@ -139,6 +142,7 @@ struct exchange {
 
 	/* For the log. */
 	struct slice client_id;        /* the request ID that a trusted client brought; len 0: it is `id` */
+	struct trace_context trace;    /* none unless traces are propagated */
 	uint64_t id, bytes_in, bytes_out;
 	uint64_t started_us;
 	uint64_t connected_us;         /* to a server, for this request; 0: a kept connection, or nobody logs */

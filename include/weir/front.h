@@ -17,10 +17,11 @@ struct event_base;
 struct front;
 
 /*
- * access_log_fd  descriptor for the access log, -1: off; stays the caller's.
+ * log_fds  of config->log_outputs, in their order; stay the caller's.
  * Returns a front that the caller owns; never NULL (out of memory ends the process).
  */
-struct front *front_new(struct event_base *base, const struct config *config, struct shm *shm, int slot, int access_log_fd);
+struct front *front_new(struct event_base *base, const struct config *config, struct shm *shm, int slot,
+    const int *log_fds);
 /* Accept clients of `listener` from the non-blocking listening socket `fd`, which stays the caller's.  Returns 0 or -1 with errno. */
 int front_listen(struct front *front, const struct listener_config *listener, int fd);
 /*
@@ -37,8 +38,6 @@ bool front_is_empty(const struct front *front);
  * Returns  whether something waits on: the next turn should not sleep.
  */
 bool front_turn(struct front *front);
-/* The access log was reopened: use this descriptor from now on. */
-void front_set_access_log(struct front *front, int fd);
 /*
  * A pool of the configuration has other servers from now on; see pool_set_servers().
  * Context  between two turns of the event loop.
@@ -47,6 +46,8 @@ void front_set_servers(struct front *front, struct pool_config *pool, struct ser
     uint32_t revision);
 /* The last change of servers that none of those it took out has something active, and of all changes before. */
 uint32_t front_settled(const struct front *front);
+/* Log `output` was reopened: use this descriptor from now on. */
+void front_set_log(struct front *front, size_t output, int fd);
 /* Cuts all connections.  Context: not inside an event callback. */
 void front_free(struct front *front);
 

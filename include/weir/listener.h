@@ -11,6 +11,7 @@
 struct latency;
 struct pacer;
 struct router;
+struct accesslog;
 struct tally;
 struct worker;
 
@@ -20,6 +21,7 @@ struct listener {
 	struct tally *tally;                /* this worker's own */
 	struct latency *latency;            /* likewise */
 	struct pacer *pacer;                /* borrowed from the worker; NULL: no bandwidth limit */
+	struct accesslog *accesslog;        /* owned; NULL: off */
 	struct router *router;              /* owned; NULL: no routes */
 };
 

@@ -142,6 +142,7 @@ struct slot_info {
 	_Atomic int32_t pid;
 	_Atomic uint32_t state; /* enum slot_state */
 	_Atomic uint32_t revision; /* of the configuration that it serves */
+	_Atomic uint64_t log_lines_lost; /* written by the worker */
 };
 struct shm_global {
 	_Atomic int32_t master_pid;
@@ -149,6 +150,7 @@ struct shm_global {
 	_Atomic uint64_t started_wall_s, loaded_wall_s;
 	_Atomic uint64_t reloads, reload_failures, worker_deaths;
 	_Atomic uint64_t server_changes; /* of pools' servers, without new workers */
+	_Atomic uint64_t log_lines_lost; /* by workers that ended */
 };
 struct shm_global *shm_global(const struct shm *shm);
 struct slot_info *shm_slot_info(const struct shm *shm, int slot);

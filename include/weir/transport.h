@@ -69,6 +69,11 @@ const struct client_cert *transport_client_cert(const struct transport *transpor
 const struct server_names *transport_shown(const struct transport *transport);
 /* Did the two agree on HTTP/2?  After the handshake. */
 bool transport_is_h2(const struct transport *transport);
+/* "TLSv1.3" and the name of the suite, after the handshake; NULL: no TLS. */
+const char *transport_tls_version(const struct transport *transport);
+const char *transport_tls_cipher(const struct transport *transport);
+/* Did the client resume a session?  After the handshake. */
+bool transport_tls_resumed(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */
 const char *transport_tls_error(void);
 

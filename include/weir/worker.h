@@ -16,7 +16,7 @@
 struct event_base;
 struct pacer;
 struct pool;
-struct accesslog;
+struct log_writer;
 
 /*
  * First member of every object that event callbacks may end.  Its memory goes back when the turn of the loop is over,
@@ -42,13 +42,16 @@ struct worker {
 	bool stopping;               /* draining, and no worker follows: idle clients are let go */
 	struct pool *pools;          /* owned; as config->pools */
 	struct pacer *pacers;        /* owned; as config->bandwidths */
-	struct accesslog *accesslog; /* owned; NULL: off */
+	struct log_writer **log_writers; /* owned; one for each of config->log_outputs */
+	struct log_writer *spans;    /* one of them; NULL: none are written */
 	struct slab http_clients, tcp_clients, tunnels, h2_streams, exchanges, upstreams, flows;
 	struct slab prefaces;
 	struct udp *udp;             /* owned; NULL: no UDP listener (front/udp.c) */
 	struct grave *graves;
 	struct deferred *deferred;
 	uint64_t request_ids;        /* the next request ID */
+	uint64_t trace_seeds[2];     /* for IDs of traces that begin here */
+	unsigned traces_skipped;     /* begun here since one was sampled */
 };
 
 static inline bool

@@ -45,6 +45,7 @@ load(const char *name, struct yaml_node **documents, size_t count, size_t errors
 		    "the file holds no configuration; \"version: 1\" is the least that is needed");
 	set_indexes(config);
 	check_config(&l);
+	check_logs(&l);
 	free(l.bounds);
 	free(l.broken);
 	if (diag_errors(diag) == errors_before)

@@ -134,6 +134,8 @@ extern const struct block conf_root, conf_listener, conf_server;
 extern const struct block conf_route, conf_redirect, conf_request_headers, conf_response_headers;
 /* options_balance.c */
 extern const struct block conf_eject, conf_retry, conf_queue;
+/* options_log.c */
+extern const struct block conf_global_log, conf_listener_log, conf_trace;
 extern const struct unserved conf_unserved[]; /* ends with .block NULL */
 
 /* kinds.c, kinds_net.c */
@@ -177,8 +179,11 @@ void check_headers(struct load *load, struct listener_config *listener);
 void headers_finish_request(struct load *load, const struct yaml_node *map, void *structure);
 void headers_finish_response(struct load *load, const struct yaml_node *map, void *structure);
 
-/* log_template.c: make log_parts of the template; what is wrong with it goes to load->diag. */
-void log_template_compile(struct load *load, struct where where, const char *text, struct global_config *global);
+/* log_template.c: make parts of the template; what is wrong with it goes to load->diag. */
+void log_template_compile(struct load *load, struct where where, struct access_log_config *log);
+
+/* options_log.c: where lines go, and what is in force for each listener. */
+void check_logs(struct load *load);
 
 /* check.c: what needs more than one value to be seen; sets the pointers between objects. */
 void check_config(struct load *load);

@@ -26,6 +26,9 @@ static const char *const field_names[LOG_FIELDS] = {
 	[LOG_FIRST_BYTE_MS] = "first_byte_ms",
 	[LOG_TOTAL_MS] = "total_ms",
 	[LOG_END] = "end",
+	[LOG_TLS_VERSION] = "tls_version",
+	[LOG_TLS_CIPHER] = "tls_cipher",
+	[LOG_TRACE_ID] = "trace_id",
 	[LOG_HEADER] = NULL, /* "header:NAME" */
 };
 
@@ -124,9 +127,9 @@ read_variable(struct compile *c, const char *p)
 }
 
 void
-log_template_compile(
-    struct load *load, struct where where, const char *text, struct global_config *global)
+log_template_compile(struct load *load, struct where where, struct access_log_config *log)
 {
+	const char *text = log->template;
 	struct compile c = { .load = load, .where = where };
 
 	/* No part is shorter than a byte of the text. */
@@ -140,6 +143,6 @@ log_template_compile(
 		if (*text == '$')
 			text = read_variable(&c, text);
 	}
-	global->log_parts = c.parts;
-	global->log_part_count = c.count;
+	log->parts = c.parts;
+	log->part_count = c.count;
 }

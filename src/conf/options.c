@@ -4,11 +4,8 @@
 
 #include <stddef.h>
 
-#include "weir/log.h"
-
 /* This version does not serve these; work that adds one deletes its row. */
 const struct unserved conf_unserved[] = {
-	{ "log", "access", "syslog" },
 	{ NULL, NULL, NULL },
 };
 
@@ -38,8 +35,8 @@ static const struct option limits_options[] = {
 	    .min = "16", .max = "4000000",
 	    .doc = "Source addresses remembered for sticky pools; the one unused longest makes "
 		   "room for a new one."),
-	OPTION("compressions", limits_config, compressions, kind_count, .preset = "256",
-	    .min = "1", .max = "65536",
+	OPTION("compressions", limits_config, compressions, kind_count, .preset = "256", .min = "1",
+	    .max = "65536",
 	    .doc = "Responses that one worker compresses at a time, each with about 136 KiB of "
 		   "memory; more are passed as they come."),
 	OPTION("handshakes", limits_config, handshakes, kind_count, .preset = "16", .min = "1",
@@ -121,61 +118,6 @@ static const struct block stats_block = {
 };
 
 static bool
-log_is_custom(const void *structure)
-{
-	return ((const struct global_config *)structure)->access_format == LOG_FORMAT_CUSTOM;
-}
-
-static void
-log_finish(struct load *load, const struct yaml_node *map, void *structure)
-{
-	struct global_config *global = structure;
-	const struct yaml_node *node = yaml_get(map, "template");
-
-	if (!log_is_custom(global))
-		return;
-	if (global->log_template != NULL)
-		log_template_compile(load, node->where, global->log_template, global);
-	else if (node == NULL)
-		diag_error(load->diag, map->where, "log: format custom needs a template");
-}
-
-static const struct option log_options[] = {
-	OPTION("access", global_config, access_log, kind_path_or_word, .preset = "off",
-	    WORDS({ "off", 0 }, { "stdout", 1 }),
-	    .doc = "Where each request and connection is logged."),
-	OPTION("format", global_config, access_format, kind_enum, .preset = "json",
-	    WORDS({ "json", LOG_FORMAT_JSON }, { "combined", LOG_FORMAT_COMBINED },
-		{ "custom", LOG_FORMAT_CUSTOM }),
-	    .doc = "Form of the access log: one JSON object a line, the combined format of web "
-		   "servers, or the template."),
-	OPTION("template", global_config, log_template, kind_text, .preset = "",
-	    .applies = log_is_custom, .scope = "with format custom",
-	    .doc = "One line of a custom access log, with variables: $time, $id, $listener, "
-		   "$client, $client_ip, $method, $host, $target, $protocol, $status, $pool, "
-		   "$server, $bytes_in, $bytes_out, $retries, $connect_ms, $first_byte_ms, "
-		   "$total_ms, $end, and ${header:NAME} for a field of the request; $$ is a dollar "
-		   "sign. What is not known is written as -."),
-	OPTION("sample", global_config, log_sample, kind_count, .preset = "1", .min = "1",
-	    .max = "1000000",
-	    .doc = "Log one of so many requests that went well; those that ended otherwise, or "
-		   "with a status of 500 and above, are all logged."),
-	OPTION("level", global_config, log_level, kind_enum, .preset = "info",
-	    WORDS({ "error", LOG_LEVEL_ERROR }, { "warn", LOG_LEVEL_WARN },
-		{ "info", LOG_LEVEL_INFO }, { "debug", LOG_LEVEL_DEBUG }),
-	    .doc = "The least important lines that the error log gets."),
-	OPTION("error", global_config, error_log, kind_path_or_word, .preset = "stderr",
-	    WORDS({ "stderr", 0 }), .doc = "Where the error log goes."),
-};
-static const struct block log_block = {
-	.name = "log",
-	TABLE(log_options),
-	.where_offset = NOWHERE,
-	.finish = log_finish,
-	.doc = "Logs.",
-};
-
-static bool
 errors_is_on(const void *structure)
 {
 	return ((const struct global_config *)structure)->errors_dir != NULL;
@@ -207,7 +149,8 @@ static const struct option global_options[] = {
 	INLINE_BLOCK("tls", global_tls_block, .preset = "{}"),
 	INLINE_BLOCK("control", control_block, .preset = "{}"),
 	INLINE_BLOCK("stats", stats_block, .preset = "{}"),
-	INLINE_BLOCK("log", log_block, .preset = "{}"),
+	INLINE_BLOCK("log", conf_global_log, .preset = "{}"),
+	OPTION("trace", global_config, trace, kind_block, .preset = "{}", .block = &conf_trace),
 	INLINE_BLOCK("errors", errors_block, .preset = ""),
 	OPTION("pid_file", global_config, pid_file, kind_path,
 	    .preset = WEIR_RUNSTATEDIR "/weir/weir.pid",
@@ -299,14 +242,16 @@ static const struct option sticky_options[] = {
 	OPTION("by", sticky_config, by, kind_enum, .preset = "off",
 	    WORDS({ "off", STICKY_OFF }, { "cookie_insert", STICKY_COOKIE_INSERT },
 		{ "cookie_prefix", STICKY_COOKIE_PREFIX }, { "source_ip", STICKY_SOURCE_IP }),
-	    .doc = "What a client is known by: a cookie that weir adds to the response, a cookie of "
-		   "the application, before whose value weir writes the server's name, or its "
-		   "address."),
+	    .doc =
+		"What a client is known by: a cookie that weir adds to the response, a cookie of "
+		"the application, before whose value weir writes the server's name, or its "
+		"address."),
 	OPTION("name", sticky_config, name, kind_cookie_name, .preset = "SERVERID",
 	    .applies = sticky_has_cookie, .scope = "with by cookie_insert or cookie_prefix",
 	    .doc = "Name of the cookie."),
 	OPTION("timeout", sticky_config, timeout_ms, kind_duration, .preset = "30m", .min = "1s",
-	    .max = "24h", .applies = sticky_has_timeout, .scope = "with by cookie_insert or source_ip",
+	    .max = "24h", .applies = sticky_has_timeout,
+	    .scope = "with by cookie_insert or source_ip",
 	    .doc = "Life of the cookie, or how long an address is remembered after its last "
 		   "connection."),
 	OPTION("ipv6_prefix", sticky_config, ipv6_prefix, kind_count, .preset = "128", .min = "32",
@@ -418,13 +363,15 @@ pool_is_https(const void *structure)
 
 static const struct option server_tls_options[] = {
 	OPTION("verify", server_tls_config, verify, kind_bool, .preset = "on",
-	    .doc = "Whether a server's certificate must come from the authority and be for the name "
-		   "that it was asked for. off: anybody between weir and the server can read and "
-		   "change everything."),
+	    .doc =
+		"Whether a server's certificate must come from the authority and be for the name "
+		"that it was asked for. off: anybody between weir and the server can read and "
+		"change everything."),
 	OPTION("ca", server_tls_config, ca, kind_certificate_or_path, .preset = "",
 	    .where_offset = offsetof(struct server_tls_config, ca_where),
-	    .doc = "Certificates of the authorities: an ID (ID.pem or ID/ca.crt in the directory of "
-		   "certificates) or a file's path; without it those that the system trusts."),
+	    .doc =
+		"Certificates of the authorities: an ID (ID.pem or ID/ca.crt in the directory of "
+		"certificates) or a file's path; without it those that the system trusts."),
 	OPTION("server_name", server_tls_config, server_name, kind_host_name, .preset = "",
 	    .doc = "The name that servers are asked for (SNI) and that their certificate must be "
 		   "for; without it the host of the request, or the server's address where that "
@@ -494,9 +441,10 @@ static const struct option pool_options[] = {
 	OPTION("proxy_protocol", pool_config, proxy_protocol, kind_enum, .preset = "off",
 	    WORDS({ "off", PROXY_PROTOCOL_OFF }, { "v1", PROXY_PROTOCOL_V1 },
 		{ "v2", PROXY_PROTOCOL_V2 }),
-	    .doc = "Version of the PROXY protocol that tells servers who the client is: before the "
-		   "first byte of a connection, or in each datagram (v2 only); not with protocol http "
-		   "or https, where X-Forwarded-For does."),
+	    .doc =
+		"Version of the PROXY protocol that tells servers who the client is: before the "
+		"first byte of a connection, or in each datagram (v2 only); not with protocol http "
+		"or https, where X-Forwarded-For does."),
 	OPTION("sticky", pool_config, sticky, kind_block, .preset = "{}", .block = &sticky_block),
 	OPTION("run_time_weights", pool_config, run_time_weights, kind_enum, .preset = "yield",
 	    WORDS({ "yield", WEIGHTS_YIELD }, { "keep", WEIGHTS_KEEP }, { "reset", WEIGHTS_RESET }),

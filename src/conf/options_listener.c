@@ -80,7 +80,8 @@ static const struct option tls_options[] = {
 	    .doc = "Certificates of the authorities that client certificates must come from: an ID "
 		   "(ID.pem or ID/ca.crt in the directory of certificates) or a file's path."),
 	LIST("alpn", tls_config, alpn, alpn_count, kind_alpn, .preset = "http/1.1", .min = "1",
-	    WORDS({ "h2", 0 }, { "http/1.1", 0 }), .doc = "Application protocols offered, most wanted first."),
+	    WORDS({ "h2", 0 }, { "http/1.1", 0 }),
+	    .doc = "Application protocols offered, most wanted first."),
 };
 static const struct block tls_block = {
 	.name = "tls",
@@ -168,7 +169,8 @@ static const struct option forwarded_options[] = {
 	OPTION("client_src_port", forwarded_config, client_src_port, kind_bool, .preset = "off",
 	    .doc = "XForwardedFor_ClientSrcPort, likewise: set it as client_port does."),
 	OPTION("rfc7239", forwarded_config, rfc7239, kind_bool, .preset = "off",
-	    .doc = "Forwarded (RFC 7239): set it to the client's address, the host and the scheme."),
+	    .doc =
+		"Forwarded (RFC 7239): set it to the client's address, the host and the scheme."),
 };
 static const struct block forwarded_block = {
 	.name = "forwarded",
@@ -212,7 +214,8 @@ static const struct option compression_options[] = {
 	    .doc = "Media types that are compressed; text/* is all of text. Without it those of "
 		   "text, scripts, JSON, XML, feeds and SVG that are common."),
 	OPTION("min_size", compression_config, min_size, kind_size, .preset = "1k", .min = "0",
-	    .max = "1g", .doc = "Shorter responses are passed as they come, if their length is known."),
+	    .max = "1g",
+	    .doc = "Shorter responses are passed as they come, if their length is known."),
 	OPTION("level", compression_config, level, kind_count, .preset = "4", .min = "1",
 	    .max = "9", .doc = "1 is fast, 9 small."),
 };
@@ -325,8 +328,9 @@ static const struct block sni_route_block = {
 	.size = sizeof(struct sni_route_config),
 	.where_offset = offsetof(struct sni_route_config, where),
 	.one_line = true,
-	.doc = "TLS passed through to a pool that is chosen by name. Others, and what is no TLS, go "
-	       "to the pool of the listener; without one they are closed.",
+	.doc =
+	    "TLS passed through to a pool that is chosen by name. Others, and what is no TLS, go "
+	    "to the pool of the listener; without one they are closed.",
 };
 
 static const struct option listener_options[] = {
@@ -353,8 +357,8 @@ static const struct option listener_options[] = {
 	OPTION("rate", listener_config, rate, kind_block, .preset = "", .block = &rate_block),
 	INLINE_BLOCK("proxy_protocol", proxy_block, .preset = "",
 	    .applies = listener_has_connections, .scope = "with protocol tcp, tls, http or https"),
-	OPTION("http2", listener_config, http2, kind_block, .preset = "{}",
-	    .block = &http2_block, .applies = listener_is_http,
+	OPTION("http2", listener_config, http2, kind_block, .preset = "{}", .block = &http2_block,
+	    .applies = listener_is_http,
 	    .doc = "HTTP/2 towards the clients: cleartext and limits."),
 	OPTION("splice", listener_config, splice, kind_flag, .preset = "auto",
 	    .applies = listener_is_tcp, .scope = "with protocol tcp",
@@ -370,6 +374,7 @@ static const struct option listener_options[] = {
 	OPTION("request_id", listener_config, request_id, kind_block, .preset = "{}",
 	    .block = &request_id_block, .applies = listener_is_http,
 	    .scope = "with protocol http or https"),
+	OPTION("log", listener_config, log, kind_block, .preset = "", .block = &conf_listener_log),
 	OPTION("request_headers", listener_config, request_headers, kind_block, .preset = "",
 	    .block = &conf_request_headers, .applies = listener_is_http,
 	    .scope = "with protocol http or https"),
@@ -399,9 +404,9 @@ listener_finish(struct load *load, const struct yaml_node *map, void *structure)
 		const struct yaml_node *node = list->type == YAML_LIST ? list->items[i] : list;
 
 		if (l->listen[i].len > 0)
-			load_add_bound(load, (struct bound){ l->listen[i], node->where,
-						 node->text[0] == '*', l->protocol == PROTOCOL_UDP,
-						 l->name });
+			load_add_bound(
+			    load, (struct bound){ l->listen[i], node->where, node->text[0] == '*',
+				      l->protocol == PROTOCOL_UDP, l->name });
 	}
 }
 

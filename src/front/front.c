@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "front_priv.h"
+#include "logs_priv.h"
 #include "weir/accesslog.h"
 #include "weir/acl.h"
 #include "weir/arena.h"
@@ -32,6 +33,7 @@ enum {
 	ACCEPTS_MAX = 64, /* in one go, so that new clients cannot starve the others */
 	RETRY_MS = 100,   /* when descriptors have run out */
 	LOG_FLUSH_MS = 1000,
+	LOG_RETRY_MS = 50,        /* while a reader of a log is slow */
 	DESCRIPTORS_RESERVED = 64 /* for logs, listening sockets and the like */
 };
 
@@ -302,8 +304,7 @@ on_flush(struct timer *timer)
 {
 	struct front *front = OF_FLUSH_TIMER(timer);
 
-	accesslog_flush(front->worker.accesslog, 0);
-	timer_set(&front->flush_timer, LOG_FLUSH_MS);
+	timer_set(&front->flush_timer, logs_flush(&front->worker) ? LOG_RETRY_MS : LOG_FLUSH_MS);
 }
 
 static void
@@ -345,7 +346,7 @@ client_limit(const struct config *config)
 
 struct front *
 front_new(struct event_base *base, const struct config *config, struct shm *shm, int slot,
-    int access_log_fd)
+    const int *log_fds)
 {
 	struct front *front = xcalloc(1, sizeof(*front));
 	struct worker *worker = &front->worker;
@@ -356,9 +357,9 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	worker->slot = slot;
 	worker->pools = pools_new(config, shm, slot);
 	worker->pacers = pacers_new(config->bandwidths, config->bandwidth_count, shm, base);
-	if (access_log_fd != -1)
-		worker->accesslog = accesslog_new(access_log_fd, &config->global);
+	logs_open(worker, log_fds);
 	RAND_bytes((unsigned char *)&worker->request_ids, sizeof(worker->request_ids));
+	RAND_bytes((unsigned char *)worker->trace_seeds, sizeof(worker->trace_seeds));
 	wheel_init(base);
 	transport_limit_handshakes(config->global.limits.handshakes);
 	queues_init(base);
@@ -375,7 +376,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	timer_init(&front->pause_timer, on_pause_over);
 	timer_init(&front->drain_timer, on_drain_limit);
 	timer_init(&front->flush_timer, on_flush);
-	if (worker->accesslog != NULL)
+	if (config->log_output_count > 0)
 		timer_set(&front->flush_timer, LOG_FLUSH_MS);
 	front->listeners = xcalloc(config->listener_count, sizeof(*front->listeners));
 	for (size_t i = 0; i < config->listener_count; i++)
@@ -387,6 +388,7 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 			.pacer = config->listeners[i].bandwidth != NULL
 				     ? &worker->pacers[config->listeners[i].bandwidth->index]
 				     : NULL,
+			.accesslog = logs_of(worker, &config->listeners[i].access_log),
 			.router = router_new(&config->listeners[i]),
 		};
 	for (size_t i = 0; i < config->pool_count; i++)
@@ -460,10 +462,9 @@ front_turn(struct front *front)
 }
 
 void
-front_set_access_log(struct front *front, int fd)
+front_set_log(struct front *front, size_t output, int fd)
 {
-	if (front->worker.accesslog != NULL)
-		accesslog_set_fd(front->worker.accesslog, fd);
+	logs_set_fd(&front->worker, output, fd);
 }
 
 void
@@ -500,10 +501,12 @@ front_free(struct front *front)
 		event_free(a->event);
 		free(a);
 	}
-	for (size_t i = 0; i < worker->config->listener_count; i++)
+	for (size_t i = 0; i < worker->config->listener_count; i++) {
 		router_free(front->listeners[i].router);
+		accesslog_free(front->listeners[i].accesslog);
+	}
 	free(front->listeners);
-	accesslog_free(worker->accesslog);
+	logs_close(worker);
 	pools_free(worker->pools, worker->config);
 	pacers_free(worker->pacers, worker->config->bandwidth_count);
 	slab_fini(&worker->http_clients);

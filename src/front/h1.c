@@ -198,6 +198,7 @@ start_exchange(struct h1_client *c, struct exchange *x)
 	    !request->keep_alive && request->framing == FRAMING_NONE && c->in->end == head_end;
 	chunked_init(&c->chunked);
 	timer_clear(&c->client.timer);
+	x->transport = &c->client.transport;
 	x->is_tls = c->client.transport.ssl != NULL;
 	x->client_cert = transport_client_cert(&c->client.transport);
 	x->shown = transport_shown(&c->client.transport);

@@ -311,6 +311,7 @@ h2_begin(struct h2_stream *s)
 		return;
 	}
 	s->x = x;
+	x->transport = &s->h2->client->transport;
 	x->is_tls = s->h2->client->transport.ssl != NULL;
 	x->client_cert = transport_client_cert(&s->h2->client->transport);
 	x->shown = transport_shown(&s->h2->client->transport);

@@ -48,14 +48,19 @@ client_refuse(const struct client *client, const struct refusal *refusal)
 		    refusal->head.ptr, refusal->head.len);
 	tally_add(tally, tally_of_status(status), 1);
 	tally_add(tally, TALLY_BYTES_OUT, buf_len(out));
-	if (worker->accesslog != NULL)
-		accesslog_write(worker->accesslog, &(struct accesslog_entry){ .id = id,
-						       .listener = client->listener->conf,
-						       .client = &client->address,
-						       .is_h2 = refusal->is_h2,
-						       .status = status,
-						       .bytes_in = refusal->head.len,
-						       .bytes_out = buf_len(out),
-						       .end = refusal->end });
+	if (client->listener->accesslog != NULL)
+		accesslog_write(client->listener->accesslog,
+		    &(struct accesslog_entry){
+			.id = id,
+			.listener = client->listener->conf,
+			.client = &client->address,
+			.is_h2 = refusal->is_h2,
+			.tls_version = transport_tls_version(&client->transport),
+			.tls_cipher = transport_tls_cipher(&client->transport),
+			.status = status,
+			.bytes_in = refusal->head.len,
+			.bytes_out = buf_len(out),
+			.end = refusal->end,
+		    });
 	return out;
 }

@@ -78,12 +78,14 @@ tcp_end(struct tcp_client *c, enum end end)
 		tally_add(tallies[i], TALLY_BYTES_IN, in);
 		tally_add(tallies[i], TALLY_BYTES_OUT, out);
 	}
-	if (worker->accesslog != NULL)
-		accesslog_write(worker->accesslog,
+	if (listener->accesslog != NULL)
+		accesslog_write(listener->accesslog,
 		    &(struct accesslog_entry){
 			.id = c->id,
 			.listener = listener->conf,
 			.client = &c->client.address,
+			.tls_version = transport_tls_version(&c->client.transport),
+			.tls_cipher = transport_tls_cipher(&c->client.transport),
 			.pool = c->pool != NULL ? c->pool->conf : NULL,
 			.server = c->server != NULL ? c->server->conf : NULL,
 			.bytes_in = in,
@@ -358,7 +360,7 @@ tcp_connect(struct tcp_client *c)
 	}
 	timer_clear(&c->upstream->timer);
 	tcp_moved(c);
-	if (c->client.listener->worker->accesslog != NULL)
+	if (c->client.listener->accesslog != NULL)
 		c->connected_us = clock_us();
 	tunnel_init(&c->tunnel, &c->client.transport, &c->upstream->transport);
 	send_client(c);
@@ -474,7 +476,7 @@ tcp_accept(struct front *front, const struct listener *listener, int fd, const s
 	c->balance.local = &c->local;
 	client_local_address(&c->client, &c->local);
 	c->id = worker->request_ids++;
-	if (worker->accesslog != NULL)
+	if (listener->accesslog != NULL)
 		c->started_us = clock_us();
 	tally_add(listener->tally, TALLY_REQUESTS, 1);
 	c->state = TCP_PICK;

@@ -164,18 +164,18 @@ flow_end(struct flow *flow, enum end end)
 	} else if (flow->bytes_out > 0) {
 		eject_count_success(flow->server);
 	}
-	if (worker->accesslog != NULL)
-		accesslog_write(worker->accesslog, &(struct accesslog_entry){
-						       .id = flow->id,
-						       .listener = listener->conf,
-						       .client = &flow->client.address,
-						       .pool = flow->pool->conf,
-						       .server = flow->server->conf,
-						       .bytes_in = flow->bytes_in,
-						       .bytes_out = flow->bytes_out,
-						       .total_us = clock_us() - flow->started_us,
-						       .end = end,
-						   });
+	if (listener->accesslog != NULL)
+		accesslog_write(listener->accesslog, &(struct accesslog_entry){
+							 .id = flow->id,
+							 .listener = listener->conf,
+							 .client = &flow->client.address,
+							 .pool = flow->pool->conf,
+							 .server = flow->server->conf,
+							 .bytes_in = flow->bytes_in,
+							 .bytes_out = flow->bytes_out,
+							 .total_us = clock_us() - flow->started_us,
+							 .end = end,
+						     });
 	table_remove(worker->udp, flow);
 	balance_release(flow->server);
 	client_close(&flow->client, &worker->flows, false);
@@ -281,7 +281,7 @@ flow_new(struct udp_socket *socket, const struct addr *client, struct server *se
 	flow->server = server;
 	flow->pool = server->pool;
 	flow->id = worker->request_ids++;
-	if (worker->accesslog != NULL)
+	if (socket->listener->accesslog != NULL)
 		flow->started_us = clock_us();
 	tally_add(socket->listener->tally, TALLY_CONNECTIONS, 1);
 	tally_add(socket->listener->tally, TALLY_REQUESTS, 1);

@@ -320,8 +320,13 @@ note_shown(struct tls *tls)
 static void
 note_protocol(struct tls *tls)
 {
+	const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->ssl);
 	const unsigned char *name;
 	unsigned len;
+
+	tls->version = SSL_get_version(tls->ssl);
+	tls->cipher = cipher != NULL ? SSL_CIPHER_get_name(cipher) : NULL;
+	tls->resumed = SSL_session_reused(tls->ssl);
 
 	SSL_get0_alpn_selected(tls->ssl, &name, &len);
 	tls->is_h2 = len == 2 && memcmp(name, "h2", 2) == 0;
@@ -388,6 +393,24 @@ const struct server_names *
 transport_shown(const struct transport *t)
 {
 	return t->ssl != NULL && t->ssl->shown != NULL ? tls_member_of(t->ssl->shown)->names : NULL;
+}
+
+const char *
+transport_tls_version(const struct transport *t)
+{
+	return t->ssl != NULL ? t->ssl->version : NULL;
+}
+
+const char *
+transport_tls_cipher(const struct transport *t)
+{
+	return t->ssl != NULL ? t->ssl->cipher : NULL;
+}
+
+bool
+transport_tls_resumed(const struct transport *t)
+{
+	return t->ssl != NULL && t->ssl->resumed;
 }
 
 bool

@@ -44,6 +44,8 @@ struct tls {
 	bool was_read;           /* something came from the client */
 	bool spoke_http;         /* and it was no TLS */
 	bool is_h2;              /* agreed by ALPN */
+	bool resumed;            /* a session of before */
+	const char *version, *cipher; /* what was agreed, for logs; OpenSSL's own; NULL before */
 };
 
 /* tls_turn.c: may the handshake go on in this turn of the loop?  Else on_ready is called in one of the next. */

@@ -1,4 +1,5 @@
 #include "child_priv.h"
+#include "generation_priv.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ child_start(const struct child_job *job)
 	struct event_base *base = NULL;
 
 	log_set_fd(job->error_fd);
+	log_set_syslog(generation_error_syslog(job->config));
 	log_set_level((enum log_level)job->config->global.log_level);
 	clock_update();
 	if (config != NULL) {

@@ -24,8 +24,9 @@ struct child_job {
 	struct config *config; /* of the generation; its certificates and its pools' servers may change */
 	struct shm *shm;
 	int channel;
-	int access_fd, error_fd; /* -1: off */
+	int error_fd;
 	/* Workers. */
+	int *log_fds; /* of config->log_outputs */
 	int slot;
 	struct child_socket *sockets;
 	size_t socket_count;

@@ -290,12 +290,13 @@ build_job(struct child_job *job, struct spawn_fds *keep, struct master *master,
 	if (kind == CHILD_WORKER) {
 		sockets_each(
 		    master->sockets, index, generation->workers, is_next, add_socket, &builder);
-		job->access_fd = generation->access_fd;
+		job->log_fds = generation->log_fds;
+		for (size_t i = 0; i < generation->config->log_output_count; i++)
+			spawn_fds_add(keep, generation->log_fds[i]);
 	} else {
 		job->stats_fd = sockets_stats_fd(master->sockets, is_next);
 		job->control_fd = sockets_control_fd(master->sockets, is_next);
 	}
-	spawn_fds_add(keep, job->access_fd);
 	spawn_fds_add(keep, job->error_fd);
 	spawn_fds_add(keep, job->channel);
 	spawn_fds_add(keep, job->stats_fd);
@@ -322,7 +323,6 @@ child_spawn(
 	struct spawn_fds keep = { 0 };
 	struct child_job job = { .config = generation->config,
 		.shm = generation->region->shm,
-		.access_fd = -1,
 		.error_fd = generation->error_fd,
 		.slot = -1,
 		.stats_fd = -1,

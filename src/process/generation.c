@@ -1,26 +1,21 @@
 #include "generation_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "weir/acl.h"
 #include "weir/arena.h"
 #include "weir/file.h"
-#include "weir/log.h"
 #include "weir/pool.h"
 #include "weir/rate.h"
 #include "weir/tls_context.h"
 
 enum {
 	ENTITIES_MIN = 4096,
-	LOG_MODE = 0640,
 	FDS_RESERVED = 64 /* of a worker, besides those of connections and listening sockets */
 };
 
@@ -83,56 +78,6 @@ load(const char *file, struct identity *identity, unsigned *workers, uint64_t *f
 	return NULL;
 }
 
-static bool
-is_file(const char *log)
-{
-	return strcmp(log, "off") != 0 && strcmp(log, "stdout") != 0 && strcmp(log, "stderr") != 0;
-}
-
-static int
-log_open(const char *path)
-{
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE);
-}
-
-/* Returns the descriptor; -1 for "off", or with an error in `diag`. */
-static int
-log_open_configured(
-    const struct config *config, const char *log, const char *what, struct diag *diag)
-{
-	struct where where = { .file = config->file };
-	int fd;
-
-	if (!is_file(log))
-		return strcmp(log, "stdout") == 0   ? STDOUT_FILENO
-		       : strcmp(log, "stderr") == 0 ? STDERR_FILENO
-						    : -1;
-	fd = log_open(log);
-	if (fd == -1)
-		diag_error(diag, where, "cannot open %s log %s: %s", what, log, strerror(errno));
-	return fd;
-}
-
-/* Would log_open() succeed?  Without making the file. */
-static void
-log_check(const struct config *config, const char *log, const char *what, struct diag *diag)
-{
-	struct where where = { .file = config->file };
-	char *copy;
-	int result;
-
-	if (!is_file(log))
-		return;
-	result = access(log, W_OK);
-	if (result == -1 && errno == ENOENT) {
-		copy = xstrdup(log);
-		result = access(dirname(copy), W_OK | X_OK);
-		free(copy);
-	}
-	if (result == -1)
-		diag_error(diag, where, "cannot open %s log %s: %s", what, log, strerror(errno));
-}
-
 struct config *
 generation_check(const char *file, struct diag *diag)
 {
@@ -143,8 +88,7 @@ generation_check(const char *file, struct diag *diag)
 
 	if (config == NULL)
 		return NULL;
-	log_check(config, config->global.access_log, "access", diag);
-	log_check(config, config->global.error_log, "error", diag);
+	logs_check(config, diag);
 	return config;
 }
 
@@ -272,9 +216,7 @@ generation_load_take(struct generation *generation, unsigned number,
 	oldest = oldest_number(generations, number < oldest ? number : oldest);
 	generation->users = 1;
 	TAILQ_INSERT_TAIL(generations, generation, entry);
-	generation->access_fd =
-	    log_open_configured(config, config->global.access_log, "access", diag);
-	generation->error_fd = log_open_configured(config, config->global.error_log, "error", diag);
+	generation_open_logs(generation, diag);
 	compile_acls(config);
 	rate_open(config, diag);
 	if (secret == NULL) {
@@ -294,49 +236,16 @@ generation_load_take(struct generation *generation, unsigned number,
 	return NULL;
 }
 
-static void
-close_log(int fd)
-{
-	if (fd > STDERR_FILENO)
-		close(fd);
-}
-
 void
 generation_leave(struct generation_list *generations, struct generation *generation)
 {
 	if (generation == NULL || --generation->users > 0)
 		return;
 	TAILQ_REMOVE(generations, generation, entry);
-	close_log(generation->access_fd);
-	close_log(generation->error_fd);
+	generation_close_logs(generation);
 	region_leave(generation->region);
 	tls_unload(generation->config);
 	rate_close(generation->config);
 	conf_free(generation->config);
 	free(generation);
-}
-
-static void
-reopen(int fd, const char *path)
-{
-	int new;
-
-	if (!is_file(path))
-		return;
-	new = log_open(path);
-	if (new == -1) {
-		log_warn("log %s: cannot be opened again, the open one is used on", path);
-		return;
-	}
-	/* The number stays the same: the error log's is known to log.c. */
-	if (dup3(new, fd, O_CLOEXEC) == -1)
-		log_warn("log %s: cannot be opened again, the open one is used on", path);
-	close(new);
-}
-
-void
-generation_reopen_logs(struct generation *generation)
-{
-	reopen(generation->access_fd, generation->config->global.access_log);
-	reopen(generation->error_fd, generation->config->global.error_log);
 }

@@ -12,6 +12,7 @@
 
 #include "spawn_priv.h"
 #include "weir/conf.h"
+#include "weir/diag.h"
 #include "weir/shm.h"
 
 enum { SECRET_SIZE = 32, WORKERS_MAX = (SHM_SLOTS - 1) / 2 }; /* the old and the new ones live side by side */
@@ -31,7 +32,7 @@ struct generation {
 	uint8_t secret[SECRET_SIZE]; /* names the cookies; the first generation's goes on in the next ones */
 	unsigned workers;
 	unsigned users; /* children, and the master while it is in force or being started */
-	int access_fd;  /* -1: off; owned unless 1 */
+	int *log_fds;   /* of config->log_outputs; owned, each unless it is 1 */
 	int error_fd;   /* owned unless 2 */
 };
 TAILQ_HEAD(generation_list, generation);
@@ -62,6 +63,12 @@ struct region *region_take(struct shm *shm, unsigned sticky_entries);
 void region_leave(struct region *region);
 /* Frees it when nobody is left. */
 void generation_leave(struct generation_list *generations, struct generation *generation);
+/* Where the error log goes if it goes to syslog; NULL: it does not. */
+const struct syslog_target *generation_error_syslog(const struct config *config);
+/* logs.c, for generation.c.  Errors go to `diag`.  Could they be opened?  Without making files. */
+void logs_check(const struct config *config, struct diag *diag);
+void generation_open_logs(struct generation *generation, struct diag *diag);
+void generation_close_logs(struct generation *generation);
 /* USR1: open the log files again; those that cannot be opened stay as they are. */
 void generation_reopen_logs(struct generation *generation);
 

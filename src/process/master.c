@@ -57,6 +57,16 @@ on_hangup(evutil_socket_t number, short what, void *arg)
 }
 
 static void
+send_logs(struct child *child)
+{
+	const struct generation *generation = child->generation;
+
+	for (uint32_t i = 0; i < generation->config->log_output_count; i++)
+		if (generation->log_fds[i] > STDERR_FILENO)
+			child_send(child, MESSAGE_LOG, &i, sizeof(i), generation->log_fds[i]);
+}
+
+static void
 on_reopen(evutil_socket_t number, short what, void *arg)
 {
 	struct master *master = arg;
@@ -72,9 +82,8 @@ on_reopen(evutil_socket_t number, short what, void *arg)
 	     child = TAILQ_NEXT(child, entry)) {
 		if (child->generation->error_fd > STDERR_FILENO)
 			child_send(child, MESSAGE_ERROR_LOG, NULL, 0, child->generation->error_fd);
-		if (child->kind == CHILD_WORKER && child->generation->access_fd > STDERR_FILENO)
-			child_send(
-			    child, MESSAGE_ACCESS_LOG, NULL, 0, child->generation->access_fd);
+		if (child->kind == CHILD_WORKER)
+			send_logs(child);
 	}
 	log_info("the log files were opened again");
 }
@@ -217,6 +226,7 @@ static void
 master_free(struct master *master, struct event *events[static SIGNALS])
 {
 	log_set_fd(STDERR_FILENO);
+	log_set_syslog(NULL);
 	sockets_free(master->sockets);
 	if (master->upgrade.handed_over || master->upgrade.is_taking) {
 		if (master->pid_fd != -1)

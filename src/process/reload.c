@@ -409,6 +409,7 @@ reload_commit(struct master *master)
 	if (old == NULL)
 		diag_print(change->diag, "weir", stderr);
 	log_set_fd(master->current->error_fd);
+	log_set_syslog(generation_error_syslog(master->current->config));
 	log_set_level((enum log_level)master->current->config->global.log_level);
 	if (old != NULL)
 		diag_each(change->diag, log_finding, "weir", NULL);

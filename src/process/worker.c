@@ -51,6 +51,24 @@ worker_keep_change(struct worker *worker, const struct message *message)
 	TAILQ_INSERT_TAIL(&worker->changes, change, entry);
 }
 
+static void
+worker_change_log(struct worker *worker, const struct message *message)
+{
+	uint32_t output;
+
+	if (message->fd == -1 || message->len != sizeof(output))
+		return;
+	memcpy(&output, message->payload, sizeof(output));
+	if (output >= worker->job->config->log_output_count) {
+		close(message->fd);
+		return;
+	}
+	front_set_log(worker->front, output, message->fd);
+	if (worker->job->log_fds[output] > STDERR_FILENO)
+		close(worker->job->log_fds[output]);
+	worker->job->log_fds[output] = message->fd;
+}
+
 /* front may not be changed inside a callback of its own, and any event may be one: orders wait for
  * the end of the turn. */
 static void
@@ -80,13 +98,8 @@ worker_on_message(void *arg, struct message *message)
 	case MESSAGE_SERVERS:
 		worker_keep_change(worker, message);
 		return;
-	case MESSAGE_ACCESS_LOG:
-		if (message->fd == -1)
-			return;
-		front_set_access_log(worker->front, message->fd);
-		if (worker->job->access_fd > STDERR_FILENO)
-			close(worker->job->access_fd);
-		worker->job->access_fd = message->fd;
+	case MESSAGE_LOG:
+		worker_change_log(worker, message);
 		return;
 	default:
 		if (message->fd != -1)
@@ -225,7 +238,7 @@ worker_run(void *arg)
 	TAILQ_INIT(&worker.changes);
 	worker.base = child_start(worker.job);
 	worker.front = front_new(worker.base, worker.job->config, worker.job->shm, worker.job->slot,
-	    worker.job->access_fd);
+	    worker.job->log_fds);
 	channel = child_hear(worker.base, worker.job, worker_on_message, &worker);
 	worker.tickets = evtimer_new(worker.base, on_tickets, &worker);
 	if (worker.tickets == NULL) {

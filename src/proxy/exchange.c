@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "exchange_priv.h"
-#include "weir/accesslog.h"
 #include "weir/buf.h"
 #include "weir/clock.h"
 #include "weir/eject.h"
@@ -47,6 +46,13 @@ count_latency(const struct exchange *x, enum latency_kind kind, uint64_t us)
 		histogram_add(&x->server->latency->of[kind], index, us);
 }
 
+/* Does anybody want to know more of it than counters say? */
+static bool
+is_logged(const struct exchange *x)
+{
+	return x->listener->accesslog != NULL || x->worker->spans != NULL;
+}
+
 static void
 account(struct exchange *x, enum end end)
 {
@@ -74,29 +80,8 @@ account(struct exchange *x, enum end end)
 		if (x->status != 0)
 			tally_add(x->server->tally, tally_of_status(x->status), 1);
 	}
-	if (x->worker->accesslog != NULL) {
-		uint64_t start = x->started_us;
-
-		accesslog_write(x->worker->accesslog,
-		    &(struct accesslog_entry){
-			.id = x->id,
-			.client_id = x->client_id,
-			.listener = x->listener->conf,
-			.client = x->client,
-			.request = &x->request,
-			.is_h2 = x->is_h2,
-			.pool = x->pool != NULL ? x->pool->conf : NULL,
-			.server = x->server != NULL ? x->server->conf : NULL,
-			.status = x->status,
-			.bytes_in = x->bytes_in,
-			.bytes_out = x->bytes_out,
-			.retries = x->attempts > 1 ? x->attempts - 1 : 0,
-			.connect_us = x->connected_us != 0 ? x->connected_us - start : 0,
-			.first_byte_us = x->first_byte_us != 0 ? x->first_byte_us - start : 0,
-			.total_us = total_us,
-			.end = end,
-		    });
-	}
+	if (is_logged(x))
+		exchange_log(x, end, total_us);
 }
 
 /* The only way out that tells the front. */
@@ -154,9 +139,8 @@ find_by_cookie(struct exchange *x)
 	for (unsigned i = 0; i < x->request.field_count; i++) {
 		const struct field *f = &x->request.fields[i];
 
-		if (f->id != FIELD_COOKIE ||
-		    !sticky_find_in_field(
-			message_value(&x->request, f), name, &value, &x->cookie_cut))
+		if (f->id != FIELD_COOKIE || !sticky_find_in_field(message_value(&x->request, f),
+						 name, &value, &x->cookie_cut))
 			continue;
 		if (x->pool->conf->sticky.by == STICKY_COOKIE_INSERT)
 			return sticky_find_cookie(x->pool, value);
@@ -352,7 +336,7 @@ exchange_connect(struct exchange *x)
 	switch (upstream_check(x->upstream)) {
 	case 0:
 		x->state = EXCHANGE_SEND;
-		if (x->worker->accesslog != NULL)
+		if (is_logged(x))
 			x->connected_us = clock_us();
 		return STEP_NEXT;
 	case IO_WAIT:
@@ -496,6 +480,8 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 	tally_add(listener->tally, TALLY_REQUESTS, 1);
 	if (listener->conf->request_id.trust)
 		exchange_find_id(x);
+	if (x->worker->config->global.trace.propagate)
+		exchange_find_trace(x);
 	if (is_throttled(x)) {
 		exchange_end(x, END_TOO_OFTEN);
 		return;

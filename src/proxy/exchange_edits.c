@@ -298,9 +298,11 @@ exchange_edit_request(const struct exchange *x)
 	edits_init(&edits);
 	if (has_prefixes(x))
 		is_edited = unprefix_cookies(x);
-	if (rules == NULL && !is_edited && x->client_cert == NULL)
+	if (rules == NULL && !is_edited && x->client_cert == NULL && !exchange_is_traced(x))
 		return NULL;
 	apply_rules(x, rules);
+	if (exchange_is_traced(x))
+		exchange_edit_trace(x, &edits);
 	if (x->client_cert != NULL)
 		tell_client_cert(x->client_cert);
 	return &edits;

@@ -30,6 +30,18 @@ struct slice exchange_target(const struct exchange *x, char *text, size_t size);
 /* Take the request ID that a client brought, if it is one. */
 void exchange_find_id(struct exchange *x);
 
+/* exchange_log.c: the lines that it is worth when it ends by `end`. */
+void exchange_log(const struct exchange *x, enum end end, uint64_t total_us);
+/* Take the trace that a client brought, or begin one. */
+void exchange_find_trace(struct exchange *x);
+static inline bool
+exchange_is_traced(const struct exchange *x)
+{
+	return (x->trace.trace[0] | x->trace.trace[1]) != 0;
+}
+/* Tell the server of it. */
+void exchange_edit_trace(const struct exchange *x, struct field_edits *edits);
+
 /* exchange_gzip.c: is the response of this head compressed?  Sets x->compress and x->gzip. */
 void exchange_choose_coding(struct exchange *x, struct message *response);
 void exchange_drop_coding(struct exchange *x);

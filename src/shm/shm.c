@@ -277,6 +277,7 @@ slot_info_clear(struct slot_info *info)
 	atomic_store_explicit(&info->pid, 0, memory_order_relaxed);
 	atomic_store_explicit(&info->revision, 0, memory_order_relaxed);
 	atomic_store_explicit(&info->state, SLOT_FREE, memory_order_relaxed);
+	atomic_store_explicit(&info->log_lines_lost, 0, memory_order_relaxed);
 }
 
 int
@@ -371,6 +372,8 @@ shm_retire_slot(struct shm *shm, int slot)
 	    MADV_REMOVE);
 	faults_merge(shm_faults(shm, SHM_SLOT_RETIRED), shm_faults(shm, slot));
 	faults_clear(shm_faults(shm, slot));
+	atomic_fetch_add(&shm->header->global.log_lines_lost,
+	    atomic_load(&shm->header->info[slot].log_lines_lost));
 	slot_info_clear(&shm->header->info[slot]);
 	atomic_fetch_and(&shm->header->live[slot / 64], ~(UINT64_C(1) << (slot % 64)));
 }

@@ -35,6 +35,7 @@ collect_process(struct process_stats *process, const struct config *config, cons
 	process->reload_failures = global->reload_failures;
 	process->server_changes = global->server_changes;
 	process->worker_deaths = global->worker_deaths;
+	process->log_lines_lost = global->log_lines_lost;
 	process->workers_wanted = collect_workers_wanted(config);
 	for (int slot = 0; slot < SHM_SLOTS; slot++) {
 		const struct slot_info *info = shm_slot_info(shm, slot);
@@ -46,6 +47,7 @@ collect_process(struct process_stats *process, const struct config *config, cons
 		worker->slot = slot;
 		worker->state = info->state;
 		worker->generation = info->revision;
+		process->log_lines_lost += info->log_lines_lost;
 		if (worker->state == SLOT_RUNNING && worker->generation == process->generation)
 			process->workers_current++;
 		process->worker_count++;
@@ -67,7 +69,8 @@ collect_latency_stats(struct latency_stats *stats, const struct histogram_sum *s
 	stats->p999_us = histogram_percentile_us(sum, 999);
 }
 
-/* The histograms of entities with nothing counted are not looked at: most of thousands of servers. */
+/* The histograms of entities with nothing counted are not looked at: most of thousands of servers.
+ */
 static bool
 collect_histograms(struct histogram_sum sums[static LATENCY_KINDS], const struct shm *shm,
     uint32_t id, const uint64_t tallies[static TALLY_FIELDS])
@@ -240,7 +243,7 @@ collect_balance_name(enum balance_method method)
 const char *
 collect_check_name(enum health_type type)
 {
-	static const char *const names[] = { "off", "tcp", "http" };
+	static const char *const names[] = { "off", "tcp", "http", "udp" };
 
 	return COLLECT_NAME(names, type);
 }

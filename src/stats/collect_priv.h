@@ -28,6 +28,7 @@ struct process_stats {
 	unsigned generation;
 	uint64_t started_wall_s, loaded_wall_s, uptime_s;
 	uint64_t reloads, reload_failures, server_changes, worker_deaths;
+	uint64_t log_lines_lost;
 	struct worker_stats workers[SHM_SLOTS];
 	size_t worker_count;
 	size_t workers_current; /* running, and of the present generation */

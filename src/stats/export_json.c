@@ -174,7 +174,8 @@ put_date(struct json *json, const char *key, time_t date)
 	char text[32];
 	struct tm tm;
 
-	if (gmtime_r(&date, &tm) == NULL || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+	if (gmtime_r(&date, &tm) == NULL ||
+	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
 		text[0] = '\0';
 	json_put_string(json, key, text);
 }
@@ -210,6 +211,7 @@ export_json(struct text *text, const struct stats *stats)
 	json_put_uint(&json, "server_changes", process->server_changes);
 	json_put_uint(&json, "worker_deaths", process->worker_deaths);
 	json_put_string(&json, "kernel_tls", tls_kernel_text(stats->config->kernel_tls));
+	json_put_uint(&json, "log_lines_lost", process->log_lines_lost);
 	export_json_workers(&json, process);
 	json_open(&json, "listeners", '[');
 	for (size_t i = 0; i < stats->config->listener_count; i++)

@@ -263,6 +263,9 @@ export_process(struct text *text, const struct process_stats *process)
 		    process->server_changes },
 		{ { "process_worker_deaths", "Workers that died and were replaced.", false },
 		    process->worker_deaths },
+		{ { "log_lines_lost", "Lines of access logs and spans that could not be written.",
+		      false },
+		    process->log_lines_lost },
 	};
 	static const struct family build = { "build_info", "The version that runs; always 1.",
 		true };

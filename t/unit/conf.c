@@ -58,8 +58,8 @@ defaults_of_global(void **state)
 	assert_non_null(strstr(g->state_dir, "/lib/weir"));
 	assert_true(g->stats_on);
 	assert_string_equal(addr_print(&g->stats_listen, text), "127.0.0.1:9180");
-	assert_string_equal(g->access_log, "off");
-	assert_int_equal(g->access_format, LOG_FORMAT_JSON);
+	assert_string_equal(g->access_log.to, "off");
+	assert_int_equal(g->access_log.format, LOG_FORMAT_JSON);
 	assert_int_equal(g->log_level, LOG_LEVEL_INFO);
 	assert_string_equal(g->error_log, "stderr");
 	assert_int_equal(g->limits.connections, CONF_AUTO);
@@ -94,8 +94,8 @@ values_of_global(void **state)
 	assert_string_equal(g->user, "1000");
 	assert_string_equal(g->control_socket, "/c");
 	assert_false(g->stats_on);
-	assert_string_equal(g->access_log, "stdout");
-	assert_int_equal(g->access_format, LOG_FORMAT_COMBINED);
+	assert_string_equal(g->access_log.to, "stdout");
+	assert_int_equal(g->access_log.format, LOG_FORMAT_COMBINED);
 	assert_int_equal(g->log_level, LOG_LEVEL_DEBUG);
 	assert_string_equal(g->error_log, "/e");
 	assert_int_equal(g->limits.connections, 7);

@@ -115,11 +115,16 @@ global_values(void **state)
 	    "global: {stats: {listen: '127.0.0.1:0'}}\n",
 	    "f:2:26: error: listen: \"127.0.0.1:0\" has port 0; allowed: off, or an IP address with its port, such as 127.0.0.1:9180\n");
 	assert_findings("version: 1\n"
-	    "global: {log: {access: syslog, format: xml, level: loud, error: stdout}}\n",
-	    "f:2:24: error: access: \"syslog\" is not served by this version; allowed: off or stdout, or an absolute path\n"
+	    "global: {log: {access: sysloq, format: xml, level: loud, error: stdout}}\n",
+	    "f:2:24: error: access: \"sysloq\" is not an absolute path; allowed: off, stdout or syslog, or an absolute path\n"
 	    "f:2:40: error: format: \"xml\" is not known here; allowed: json, combined or custom\n"
 	    "f:2:52: error: level: \"loud\" is not known here; allowed: error, warn, info or debug\n"
-	    "f:2:65: error: error: \"stdout\" is not an absolute path; allowed: stderr, or an absolute path\n");
+	    "f:2:65: error: error: \"stdout\" is not an absolute path; allowed: stderr or syslog, or an absolute path\n");
+	assert_findings("version: 1\n"
+	    "global: {log: {syslog: {server: example.com, facility: x}}, trace: {spans: /s}}\n",
+	    "f:2:33: error: server: \"example.com\" is neither an absolute path nor an IP address; allowed: the path of a socket, or an IP address with its port, such as 192.0.2.1:514\n"
+	    "f:2:56: error: facility: \"x\" is not known here; allowed: kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, local0, local1, local2, local3, local4, local5, local6 or local7\n"
+	    "f:2:76: error: trace: spans needs propagate: on\n");
 	assert_findings("version: 1\n"
 	    "global: {log: off}\n",
 	    "f:2:15: error: log: a scalar is given; allowed: a mapping of keys to values\n");
@@ -142,7 +147,7 @@ global_values(void **state)
 	    "f:2:20: error: pid_file: \"/a\\x09b\" has control characters; allowed: an absolute path\n");
 	assert_findings("version: 1\n"
 	    "global: {wrkers: 1}\n",
-	    "f:2:10: error: unknown key \"wrkers\" in global, did you mean \"workers\"?; allowed: workers, user, certificates, tls, control, stats, log, errors, pid_file, state_dir, limits\n");
+	    "f:2:10: error: unknown key \"wrkers\" in global, did you mean \"workers\"?; allowed: workers, user, certificates, tls, control, stats, log, trace, errors, pid_file, state_dir, limits\n");
 }
 
 static void
@@ -222,7 +227,7 @@ listener_values(void **state)
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, listen2: x}\n",
-	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, server_names, timeouts, access, bandwidth, rate, proxy_protocol, http2, splice, compression, forwarded, request_id, request_headers, response_headers, redirect, routes, pool\n");
+	    "f:4:58: error: unknown key \"listen2\" in listener, did you mean \"listen\"?; allowed: name, listen, protocol, tls, server_names, timeouts, access, bandwidth, rate, proxy_protocol, http2, splice, compression, forwarded, request_id, log, request_headers, response_headers, redirect, routes, pool\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
