@@ -1,0 +1,305 @@
+#!/usr/bin/perl
+# Faults at random under load, for CHAOS_SECONDS (20): first those that no client may notice, then those that end
+# what a process had in its hands.  CHAOS_SEED repeats a run's choices.  Not part of make check: make check-long.
+use strict;
+use warnings;
+use IO::Socket::IP;
+use POSIX ();
+use Socket qw(SOCK_DGRAM);
+use Test::More;
+use Time::HiRes qw(time sleep);
+use Weir::Test;
+
+my $seconds = $ENV{CHAOS_SECONDS} // 20;
+my $seed = $ENV{CHAOS_SEED} // (time * 1000) % 1_000_000;
+srand $seed;
+diag "CHAOS_SEED=$seed CHAOS_SECONDS=$seconds";
+
+my $t = Weir::Test->new(watchdog => 600 + 3 * $seconds);
+my ($http, $tls, $tcp, $udp, $extra) = $t->ports(5);
+# Each answer tells which request it belongs to.
+my $handler = sub {
+    my ($r) = @_;
+    return undef if $r->{path} !~ m{^/id/(.+)};
+    return { status => 200, body => "id $1\n" . ('x' x (length($1) * 37 % 5000)) };
+};
+my @origins = map { $t->origin($_, handler => $handler) } qw(a b c);
+my $echo = $t->tcp_echo('echo');
+my $udp_port = $t->port;
+$t->spawn(sub {
+    my $socket = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $udp_port, Proto => 'udp', Type => SOCK_DGRAM) or die $!;
+    while (1) {
+        my $from = recv($socket, my $data, 65536, 0) // next;
+        send $socket, $data, 0, $from;
+    }
+});
+$t->make_cert($t->path('certs'), 'web', ['localhost'], type => 'ec');
+
+my %state = (workers => 3, access => $t->path('access.log'), extra => 0);
+
+sub config {
+    my $servers = join "\n", map { "      - {name: @{[ $_->name ]}, address: \"@{[ $_->address ]}\"}" } @origins;
+    my $more = $state{extra} ? "  - {name: extra, listen: [\"127.0.0.1:$extra\"], protocol: http, pool: web}\n" : '';
+    return $t->config(<<"CONFIG", workers => $state{workers}, access => $state{access}, global => 'limits: {drain: 5s}');
+listeners:
+  - {name: web, listen: ["127.0.0.1:$http"], protocol: http, pool: web}
+  - {name: tls, listen: ["127.0.0.1:$tls"], protocol: https, tls: {certificate: web, alpn: [h2, http/1.1]}, pool: web}
+  - {name: raw, listen: ["127.0.0.1:$tcp"], protocol: tcp, pool: raw}
+  - {name: dns, listen: ["127.0.0.1:$udp"], protocol: udp, timeouts: {flow: 2s}, pool: dns}
+${more}pools:
+  - name: web
+    health: {type: http, path: /check, interval: 200ms, timeout: 1s, rise: 1, fall: 2}
+    servers:
+$servers
+  - name: raw
+    protocol: tcp
+    servers: [{name: echo, address: "@{[ $echo->address ]}"}]
+  - name: dns
+    protocol: udp
+    servers: [{name: echo, address: "127.0.0.1:$udp_port"}]
+CONFIG
+}
+
+my $weir = $t->start_weir(config => config());
+$weir->wait_server('web', $_->name, 'up') for @origins;
+
+# ---- clients ----
+
+my @clients;
+
+# Runs `one` until told to stop; it dies when a request failed, saying "wrong" when the answer was another's.
+sub client {
+    my ($name, $one) = @_;
+    my $base = $t->path("client-$name");
+    push @clients, { name => $name, base => $base };
+    $t->spawn(sub {
+        my %sum = (ok => 0, failed => 0, wrong => 0);
+        my $state = {};
+        open my $out, '>:raw', $base or die "$base: $!";
+        open my $why, '>>', "$base.why" or die "$base.why: $!";
+        $why->autoflush(1);
+        while (!-e "$base.stop") {
+            if (eval { $one->($state); 1 }) {
+                $sum{ok}++;
+            } else {
+                $sum{ $@ =~ /^wrong/ ? 'wrong' : 'failed' }++;
+                printf {$why} "%.3f %s", time, $@;
+                $state = {};
+                sleep 0.02;
+            }
+            sysseek $out, 0, 0;
+            syswrite $out, pack 'QQQ', @sum{qw(ok failed wrong)};
+        }
+        POSIX::_exit(0);
+    }, "client-$name.log");
+    return;
+}
+
+sub progress {
+    my %sum = (ok => 0, failed => 0, wrong => 0, least => undef);
+    for my $c (@clients) {
+        my ($ok, $failed, $wrong) = unpack 'QQQ', $t->read($c->{base});
+        $sum{ok} += $ok // 0;
+        $sum{failed} += $failed // 0;
+        $sum{wrong} += $wrong // 0;
+        $c->{ok} = $ok // 0;
+    }
+    return \%sum;
+}
+
+# Each client has had `more` more answers.
+sub all_served {
+    my ($more, $what) = @_;
+    progress();
+    my %goal = map { $_->{name} => $_->{ok} + $more } @clients;
+    $t->wait_until(sub { progress(); !grep { $_->{ok} < $goal{ $_->{name} } } @clients }, "all clients are served $what", 40);
+    return;
+}
+
+sub http_client {
+    my ($s, $port, $keep) = @_;
+    my $id = "$$-" . ++$s->{n} . '-' . int rand 1e9;
+    # Closing an idle connection is the server's right.
+    $s->{c} = undef if $s->{c} && $s->{c}->is_closed;
+    my $c = $s->{c} //= Weir::Test::Client->new(host => '127.0.0.1', port => $port, timeout => 30);
+    my $r = $c->get("/id/$id", headers => $keep ? [] : [ Connection => 'close' ]);
+    die "status $r->{status}\n" if $r->{status} >= 500;
+    die "wrong: $r->{status} $r->{body}\n" if $r->{status} != 200 || $r->{body} !~ /^id \Q$id\E\n/;
+    $s->{c} = undef if !$keep || $r->{closes};
+    return;
+}
+
+sub tcp_client {
+    my ($s) = @_;
+    my $c = $s->{c} //= Weir::Test::Client->new(host => '127.0.0.1', port => $tcp, timeout => 30);
+    my $line = "$$ " . ++$s->{n} . ' ' . ('y' x int rand 3000) . "\n";
+    $c->send($line);
+    my $back = $c->read_bytes(length $line);
+    die "wrong: not what was sent\n" if $back ne $line;
+    # Sessions last a while, shorter than the time a reload leaves to them.
+    $s->{c} = undef if $s->{n} % 200 == 0;
+    return;
+}
+
+sub udp_client {
+    my ($s) = @_;
+    $s->{c} //= IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $udp, Proto => 'udp', Type => SOCK_DGRAM) or die "socket: $!\n";
+    my $text = "$$ " . ++$s->{n};
+    send $s->{c}, $text, 0;
+    my $ready = '';
+    vec($ready, fileno $s->{c}, 1) = 1;
+    select($ready, undef, undef, 5) > 0 or die "no answer to a datagram\n";
+    recv $s->{c}, my $back, 65536, 0;
+    die "wrong: $back instead of $text\n" if $back ne $text;
+    $s->{c} = undef if $s->{n} % 300 == 0;
+    sleep 0.002;
+    return;
+}
+
+sub start_clients {
+    client("kept-$_", sub { http_client($_[0], $http, 1) }) for 1 .. 3;
+    client("closing-$_", sub { http_client($_[0], $http, 0) }) for 1 .. 2;
+    client("tcp-$_", \&tcp_client) for 1 .. 2;
+    client("udp-$_", \&udp_client) for 1 .. 2;
+    return;
+}
+
+# ---- faults ----
+
+sub control_pid { my %worker = map { $_ => 1 } $weir->workers, $weir->workers('draining'); return grep { !$worker{$_} } $weir->children }
+
+sub answering { return $t->wait_until(sub { eval { $weir->stats_get('/readyz')->{status} == 200 } }, 'the stats endpoint answers', 30) }
+
+sub upgrade {
+    my $old = $weir->pid;
+    $weir->signal('USR2');
+    $weir->follow_pid_file;
+    $t->wait_until(sub { waitpid $old, POSIX::WNOHANG(); !kill 0, $old }, 'the old master is gone', 60);
+    return answering();
+}
+
+my %harmless = (
+    'a reload' => sub { $weir->reload(config()) },
+    'another number of workers' => sub { $state{workers} = 1 + int rand 5; $weir->reload(config()) },
+    'a listener more, and less' => sub {
+        $state{extra} = 1;
+        $weir->reload(config());
+        is($t->http_get($extra, '/id/extra')->{status}, 200, 'a new listener serves');
+        $state{extra} = 0;
+        $weir->reload(config());
+    },
+    'a configuration that is wrong' => sub { $weir->reload_fails("version: 1\nlisteners: 7\n"); $weir->configure(config()) },
+    'logs opened again' => sub { $weir->signal('USR1') },
+    'a full disk under the access log' => sub { local $state{access} = '/dev/full'; $weir->reload(config()); all_served(20, 'without a log'); },
+    'the control process killed' => sub {
+        my $deaths = $weir->log =~ tr/\n//;
+        my ($control) = control_pid();
+        kill 'KILL', $control if $control;
+        sleep 0.05;
+        answering();
+    },
+    'the control process stopped a while' => sub {
+        my ($control) = control_pid() or return;
+        kill 'STOP', $control;
+        all_served(20, 'without control');
+        kill 'CONT', $control;
+        answering();
+    },
+    'the binary replaced' => \&upgrade,
+    'a server drained and back' => sub {
+        my $name = $origins[ rand @origins ]->name;
+        for my $word (qw(drain ready)) {
+            is(($t->weirctl('-S', $weir->control_socket, 'server', "web/$name", $word))[0], 0, "weirctl server web/$name $word");
+            all_served(5, "with $name: $word");
+        }
+    },
+    'three reloads at once' => sub { $weir->signal('HUP') for 1 .. 3; $weir->reload(config()) },
+);
+my %harmful = (
+    'a worker killed' => sub { my @w = $weir->workers; kill 'KILL', $w[ rand @w ] },
+    'all workers killed' => sub { kill 'KILL', $weir->workers },
+    'a worker stopped a while' => sub { my @w = $weir->workers; my $pid = $w[ rand @w ]; kill 'STOP', $pid; sleep 0.5; kill 'CONT', $pid },
+    'a server killed and back' => sub { my $o = $origins[ rand @origins ]; $o->stop; sleep 0.3; $o->start },
+    'a server stopped a while' => sub { my $o = $origins[ rand @origins ]; kill 'STOP', $o->pid; sleep 1; kill 'CONT', $o->pid },
+    'all servers gone and back' => sub { $_->stop for @origins; sleep 0.5; $_->start for @origins },
+    'a reload while a worker is killed' => sub { my @w = $weir->workers; $weir->configure(config()); $weir->signal('HUP'); kill 'KILL', $w[ rand @w ]; answering() },
+    'connections up to the limit' => sub {
+        my @idle = map { IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $http, Type => Socket::SOCK_STREAM()) // () } 1 .. 500;
+        all_served(3, 'beside idle connections');
+    },
+    %harmless,
+);
+
+my %happened;
+
+sub run_faults {
+    my ($faults, $until) = @_;
+    my @names = sort keys %$faults;
+    while (time < $until) {
+        my $name = $names[ rand @names ];
+        my $before = progress();
+        my $lived = eval { $faults->{$name}->(); all_served(10, "after: $name"); 1 };
+        ok($lived, "$name: all clients are served again") or diag $@, $weir->log =~ s/.*\n(?=(?:.*\n){40})//sr;
+        my $after = progress();
+        $happened{$name}++;
+        is($after->{wrong}, 0, "$name: no answer is another's") if $after->{wrong};
+        return $name if !$lived || ($faults == \%harmless && $after->{failed} > $before->{failed});
+    }
+    return;
+}
+
+sub why { return map { $t->read("$_->{base}.why") } @clients }
+sub descriptors { my @all = glob "/proc/$_[0]/fd/*"; return scalar @all }
+sub resident { my ($kb) = $t->read("/proc/$_[0]/status") =~ /VmRSS:\s+(\d+)/; return $kb }
+
+# ---- what no client may notice ----
+
+start_clients();
+all_served(50, 'at first');
+# Sockets that were made for more workers stay open for those who have them in their queue.
+for (5, 5, 3) {
+    $state{workers} = $_;
+    $weir->reload(config());
+}
+upgrade();
+my %baseline = (fds => descriptors($weir->pid), kb => resident($weir->pid));
+my $h2_seconds = int($seconds / 2) + 1;
+$t->spawn(sub {
+    open STDOUT, '>', $t->path('h2');
+    exec $t->program('programs/h2clients'), $tls, 'tls', $h2_seconds, 2, 4, '/bytes/300', 300;
+}, 'h2.err');
+my $culprit = run_faults(\%harmless, time + $seconds / 2);
+is(progress()->{failed}, 0, 'faults that concern no client: not one request failed') or diag 'after: ', $culprit // '?', "\n", why();
+is(progress()->{wrong}, 0, 'and no answer was wrong');
+$t->wait_until(sub { $t->read('h2') =~ /\n$/ }, 'the HTTP/2 clients have ended', 60);
+my %h2 = split /\s+/, $t->read('h2');
+is($h2{failed}, 0, "HTTP/2 over TLS: none of $h2{sent} requests failed") or diag $t->read('h2.err');
+
+# ---- what ends things ----
+
+run_faults(\%harmful, time + $seconds / 2);
+is(progress()->{wrong}, 0, 'whatever happened, no answer was wrong') or diag why();
+
+# ---- and afterwards ----
+
+$state{workers} = 3;
+$weir->reload(config());
+my $total = progress();
+$t->write("$_->{base}.stop", '') for @clients;
+my $quiet = eval {
+    $t->wait_until(sub {
+        my $s = $weir->stats;
+        !grep { $_->{active} } @{ $s->{listeners} }, map { $_, @{ $_->{servers} } } @{ $s->{pools} };
+    }, 'nothing is in progress', 60);
+};
+ok($quiet, 'all counts of what is in progress are back at 0') or diag explain [ map { "$_->{name} $_->{active}" } @{ $weir->stats->{listeners} }, map { $_, @{ $_->{servers} } } @{ $weir->stats->{pools} } ];
+ok(eval { $t->wait_until(sub { $weir->children == 4 }, 'three workers and control remain', 60) }, 'three workers and control remain');
+ok(eval { $t->wait_until(sub { descriptors($weir->pid) <= $baseline{fds} }, 'descriptors', 30) }, 'the master has no descriptor more than before')
+    or diag descriptors($weir->pid), " instead of $baseline{fds}: ", join ' ', (map { readlink($_) // '' } glob "/proc/@{[ $weir->pid ]}/fd/*"),
+    `ss -lntup | grep pid=@{[ $weir->pid ]},`;
+cmp_ok(resident($weir->pid), '<', $baseline{kb} + 4096, "the master holds no more memory: $baseline{kb} kB before");
+$weir->quit;
+ok(!$weir->is_running, 'weir ends in peace');
+diag sprintf '%d requests answered, %d failed in faults that end things, 0 wrong; HTTP/2: %d; faults: %s', $total->{ok}, $total->{failed},
+    $h2{ok}, join ', ', map { "$_ $happened{$_}" } sort keys %happened;
+done_testing;
