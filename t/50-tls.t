@@ -34,7 +34,7 @@ sub configuration {
     return $t->config(join('', "listeners:\n",
         https('web', 'certificate: rsa, server_names: [{name: ec.test, certificate: ec}, '
             . '{name: "*.wild.test", certificate: wild}]', ', forwarded: {proto: on}'),
-        https('ec', 'certificate: ec, policy: tls-1-2'),
+        https('ec', 'certificate: ec, policy: tls-1-2, alpn: [http/1.1]'),
         https('old', 'certificate: both, policy: tls-1-0'),
         https('modern', 'certificate: rsa, policy: modern'),
         https('rsa_only', 'certificate: both, policy: tls_cipher_policy_1_2'),
@@ -123,7 +123,10 @@ subtest 'certificates of both kinds under one ID' => sub {
 };
 
 subtest 'ALPN' => sub {
-    is(s_client('web', '-alpn', 'h2,http/1.1')->{alpn}, 'http/1.1', 'what both know is taken');
+    is(s_client('web', '-alpn', 'http/1.1,h2')->{alpn}, 'h2', 'what both know is taken, as weir wants it: HTTP/2 first');
+    is(s_client('web', '-alpn', 'http/1.1')->{alpn}, 'http/1.1', 'HTTP/1.1 for those who know no other');
+    is(s_client('ec', '-alpn', 'h2,http/1.1')->{alpn}, 'http/1.1', 'h2 is not offered where the listener does not list it');
+    is(s_client('old', '-tls1_1', '-cipher', 'ALL:@SECLEVEL=0', '-alpn', 'h2,http/1.1')->{alpn}, 'http/1.1', 'nor to connections that HTTP/2 forbids');
     is(s_client('web')->{ok}, 1, 'a client without ALPN is served');
     my $r = s_client('web', '-alpn', 'spdy/3');
     is($r->{ok}, 0, 'nothing in common: no connection');
@@ -131,10 +134,11 @@ subtest 'ALPN' => sub {
 };
 
 subtest 'TLS in, TCP out' => sub {
-    my ($exit, $out) = $t->openssl('s_client', '-connect', "127.0.0.1:$port{tls}", '-ign_eof', '-alpn', 'mqtt',
+    my ($exit, $out) = $t->openssl('s_client', '-connect', "127.0.0.1:$port{tls}", '-ign_eof', '-alpn', 'h2,mqtt',
         { stdin => "a line\n" });
     is($exit, 0, 'the connection ends well');
     like($out, qr/^got a line$/m, 'bytes go both ways');
+    like($out, qr/^No ALPN negotiated$/m, 'and weir speaks for no protocol inside');
     like($out, qr/subject=.*rsa\.test/, 'with the certificate');
 };
 

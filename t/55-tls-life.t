@@ -10,7 +10,7 @@ my $a = $t->origin('a');
 $t->make_cert($t->path('certs'), 'web', ['localhost'], type => 'ec');
 my $weir = $t->start_weir(config => $t->config(<<"CONFIG", workers => 1));
 listeners:
-  - {name: web, listen: ["127.0.0.1:$port"], protocol: https, tls: {certificate: web}, pool: web}
+  - {name: web, listen: ["127.0.0.1:$port"], protocol: https, tls: {certificate: web, alpn: [http/1.1]}, pool: web}
 pools:
   - {name: web, servers: [{name: a, address: "@{[ $a->address ]}"}]}
 CONFIG

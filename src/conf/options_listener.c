@@ -79,9 +79,11 @@ static const struct option tls_options[] = {
 	    .where_offset = offsetof(struct tls_config, client_ca_where),
 	    .doc = "Certificates of the authorities that client certificates must come from: an ID "
 		   "(ID.pem or ID/ca.crt in the directory of certificates) or a file's path."),
-	LIST("alpn", tls_config, alpn, alpn_count, kind_alpn, .preset = "http/1.1", .min = "1",
+	LIST("alpn", tls_config, alpn, alpn_count, kind_alpn, .preset = "", .min = "1",
 	    WORDS({ "h2", 0 }, { "http/1.1", 0 }),
-	    .doc = "Application protocols offered, most wanted first."),
+	    .doc = "Application protocols offered, most wanted first.  Without it h2, then "
+		   "http/1.1 with protocol https; none with protocol tls, as only the servers know "
+		   "what they speak."),
 };
 static const struct block tls_block = {
 	.name = "tls",
@@ -393,6 +395,18 @@ static const struct option listener_options[] = {
 		   "get 404."),
 };
 
+/* What weir itself speaks inside TLS. */
+static void
+choose_alpn(struct listener_config *l)
+{
+	static const char *spoken[] = { "h2", "http/1.1" };
+
+	if (l->protocol != PROTOCOL_HTTPS || !l->tls.on || l->tls.alpn_count > 0)
+		return;
+	l->tls.alpn = spoken;
+	l->tls.alpn_count = sizeof(spoken) / sizeof(spoken[0]);
+}
+
 /* The addresses of a listener are remembered with how they were written: "*" is [::] in memory. */
 static void
 listener_finish(struct load *load, const struct yaml_node *map, void *structure)
@@ -400,6 +414,7 @@ listener_finish(struct load *load, const struct yaml_node *map, void *structure)
 	struct listener_config *l = structure;
 	const struct yaml_node *list = yaml_get(map, "listen");
 
+	choose_alpn(l);
 	for (size_t i = 0; i < l->listen_count; i++) {
 		const struct yaml_node *node = list->type == YAML_LIST ? list->items[i] : list;
 

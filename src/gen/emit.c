@@ -214,8 +214,8 @@ emit_tls(FILE *out, const struct gen_listener *listener)
 		emit_text(out, listener->client_ca);
 		fputc('\n', out);
 	}
-	if (listener->http2)
-		fputs("      alpn: [h2, http/1.1]\n", out);
+	if (listener->protocol == GEN_HTTPS)
+		fputs(listener->http2 ? "      alpn: [h2, http/1.1]\n" : "      alpn: [http/1.1]\n", out);
 }
 
 static void

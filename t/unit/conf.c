@@ -205,7 +205,8 @@ values_of_listeners(void **state)
 	assert_int_equal(l[2].timeouts.client_idle, 15000);
 	assert_false(l[2].tls.on);
 	assert_string_equal(l[3].tls.policy, "intermediate");
-	assert_string_equal(l[3].tls.alpn[0], "http/1.1");
+	assert_int_equal(l[0].tls.alpn_count, 1);
+	assert_int_equal(l[3].tls.alpn_count, 0); /* protocol tls */
 	conf_free(config);
 }
 
