@@ -437,26 +437,34 @@ tls_read(struct transport *t, void *data, size_t size)
 	return tls_failure(t, result);
 }
 
-/* One SSL_write; what it holds back goes to unsent.  Returns `len` or IO_ERROR. */
+/*
+ * One record, or several if the client wants short ones; what the socket holds back goes to unsent.
+ * Returns `len` or IO_ERROR.
+ */
 static ssize_t
 write_record(struct transport *t, const char *data, size_t len)
 {
-	size_t n = 0;
-	int result;
+	size_t done = 0, n;
 
-	errno = 0;
-	result = SSL_write_ex(t->ssl->ssl, data, len, &n);
-	if (result != 1) {
-		int failure = tls_failure(t, result);
+	while (done < len) {
+		int result, failure;
 
+		errno = 0;
+		result = SSL_write_ex(t->ssl->ssl, data + done, len - done, &n);
+		if (result == 1) {
+			done += n;
+			continue;
+		}
+		failure = tls_failure(t, result);
 		if (failure != IO_WAIT)
 			return IO_ERROR;
 		t->writable = false;
+		break;
 	}
-	if (n < len) {
+	if (done < len) {
 		t->unsent = buf_take(BUF_SMALL);
-		memcpy(t->unsent->data, data + n, len - n);
-		t->unsent->end = (uint32_t)(len - n);
+		memcpy(t->unsent->data, data + done, len - done);
+		t->unsent->end = (uint32_t)(len - done);
 	}
 	return (ssize_t)len;
 }

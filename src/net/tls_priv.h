@@ -37,6 +37,8 @@ struct tls {
 	uint64_t born_ms;        /* when a client connected; 0: towards a server */
 	uint8_t secrets;         /* how many of the two are known */
 	uint8_t silent_records;  /* in a row that brought nothing */
+	uint8_t message[5];      /* a message after the handshake of which some is there: a client's KeyUpdate */
+	uint8_t message_len;
 	int8_t ended;            /* IO_CLOSED, IO_ERROR: what the next read returns; 0: neither */
 	bool counts;             /* sealed records are counted: they use the key that is to be taken over */
 	bool owes_update;        /* a KeyUpdate goes out before the next data */

@@ -199,13 +199,13 @@ tls_record_open(struct tls_traffic_key *key, const uint8_t *record, size_t body_
 		ERR_clear_error();
 		return -TLS_ALERT_BAD_MAC;
 	}
-	/* Content, its type, and as many zeros as the sender liked (§5.4). */
+	/* Content, its type, and as many zeros as the sender liked, within the limit (§5.4). */
+	if (len > TLS_CONTENT_MAX + 1)
+		return -TLS_ALERT_OVERFLOW;
 	while (len > 0 && out[len - 1] == 0)
 		len--;
 	if (len == 0)
 		return -TLS_ALERT_UNEXPECTED;
-	if (len - 1 > TLS_CONTENT_MAX)
-		return -TLS_ALERT_OVERFLOW;
 	*type = out[len - 1];
 	return (int)len - 1;
 }

@@ -87,7 +87,9 @@ tls_take_over(struct transport *t)
 	const struct tls_suite *suite =
 	    cipher != NULL ? tls_suite_find(SSL_CIPHER_get_protocol_id(cipher)) : NULL;
 
+	/* A client that wants short records (RFC 6066 §4) gets them from OpenSSL. */
 	if (SSL_version(tls->ssl) != TLS1_3_VERSION || suite == NULL || tls->secrets != 2 ||
+	    SSL_SESSION_get_max_fragment_length(SSL_get_session(tls->ssl)) != 0 ||
 	    SSL_has_pending(tls->ssl) || BIO_get_ktls_send(SSL_get_wbio(tls->ssl)))
 		return;
 	if (tls_key_start(&tls->seal, suite, true) == -1 ||
@@ -350,19 +352,36 @@ on_alert(struct transport *t, const uint8_t *content, size_t len)
 	}
 }
 
-/* All that a client may still say is that it changes its key, and it says so in a record of its
- * own. */
+/*
+ * All that a client may still say is that it changes its key (§4.6.3), in as many records as it
+ *likes, but nothing may follow in the last one: that has the next key.
+ *
+ *	| type (1) = 24 | length (3) = 1 | shall we too? (1) = 0, 1 |
+ */
 static int
 on_handshake(struct transport *t, const uint8_t *content, size_t len)
 {
 	static const uint8_t update[] = { 24, 0, 0, 1 };
 	struct tls *tls = t->ssl;
+	size_t known;
 
-	if (len != 5 || memcmp(content, update, sizeof(update)) != 0 || content[4] > 1)
+	if (len == 0 || len > sizeof(tls->message) - tls->message_len)
 		return fail(t, TLS_ALERT_UNEXPECTED, "unexpected handshake message");
+	memcpy(tls->message + tls->message_len, content, len);
+	tls->message_len += (uint8_t)len;
+	known = tls->message_len < sizeof(update) ? tls->message_len : sizeof(update);
+	if (tls->message[0] != update[0])
+		return fail(t, TLS_ALERT_UNEXPECTED, "unexpected handshake message");
+	if (memcmp(tls->message, update, known) != 0)
+		return fail(t, TLS_ALERT_DECODE, "malformed KeyUpdate");
+	if (tls->message_len < sizeof(tls->message))
+		return 0;
+	if (tls->message[4] > 1)
+		return fail(t, TLS_ALERT_ILLEGAL, "malformed KeyUpdate");
 	if (tls_key_update(&tls->open, false) == -1)
 		return fail(t, TLS_ALERT_INTERNAL, "the next key could not be made");
-	tls->owes_update = tls->owes_update || content[4] == 1;
+	tls->message_len = 0;
+	tls->owes_update = tls->owes_update || tls->message[4] == 1;
 	return 0;
 }
 
@@ -373,6 +392,8 @@ on_other(struct transport *t, uint8_t type, const uint8_t *content, size_t len)
 	/* Each costs the same as one with data: a peer that sends nothing else wastes our time. */
 	if (++t->ssl->silent_records > SILENT_MAX)
 		return fail(t, TLS_ALERT_UNEXPECTED, "too many records without data");
+	if (type != TLS_TYPE_HANDSHAKE && t->ssl->message_len > 0) /* §5.1 */
+		return fail(t, TLS_ALERT_UNEXPECTED, "record within a message of another type");
 	switch (type) {
 	case TLS_TYPE_DATA:
 		return 0;
@@ -449,7 +470,7 @@ open_some(struct transport *t, size_t len, uint8_t *data, size_t size, size_t *u
 			break;
 		}
 		at += (size_t)record_len;
-		if (type != TLS_TYPE_DATA || n == 0) {
+		if (type != TLS_TYPE_DATA || n == 0 || tls->message_len > 0) {
 			on_other(t, type, place, (size_t)n);
 			continue;
 		}

@@ -22,6 +22,7 @@ struct pair {
 };
 
 static char large[LARGE], got[LARGE];
+static uint8_t wanted_fragment; /* TLSEXT_max_fragment_length_... */
 static struct setup setup;
 
 static SSL_CTX *
@@ -71,6 +72,9 @@ pair_init(struct pair *p, const char *suite, int version)
 		assert_int_equal(SSL_CTX_set_ciphersuites(p->context, suite), 1);
 	SSL_CTX_set_mode(
 	    p->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	if (wanted_fragment != 0)
+		assert_int_equal(
+		    SSL_CTX_set_tlsext_max_fragment_length(p->context, wanted_fragment), 1);
 	p->client = SSL_new(p->context);
 	SSL_set_fd(p->client, fds[1]);
 	SSL_set_connect_state(p->client);
@@ -80,6 +84,7 @@ pair_init(struct pair *p, const char *suite, int version)
 static void
 pair_fini(struct pair *p)
 {
+	now_ms += 2000; /* it lasted: see take_over_pays() */
 	transport_close(&p->server, false);
 	SSL_free(p->client);
 	SSL_CTX_free(p->context);
@@ -349,45 +354,149 @@ what_is_no_record_is_refused(void **state)
 	refuses(wrong, sizeof(wrong), "bad record mac", SSL_AD_BAD_RECORD_MAC);
 }
 
-/* Sealed with the right key, and wrong inside. */
+/* A key of the client's side of the connection. */
 static void
-seal_and_refuse(const void *content, size_t len, uint8_t type, const char *why)
+take_key(const struct pair *p, struct tls_traffic_key *key)
 {
-	uint8_t record[100];
-	struct tls_traffic_key key;
-	struct pair p;
+	*key = (struct tls_traffic_key){ 0 };
+	memcpy(key->secret, p->server.ssl->open.secret, sizeof(key->secret));
+	assert_int_equal(tls_key_start(key, p->server.ssl->open.suite, true), 0);
+}
+
+static void
+send_record(const struct pair *p, struct tls_traffic_key *key, const void *content, size_t len,
+    uint8_t type)
+{
+	static uint8_t record[TLS_RECORD_MAX];
+	size_t n = tls_record_seal(key, record, content, len, type);
+
+	assert_int_equal(n, len + TLS_SEALED_MORE);
+	assert_int_equal(write(p->client_fd, record, n), n);
+}
+
+static void
+expect_refused(struct pair *p, const char *why, int alert)
+{
 	size_t n;
 
-	pair_init(&p, NULL, TLS1_3_VERSION);
-	key = (struct tls_traffic_key){ 0 };
-	memcpy(key.secret, p.server.ssl->open.secret, sizeof(key.secret));
-	assert_int_equal(tls_key_start(&key, p.server.ssl->open.suite, true), 0);
-	n = tls_record_seal(&key, record, content, len, type);
-	assert_int_equal(n, len + TLS_SEALED_MORE);
-	assert_int_equal(write(p.client_fd, record, n), n);
-	p.server.readable = true;
-	assert_int_equal(transport_read(&p.server, got, sizeof(got)), IO_ERROR);
+	p->server.readable = true;
+	assert_int_equal(transport_read(&p->server, got, sizeof(got)), IO_ERROR);
 	assert_string_equal(transport_tls_error(), why);
+	if (alert != 0) {
+		assert_int_equal(SSL_read_ex(p->client, got, 10, &n), 0);
+		assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_AD_REASON_OFFSET + alert);
+	}
+	pair_fini(p);
+}
+
+/* Sealed with the right key, and wrong inside. */
+static void
+seal_and_refuse(const void *content, size_t len, uint8_t type, const char *why, int alert)
+{
+	struct tls_traffic_key key;
+	struct pair p;
+
+	pair_init(&p, NULL, TLS1_3_VERSION);
+	take_key(&p, &key);
+	send_record(&p, &key, content, len, type);
 	tls_key_fini(&key);
-	pair_fini(&p);
+	expect_refused(&p, why, alert);
 }
 
 static void
 what_no_client_may_say_is_refused(void **state)
 {
 	static const unsigned char hello[] = { 1, 0, 0, 1, 0 }, odd[] = { 24, 0, 0, 1, 2 },
-				   two[] = { 24, 0, 0, 1, 0, 24, 0, 0, 1, 0 }, alert[] = { 2, 40 };
+				   two[] = { 24, 0, 0, 1, 0, 24, 0, 0, 1, 0 }, alert[] = { 2, 40 },
+				   ticket[] = { 4, 0, 0, 0 }, certificate[] = { 11, 0, 0, 0 },
+				   empty_update[] = { 24, 0, 0, 0 },
+				   long_update[] = { 24, 0, 0, 2 };
+	static const char *const unexpected = "unexpected handshake message";
 
 	(void)state;
-	seal_and_refuse(hello, 5, 22, "unexpected handshake message");
-	seal_and_refuse(odd, 5, 22, "unexpected handshake message");
-	seal_and_refuse(two, 10, 22, "unexpected handshake message");
-	seal_and_refuse(two, 3, 22, "unexpected handshake message");
-	seal_and_refuse(alert, 1, 21, "malformed alert");
-	seal_and_refuse(alert, 2, 21, "handshake failure");
-	seal_and_refuse(alert, 2, 20, "record of an unknown type");
-	seal_and_refuse(alert, 2, 24, "record of an unknown type");
-	seal_and_refuse("", 0, 0, "unexpected record"); /* zeros alone */
+	seal_and_refuse(hello, 5, 22, unexpected, SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse(ticket, 4, 22, unexpected, SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse(certificate, 4, 22, unexpected, SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse(odd, 5, 22, "malformed KeyUpdate", SSL_AD_ILLEGAL_PARAMETER);
+	seal_and_refuse(empty_update, 4, 22, "malformed KeyUpdate", SSL_AD_DECODE_ERROR);
+	seal_and_refuse(long_update, 4, 22, "malformed KeyUpdate", SSL_AD_DECODE_ERROR);
+	seal_and_refuse(two, 10, 22, unexpected, SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse(two, 0, 22, unexpected, SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse(alert, 1, 21, "malformed alert", SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse(alert, 0, 21, "malformed alert", SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse(alert, 2, 21, "handshake failure", 0);
+	seal_and_refuse(alert, 2, 20, "record of an unknown type", SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse(alert, 2, 24, "record of an unknown type", SSL_AD_UNEXPECTED_MESSAGE);
+	seal_and_refuse("", 0, 0, "unexpected record", SSL_AD_UNEXPECTED_MESSAGE); /* zeros alone */
+	/* One byte of padding more than a record may have. */
+	seal_and_refuse(
+	    large, TLS_CONTENT_MAX + 1, TLS_TYPE_DATA, "record too long", SSL_AD_RECORD_OVERFLOW);
+}
+
+static void
+messages_may_come_in_pieces(void **state)
+{
+	static const unsigned char update[] = { 24, 0, 0, 1, 1 };
+	struct tls_traffic_key key;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, NULL, TLS1_3_VERSION);
+	take_key(&p, &key);
+	for (size_t i = 0; i < sizeof(update); i++)
+		send_record(&p, &key, update + i, 1, TLS_TYPE_HANDSHAKE);
+	assert_int_equal(tls_key_update(&key, true), 0);
+	send_record(&p, &key, "after", 5, TLS_TYPE_DATA);
+	p.server.readable = true;
+	assert_int_equal(transport_read(&p.server, got, sizeof(got)), 5);
+	assert_true(p.server.ssl->owes_update);
+	/* But nothing may come between them. */
+	send_record(&p, &key, update, 2, TLS_TYPE_HANDSHAKE);
+	send_record(&p, &key, "between", 7, TLS_TYPE_DATA);
+	tls_key_fini(&key);
+	expect_refused(&p, "record within a message of another type", SSL_AD_UNEXPECTED_MESSAGE);
+}
+
+/* Content, type and zeros: as many as the sender likes. */
+static void
+padding_is_taken_off(void **state)
+{
+	static uint8_t content[TLS_CONTENT_MAX];
+	static const size_t lens[] = { 1, 2, 1000, TLS_CONTENT_MAX };
+	struct tls_traffic_key key;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, NULL, TLS1_3_VERSION);
+	take_key(&p, &key);
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		/* "x", the type, and zeros, of which tls_record_seal() adds the last one. */
+		memset(content, 0, sizeof(content));
+		content[0] = 'x';
+		content[1] = TLS_TYPE_DATA;
+		send_record(
+		    &p, &key, content, lens[i] > 1 ? lens[i] : 1, lens[i] > 1 ? 0 : TLS_TYPE_DATA);
+		p.server.readable = true;
+		assert_int_equal(transport_read(&p.server, got, sizeof(got)), 1);
+		assert_int_equal(got[0], 'x');
+	}
+	tls_key_fini(&key);
+	pair_fini(&p);
+}
+
+static void
+a_client_may_want_short_records(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	wanted_fragment = TLSEXT_max_fragment_length_512;
+	pair_init(&p, NULL, TLS1_3_VERSION);
+	wanted_fragment = TLSEXT_max_fragment_length_DISABLED;
+	assert_false(is_taken_over(&p));
+	move_up(&p, 5000, 16 * 1024);
+	move_down(&p, 50000, 2);
+	pair_fini(&p);
 }
 
 /* Records torn at every place. */
@@ -430,6 +539,9 @@ main(void)
 		cmocka_unit_test(each_side_ends_by_itself),
 		cmocka_unit_test(what_is_no_record_is_refused),
 		cmocka_unit_test(what_no_client_may_say_is_refused),
+		cmocka_unit_test(messages_may_come_in_pieces),
+		cmocka_unit_test(padding_is_taken_off),
+		cmocka_unit_test(a_client_may_want_short_records),
 		cmocka_unit_test(records_may_come_torn),
 	};
 
