@@ -97,9 +97,14 @@ sub served_by {
 
 my $pid = start();
 served_by(11, 'the daemon serves what it had');
+said(qr/weirgen: \S+ is new, and weir took it\n/, 'its first line names another source');
+$t->wait_until(sub { !$weir->workers('draining') && $weir->generation == 2 }, 'which is no reason not to reload');
+my @workers = $weir->workers;
 replace('m/web.yaml', manifest(12));
 served_by(12, 'a file that is replaced is followed');
-said(qr/weirgen: \S+ is new, and weir took it\n/, 'and it is told');
+said(qr/(?:weirgen: \S+ is new, and weir took it\n){2}/, 'and it is told');
+is_deeply([ $weir->workers ], \@workers, 'with the same workers, as only servers have changed');
+$weir->wait_log(qr/servers changed without new workers: 1 added, 1 removed, 0 changed, in 1 pools, by user \d+ \(process $pid\)/);
 $t->write('m/web.yaml', manifest(11));
 served_by(11, 'one that is written in place, too');
 $before = $t->read('weir-0.yaml');
@@ -135,6 +140,18 @@ served_by(11, 'a file in a volume');
 symlink 'two', $t->path('v/..next');
 rename $t->path('v/..next'), $t->path('v/..data');
 served_by(12, 'is followed when the volume changes');
+@workers = $weir->workers;
+
+# Somebody else has changed what is in force: then the whole file is read.
+$weir->configure($t->read('weir-0.yaml') =~ s/^(  - name: .*\n)(?=    protocol: http\n    balance)/$1    meta: {by: hand}\n/mr);
+is(($t->weirctl('-S', $weir->control_socket, 'reload'))[0], 0, 'a configuration by hand');
+my $meta = sub { return $weir->stats_pool("default/web:$port")->{meta}{by} // '' };
+$t->wait_until(sub { $meta->() eq 'hand' }, 'is in force');
+symlink 'one', $t->path('v/..next');
+rename $t->path('v/..next'), $t->path('v/..data');
+served_by(11, 'the next change of servers');
+$t->wait_until(sub { $meta->() eq '' }, 'and what was done by hand is gone');
+isnt("@{[ $weir->workers ]}", "@workers", 'with new workers');
 is($t->end_process($pid, 'INT'), 0, 'SIGINT ends it');
 
 is($weir->quit, 0, 'weir ends');

@@ -164,10 +164,15 @@ int
 main(int argc, char **argv)
 {
 	struct options options = { .backends = BACKENDS_AUTO };
+	struct known known = { 0 };
 	bool changed;
 	int status = options_parse(&options, argc, argv);
 
 	if (status != -1)
 		return status;
-	return options.watch ? watch_run(&options) : run_once(&options, false, &changed);
+	if (options.watch)
+		return watch_run(&options);
+	status = run_once(&options, &known, false, &changed);
+	known_fini(&known);
+	return status;
 }

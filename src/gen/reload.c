@@ -10,7 +10,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 1 << 20, WAIT_SECONDS = 60 };
+#include "weir/arena.h"
+
+enum {
+	ANSWER_MAX = 1 << 20,
+	WAIT_SECONDS = 60,
+	REQUEST_MAX = 57344 /* what the control socket takes */
+};
 
 static int
 connect_socket(const char *path)
@@ -80,29 +86,61 @@ judge_answer(const char *path, const char *line)
 	return result;
 }
 
+/* One answer to one line.  NULL with errno set; the caller frees it. */
+static char *
+ask(const char *path, const char *request, size_t len)
+{
+	int fd = connect_socket(path), saved;
+	char *line = NULL;
+	ssize_t n;
+
+	if (fd == -1)
+		return NULL;
+	while (len > 0) {
+		n = send(fd, request, len, MSG_NOSIGNAL);
+		if (n == -1 && errno != EINTR)
+			break;
+		request += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+	if (len == 0)
+		line = read_line(fd);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return line;
+}
+
 int
 reload_daemon(const char *path)
 {
 	static const char request[] = "reload\n";
-	char *line = NULL;
-	int result = -1, fd = connect_socket(path);
+	char *line = ask(path, request, sizeof(request) - 1);
+	int result;
 
-	if (fd == -1)
-		goto fail;
-	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1)
-		goto fail;
-	line = read_line(fd);
-	if (line == NULL)
-		goto fail;
+	if (line == NULL) {
+		fprintf(stderr, "weirgen: error: %s: cannot tell the daemon to reload: %s\n", path,
+		    errno == EAGAIN ? "no answer in time" : strerror(errno));
+		return -1;
+	}
 	result = judge_answer(path, line);
 	free(line);
-	close(fd);
 	return result;
+}
 
-fail:
-	fprintf(stderr, "weirgen: error: %s: cannot tell the daemon to reload: %s\n", path,
-	    errno == EAGAIN ? "no answer in time" : strerror(errno));
-	if (fd != -1)
-		close(fd);
-	return -1;
+int
+reload_servers(const char *path, const char *change)
+{
+	char *request = xprintf("apply %s\n", change), *line;
+	size_t len = strlen(request);
+	json_t *answer;
+	int result;
+
+	line = len <= REQUEST_MAX ? ask(path, request, len) : NULL;
+	answer = line != NULL ? json_loads(line, 0, NULL) : NULL;
+	result = json_is_true(json_object_get(answer, "ok")) ? 0 : -1;
+	json_decref(answer);
+	free(line);
+	free(request);
+	return result;
 }

@@ -16,7 +16,10 @@
 #include "ingress_priv.h"
 #include "reload_priv.h"
 #include "secret_priv.h"
+#include "servers_priv.h"
 #include "service_priv.h"
+
+enum { OUTPUT_SIZE_MAX = 256 << 20 };
 
 /* The paths as the first line of the output shows them. */
 static char *
@@ -134,15 +137,89 @@ check_output(const char *text, size_t len)
 	return config;
 }
 
+/* A new configuration, on its way to the file and the daemon. */
+struct output {
+	char *text; /* owned */
+	size_t len;
+	struct config *config; /* owned; NULL: was found to be good before, but for the servers */
+	char *change; /* owned; from the file that is there, if only servers differ; else NULL */
+};
+
+static void
+output_fini(struct output *output)
+{
+	free(output->text);
+	free(output->change);
+	conf_free(output->config);
+}
+
+/* Is the change good, and the file that it begins from the one that was checked last? */
+static bool
+is_known_but_servers(
+    const struct output *output, const struct known *known, const char *old, size_t old_len)
+{
+	struct diag *diag = diag_new();
+	struct servers_change *change;
+	char digest[CONF_DIGEST_SIZE];
+	bool ok;
+
+	conf_digest(old, old_len, digest);
+	change = conf_load_servers("change", output->change, strlen(output->change), diag);
+	ok = change != NULL && strcmp(digest, known->digest) == 0;
+	conf_free_servers(change);
+	diag_free(diag);
+	return ok;
+}
+
+/*
+ * What weir would refuse must not be written.  Where the daemon is told of changes, and the file is
+ * as this process wrote it, it is enough to look at the servers that differ.
+ */
+static bool
+output_check(struct output *output, const struct options *options, const struct known *known)
+{
+	size_t old_len;
+	char *old = options->reload && options->output != NULL
+			? file_read(options->output, OUTPUT_SIZE_MAX, &old_len)
+			: NULL;
+	bool is_good = false;
+
+	if (old != NULL)
+		output->change = servers_find_change(old, old_len, output->text, output->len);
+	if (output->change != NULL && !options->diff)
+		is_good = is_known_but_servers(output, known, old, old_len);
+	free(old);
+	if (!is_good)
+		output->config = check_output(output->text, output->len);
+	return is_good || output->config != NULL;
+}
+
+static void
+known_set(struct known *known, const struct output *output)
+{
+	conf_digest(output->text, output->len, known->digest);
+	if (output->config == NULL)
+		return;
+	free(known->control_socket);
+	known->control_socket = xstrdup(output->config->global.control_socket);
+}
+
+void
+known_fini(struct known *known)
+{
+	free(known->control_socket);
+	known->control_socket = NULL;
+}
+
 static int
 write_output(const struct options *options, const struct list *secret_files,
-    const struct config *config, const char *text, size_t len, bool reload_is_due, bool *changed)
+    const struct output *output, struct known *known, bool reload_is_due, bool *changed)
 {
 	bool renewed = false;
 
 	if (options->diff)
 		return diff_print(options->diff_file != NULL ? options->diff_file : options->output,
-			   config, stdout) == 0
+			   output->config, stdout) == 0
 			   ? EXIT_DONE
 			   : EXIT_FAULT;
 	if (options->check || (options->explain && options->output == NULL))
@@ -151,28 +228,30 @@ write_output(const struct options *options, const struct list *secret_files,
 	if (secrets_write(secret_files, &renewed) == -1)
 		return EXIT_FAULT;
 	if (options->output == NULL) {
-		fwrite(text, 1, len, stdout);
+		fwrite(output->text, 1, output->len, stdout);
 		return EXIT_DONE;
 	}
-	if (file_write_atomic(options->output, text, len, 0644, changed) == -1) {
+	if (file_write_atomic(options->output, output->text, output->len, 0644, changed) == -1) {
 		fprintf(
 		    stderr, "%s: error: cannot be written: %s\n", options->output, strerror(errno));
 		return EXIT_FAULT;
 	}
+	known_set(known, output);
 	*changed = *changed || renewed;
 	if (!options->reload || (!*changed && !reload_is_due))
 		return EXIT_DONE;
-	return reload_daemon(config->global.control_socket) == 0 ? EXIT_DONE : EXIT_FAULT;
+	if (output->change != NULL && !renewed && !reload_is_due &&
+	    reload_servers(known->control_socket, output->change) == 0)
+		return EXIT_DONE;
+	return reload_daemon(known->control_socket) == 0 ? EXIT_DONE : EXIT_FAULT;
 }
 
 int
-run_once(const struct options *options, bool reload_is_due, bool *changed)
+run_once(const struct options *options, struct known *known, bool reload_is_due, bool *changed)
 {
 	struct gen gen = { .arena = arena_new(), .diag = diag_new() };
-	struct config *config = NULL;
+	struct output output = { 0 };
 	struct list secret_files;
-	char *text = NULL;
-	size_t len = 0;
 	int status = EXIT_FAULT;
 
 	*changed = false;
@@ -186,20 +265,17 @@ run_once(const struct options *options, bool reload_is_due, bool *changed)
 	conflicts_resolve(&gen);
 	diag_print(gen.diag, "weirgen", stderr);
 	if (diag_errors(gen.diag) == 0)
-		text = print_config(&gen, options, &len);
+		output.text = print_config(&gen, options, &output.len);
 	secret_files = gen.secret_files;
 	gen_fini(&gen); /* the manifests may be large, and the check needs room of its own */
-	if (text != NULL)
-		config = check_output(text, len);
-	if (config != NULL)
+	if (output.text != NULL && output_check(&output, options, known))
 		status =
-		    write_output(options, &secret_files, config, text, len, reload_is_due, changed);
+		    write_output(options, &secret_files, &output, known, reload_is_due, changed);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "weirgen: standard output: %s\n", strerror(errno));
 		status = EXIT_FAULT;
 	}
-	conf_free(config);
+	output_fini(&output);
 	secrets_fini(&secret_files);
-	free(text);
 	return status;
 }

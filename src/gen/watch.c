@@ -44,6 +44,7 @@ struct watcher {
 	struct followed *items; /* owned */
 	size_t count;
 	int inotify, signals;
+	struct known known;
 	bool reload_is_due; /* written, but the daemon did not take it */
 };
 
@@ -148,29 +149,55 @@ take_signal(const struct watcher *w, bool *is_due)
 
 enum turn { TURN_GENERATE, TURN_LOOK_AGAIN, TURN_END };
 
+/* What has been seen of a group of changes. */
+struct group {
+	bool is_due;
+	uint64_t first_ms, last_ms;
+};
+
+static void
+group_add(struct group *group)
+{
+	group->last_ms = clock_us() / 1000;
+	if (!group->is_due)
+		group->first_ms = group->last_ms;
+	group->is_due = true;
+}
+
+/* How long to wait for more of it, in milliseconds; 0: it is over. */
+static int
+group_wait(const struct group *group)
+{
+	uint64_t quiet = group->last_ms + QUIET_MS, end = group->first_ms + PATIENCE_MS;
+	uint64_t until = quiet < end ? quiet : end, now = clock_us() / 1000;
+
+	return until > now ? (int)(until - now) : 0;
+}
+
 /* Wait for something to do, and for the end of a group of changes. */
 static enum turn
 wait_for_change(struct watcher *w, bool is_missing)
 {
 	struct pollfd fds[] = { { .fd = w->inotify, .events = POLLIN },
 		{ .fd = w->signals, .events = POLLIN } };
-	uint64_t first_ms = 0;
-	bool is_due = false;
+	struct group group = { 0 };
 
 	for (;;) {
-		int timeout = is_due ? QUIET_MS : is_missing ? RETRY_MS : -1;
-		int ready = poll(fds, 2, timeout);
+		int ready = poll(fds, 2,
+		    group.is_due ? group_wait(&group)
+		    : is_missing ? RETRY_MS
+				 : -1);
+		bool is_asked = false;
 
-		if ((ready == -1 && errno != EINTR) || (ready > 0 && take_signal(w, &is_due) != 0))
+		if ((ready == -1 && errno != EINTR) ||
+		    (ready > 0 && take_signal(w, &is_asked) != 0))
 			return TURN_END;
-		if (take_events(w) && !is_due) {
-			is_due = true;
-			first_ms = clock_us() / 1000;
-		}
-		if (is_due &&
-		    (ready == 0 || (first_ms != 0 && clock_us() / 1000 - first_ms > PATIENCE_MS)))
+		/* Other files of the directory may change all the time. */
+		if (take_events(w) || is_asked)
+			group_add(&group);
+		if (group.is_due && group_wait(&group) == 0)
 			return TURN_GENERATE;
-		if (ready == 0)
+		if (!group.is_due && ready == 0)
 			return TURN_LOOK_AGAIN;
 	}
 }
@@ -179,7 +206,7 @@ static void
 generate(struct watcher *w)
 {
 	bool changed = false;
-	int status = run_once(w->options, w->reload_is_due, &changed);
+	int status = run_once(w->options, &w->known, w->reload_is_due, &changed);
 
 	w->reload_is_due = status != EXIT_DONE && (changed || w->reload_is_due);
 	if (status != EXIT_DONE && !changed)
@@ -225,6 +252,7 @@ watcher_fini(struct watcher *w)
 		free(w->items[i].name);
 	}
 	free(w->items);
+	known_fini(&w->known);
 	if (w->inotify != -1)
 		close(w->inotify);
 	if (w->signals != -1)
