@@ -22,169 +22,7 @@ enum {
 	ANSWERS_MAX = 8   /* of one flow with one system call */
 };
 
-static void
-batch_init(struct udp_batch *batch)
-{
-	batch->data = xmalloc((size_t)UDP_BATCH * UDP_DATAGRAM_MAX);
-	for (size_t i = 0; i < UDP_BATCH; i++) {
-		batch->iov[i].iov_base = batch->data + i * UDP_DATAGRAM_MAX;
-		batch->msgs[i].msg_hdr.msg_iov = &batch->iov[i];
-		batch->msgs[i].msg_hdr.msg_iovlen = 1;
-	}
-}
-
-/* Make the places from `first` on ready to receive. */
-static void
-batch_clear(struct udp_batch *batch, unsigned first, unsigned count, bool with_names)
-{
-	for (unsigned i = first; i < first + count; i++) {
-		struct msghdr *h = &batch->msgs[i].msg_hdr;
-
-		batch->iov[i].iov_len = UDP_DATAGRAM_MAX;
-		h->msg_name = with_names ? &batch->names[i].sa : NULL;
-		h->msg_namelen = with_names ? sizeof(batch->names[i].in6) : 0;
-		h->msg_control = with_names ? batch->controls[i].data : NULL;
-		h->msg_controllen = with_names ? sizeof(batch->controls[i].data) : 0;
-	}
-}
-
-/* ---- answers ---- */
-
-static void
-send_answers(struct udp *udp)
-{
-	const struct udp_socket *socket = udp->out_socket;
-	unsigned sent = 0;
-
-	while (sent < udp->out_count) {
-		int n =
-		    sendmmsg(socket->fd, udp->out.msgs + sent, udp->out_count - sent, MSG_DONTWAIT);
-
-		if (n > 0) {
-			sent += (unsigned)n;
-			continue;
-		}
-		if (errno == EINTR)
-			continue;
-		/* The first of them cannot be sent: to nowhere, or for want of room. */
-		tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED, 1);
-		sent++;
-	}
-	udp->out_count = 0;
-}
-
-/* Answers leave from the address that the client spoke to. */
-static void
-set_source(struct msghdr *h, union udp_control *control, const struct addr *local)
-{
-	struct cmsghdr *c;
-
-	h->msg_control = control->data;
-	h->msg_controllen = sizeof(control->data);
-	memset(control, 0, sizeof(*control));
-	c = CMSG_FIRSTHDR(h);
-	if (local->sa.sa_family == AF_INET) {
-		struct in_pktinfo info = { .ipi_spec_dst = local->in.sin_addr };
-
-		c->cmsg_level = IPPROTO_IP;
-		c->cmsg_type = IP_PKTINFO;
-		c->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(c), &info, sizeof(info));
-		h->msg_controllen = CMSG_SPACE(sizeof(info));
-	} else {
-		struct in6_pktinfo info = { .ipi6_addr = local->in6.sin6_addr,
-			.ipi6_ifindex = local->in6.sin6_scope_id };
-
-		c->cmsg_level = IPPROTO_IPV6;
-		c->cmsg_type = IPV6_PKTINFO;
-		c->cmsg_len = CMSG_LEN(sizeof(info));
-		memcpy(CMSG_DATA(c), &info, sizeof(info));
-		h->msg_controllen = CMSG_SPACE(sizeof(info));
-	}
-}
-
-/* Datagrams are no stream that could wait: those over the limit are lost. */
-static bool
-is_admitted(const struct listener *listener, enum pace_way way, size_t len)
-{
-	if (listener->pacer == NULL || pacer_admit(listener->pacer, way, len))
-		return true;
-	tally_add(listener->tally, TALLY_DATAGRAMS_LIMITED, 1);
-	return false;
-}
-
-/* The answer of `len` bytes that came to place `from`, behind the others in the batch. */
-static void
-queue_answer(struct udp *udp, struct flow *flow, unsigned from, size_t len)
-{
-	unsigned i = udp->out_count++;
-	void *data = udp->out.iov[from].iov_base;
-	struct msghdr *h = &udp->out.msgs[i].msg_hdr;
-	struct tally *tallies[] = { flow->client.listener->tally, flow->pool->tally,
-		flow->server->tally };
-
-	udp->out.iov[from].iov_base = udp->out.iov[i].iov_base;
-	udp->out.iov[i].iov_base = data;
-	udp->out.iov[i].iov_len = len;
-	udp->out.names[i] = flow->client.address;
-	h->msg_name = &udp->out.names[i].sa;
-	h->msg_namelen = flow->client.address.len;
-	if (flow->socket->is_wildcard)
-		set_source(h, &udp->out.controls[i], &flow->local);
-	flow->bytes_out += len;
-	for (size_t t = 0; t < sizeof(tallies) / sizeof(tallies[0]); t++) {
-		tally_add(tallies[t], TALLY_DATAGRAMS_OUT, 1);
-		tally_add(tallies[t], TALLY_BYTES_OUT, len);
-	}
-}
-
-/* Returns false when there are no more for now, or the flow has ended. */
-static bool
-read_answers(struct udp *udp, struct flow *flow)
-{
-	unsigned room, first;
-	int n;
-
-	if (udp->out_count > 0 && (udp->out_socket != flow->socket || udp->out_count == UDP_BATCH))
-		send_answers(udp);
-	udp->out_socket = flow->socket;
-	first = udp->out_count;
-	room = UDP_BATCH - first < ANSWERS_MAX ? UDP_BATCH - first : ANSWERS_MAX;
-	batch_clear(&udp->out, first, room, false);
-	n = recvmmsg(flow->client.transport.fd, udp->out.msgs + first, room, MSG_DONTWAIT, NULL);
-	if (n == -1) {
-		if (errno == EINTR)
-			return true;
-		if (errno != EAGAIN)
-			flow_end(flow, END_CONNECT_FAILED);
-		return false;
-	}
-	for (unsigned i = first; i < first + (unsigned)n; i++)
-		if (is_admitted(flow->client.listener, PACE_OUT, udp->out.msgs[i].msg_len))
-			queue_answer(udp, flow, i, udp->out.msgs[i].msg_len);
-	flow_moved(flow);
-	return (unsigned)n == room;
-}
-
-void
-udp_on_answer(evutil_socket_t fd, short what, void *arg)
-{
-	struct flow *flow = arg;
-	struct udp *udp = front_worker(flow->client.front)->udp;
-
-	(void)fd;
-	(void)what;
-	clock_update();
-	for (int reads = 0; read_answers(udp, flow); reads++)
-		if (reads == BATCHES_MAX) {
-			event_active(&flow->client.transport.event, EV_READ, 0);
-			break;
-		}
-}
-
-/* ---- datagrams from clients ---- */
-
-/* The address that the datagram came to. */
+/* The address that a datagram came to, or leaves from. */
 static void
 read_destination(const struct udp_socket *socket, struct msghdr *h, struct addr *local)
 {
@@ -212,71 +50,287 @@ read_destination(const struct udp_socket *socket, struct msghdr *h, struct addr 
 	}
 }
 
-static void
-count_datagram(struct flow *flow, size_t len)
-{
-	struct tally *tallies[] = { flow->client.listener->tally, flow->pool->tally,
-		flow->server->tally };
+/* ---- answers ---- */
 
-	flow->bytes_in += len;
-	for (size_t t = 0; t < sizeof(tallies) / sizeof(tallies[0]); t++) {
-		tally_add(tallies[t], TALLY_DATAGRAMS_IN, 1);
-		tally_add(tallies[t], TALLY_BYTES_IN, len);
-	}
+/* Some path takes no segments: a network that is narrower than they are, or a device. */
+static void
+send_one_by_one(const struct udp_socket *socket, const struct msghdr *h, size_t segment)
+{
+	union udp_control control;
+
+	for (size_t i = 0; i < h->msg_iovlen; i++)
+		for (size_t at = 0; at < h->msg_iov[i].iov_len; at += segment) {
+			size_t left = h->msg_iov[i].iov_len - at;
+			struct iovec iov = { (char *)h->msg_iov[i].iov_base + at,
+				left < segment ? left : segment };
+			struct msghdr one = { .msg_name = h->msg_name,
+				.msg_namelen = h->msg_namelen,
+				.msg_iov = &iov,
+				.msg_iovlen = 1 };
+			struct addr local = socket->local;
+
+			read_destination(socket, (struct msghdr *)(uintptr_t)h, &local);
+			if (socket->is_wildcard)
+				udp_set_source(&one, &control, &local);
+			if (sendmsg(socket->fd, &one, MSG_DONTWAIT) == -1)
+				tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED, 1);
+		}
 }
 
 static void
-forward(struct udp_socket *socket, const struct addr *client, const struct addr *local,
-    const void *data, size_t len)
+send_answers(struct udp *udp)
 {
-	struct balance_request tried = { .client = client, .local = local };
-	uint64_t hash;
-	struct flow *flow = flow_find(socket, client, local, &hash);
-	bool admitted = false;
+	const struct udp_socket *socket = udp->out_socket;
+	unsigned sent = 0;
 
-	if (flow != NULL && !flow_is_usable(flow)) {
+	while (sent < udp->out_count) {
+		const struct udp_run *run = &udp->out_runs[sent];
+		int n =
+		    sendmmsg(socket->fd, udp->out.msgs + sent, udp->out_count - sent, MSG_DONTWAIT);
+
+		if (n > 0) {
+			sent += (unsigned)n;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		/* The first of them cannot be sent: to nowhere, or for want of room. */
+		if (run_datagrams(run) > 1 && errno != EAGAIN && errno != ENOBUFS)
+			send_one_by_one(socket, &udp->out.msgs[sent].msg_hdr, run->segment);
+		else
+			tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED,
+			    run_datagrams(run));
+		sent++;
+	}
+	udp->out_count = udp->out_used = 0;
+}
+
+/* Datagrams are no stream that could wait: those over the limit are lost. */
+static bool
+is_admitted(const struct listener *listener, enum pace_way way, const struct udp_run *run)
+{
+	if (listener->pacer == NULL || pacer_admit(listener->pacer, way, run->len))
+		return true;
+	tally_add(listener->tally, TALLY_DATAGRAMS_LIMITED, run_datagrams(run));
+	return false;
+}
+
+static void
+count_run(struct flow *flow, const struct udp_run *run, enum tally_field datagrams,
+    enum tally_field bytes)
+{
+	struct tally *tallies[] = { flow->client.listener->tally, flow->pool->tally,
+		flow->server->tally };
+	unsigned count = run_datagrams(run);
+
+	for (size_t t = 0; t < sizeof(tallies) / sizeof(tallies[0]); t++) {
+		tally_add(tallies[t], datagrams, count);
+		tally_add(tallies[t], bytes, run->len);
+	}
+}
+
+/* A message of its own for what stands in the last place in use. */
+static void
+begin_answer(struct udp *udp, struct flow *flow, const struct udp_run *run)
+{
+	unsigned i = udp->out_count++;
+	struct msghdr *h = &udp->out.msgs[i].msg_hdr;
+
+	udp->out_runs[i] = *run;
+	udp->out_flow = flow;
+	udp->out.names[i] = flow->client.address;
+	*h = (struct msghdr){ .msg_name = &udp->out.names[i].sa,
+		.msg_namelen = flow->client.address.len,
+		.msg_iov = &udp->out.iov[udp->out_used - 1],
+		.msg_iovlen = 1 };
+	if (flow->socket->is_wildcard)
+		udp_set_source(h, &udp->out.controls[i], &flow->local);
+	if (run_datagrams(run) > 1)
+		udp_set_segment(h, &udp->out.controls[i], run->segment);
+}
+
+/*
+ * What came to place `from`, behind the others in the batch: with the last of them, if the kernel
+ * can.
+ */
+static void
+queue_answer(struct udp *udp, struct flow *flow, unsigned from, const struct udp_run *run)
+{
+	struct udp_run *last = udp->out_count > 0 ? &udp->out_runs[udp->out_count - 1] : NULL;
+	struct iovec *place = &udp->out.iov[udp->out_used++];
+	void *data = udp->out.iov[from].iov_base;
+	bool was_one = last != NULL && run_datagrams(last) == 1;
+
+	udp->out.iov[from].iov_base = place->iov_base;
+	*place = (struct iovec){ data, run->len };
+	flow->bytes_out += run->len;
+	count_run(flow, run, TALLY_DATAGRAMS_OUT, TALLY_BYTES_OUT);
+	if (last == NULL || udp->out_flow != flow || !udp->can_segment || !run_join(last, run)) {
+		begin_answer(udp, flow, run);
+		return;
+	}
+	udp->out.msgs[udp->out_count - 1].msg_hdr.msg_iovlen++;
+	if (was_one)
+		udp_set_segment(&udp->out.msgs[udp->out_count - 1].msg_hdr,
+		    &udp->out.controls[udp->out_count - 1], last->segment);
+}
+
+/* Returns false when there are no more for now, or the flow has ended. */
+static bool
+read_answers(struct udp *udp, struct flow *flow)
+{
+	unsigned room, first;
+	int n;
+
+	if (udp->out_used > 0 && (udp->out_socket != flow->socket || udp->out_used == UDP_BATCH))
+		send_answers(udp);
+	udp->out_socket = flow->socket;
+	first = udp->out_used;
+	room = UDP_BATCH - first < ANSWERS_MAX ? UDP_BATCH - first : ANSWERS_MAX;
+	batch_clear(&udp->out, first, room, false);
+	n = recvmmsg(flow->client.transport.fd, udp->out.msgs + first, room, MSG_DONTWAIT, NULL);
+	if (n == -1) {
+		if (errno == EINTR)
+			return true;
+		if (errno != EAGAIN)
+			flow_end(flow, END_CONNECT_FAILED);
+		return false;
+	}
+	for (unsigned i = first; i < first + (unsigned)n; i++) {
+		struct udp_run run = { udp->out.msgs[i].msg_len,
+			batch_segment(&udp->out.msgs[i]) };
+
+		if (is_admitted(flow->client.listener, PACE_OUT, &run))
+			queue_answer(udp, flow, i, &run);
+	}
+	flow_moved(flow);
+	return (unsigned)n == room;
+}
+
+void
+udp_on_answer(evutil_socket_t fd, short what, void *arg)
+{
+	struct flow *flow = arg;
+	struct udp *udp = front_worker(flow->client.front)->udp;
+
+	(void)fd;
+	(void)what;
+	clock_update();
+	for (int reads = 0; read_answers(udp, flow); reads++)
+		if (reads == BATCHES_MAX) {
+			event_active(&flow->client.transport.event, EV_READ, 0);
+			break;
+		}
+}
+
+/* ---- datagrams from clients ---- */
+
+/* What came to place `i` joins what its flow has to send when the batch has been gone through. */
+static void
+sort_datagrams(struct udp *udp, struct udp_socket *socket, unsigned i)
+{
+	struct udp_batch *in = &udp->in;
+	const struct udp_run *run = &udp->in_runs[i];
+	struct balance_request request = { .client = &in->names[i] };
+	struct addr local;
+	struct flow *flow;
+	uint64_t hash;
+
+	request.local = &local;
+	in->names[i].len = in->msgs[i].msg_hdr.msg_namelen;
+	read_destination(socket, &in->msgs[i].msg_hdr, &local);
+	flow = flow_find(socket, &in->names[i], &local, &hash);
+	if (flow != NULL && !flow->is_pending && !flow_is_usable(flow)) {
 		flow_end(flow, END_SERVER_CLOSED);
 		flow = NULL;
 	}
-	for (;;) {
-		if (flow == NULL)
-			flow = flow_open(socket, client, local, hash, &tried);
-		if (flow == NULL) {
-			tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED, 1);
-			return;
+	if (flow == NULL)
+		flow = flow_open(socket, &in->names[i], &local, hash, &request);
+	if (flow == NULL) {
+		tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED, run_datagrams(run));
+		return;
+	}
+	if (!is_admitted(socket->listener, PACE_IN, run))
+		return;
+	in->iov[i].iov_len = run->len;
+	udp->in_next[i] = UDP_BATCH;
+	if (flow->is_pending)
+		udp->in_next[flow->last_in] = (uint8_t)i;
+	else
+		udp->pending[udp->pending_count++] = flow;
+	if (!flow->is_pending)
+		flow->first_in = (uint8_t)i;
+	flow->last_in = (uint8_t)i;
+	flow->is_pending = true;
+}
+
+/*
+ * Sends datagrams to the server of `flow`, from *at on; *at becomes UDP_BATCH, or the place of those
+ * that the server refused.
+ * Returns 0 or -1.
+ */
+static int
+send_pending(struct udp *udp, struct flow *flow, unsigned *at)
+{
+	struct iovec iov[UDP_BATCH];
+
+	while (*at != UDP_BATCH) {
+		struct udp_run run = udp->in_runs[*at];
+		unsigned next = udp->in_next[*at], count = 1;
+
+		iov[0] = udp->in.iov[*at];
+		while (next != UDP_BATCH && udp->can_segment && run_join(&run, &udp->in_runs[next])) {
+			iov[count++] = udp->in.iov[next];
+			next = udp->in_next[next];
 		}
-		admitted = admitted || is_admitted(socket->listener, PACE_IN, len);
-		if (!admitted || flow_send(flow, data, len) == 0)
-			break;
+		if (flow_send(flow, iov, count, &run) == -1)
+			return -1;
+		flow->bytes_in += run.len;
+		count_run(flow, &run, TALLY_DATAGRAMS_IN, TALLY_BYTES_IN);
+		*at = next;
+	}
+	return 0;
+}
+
+/* What a server refuses goes to another. */
+static void
+forward(struct udp *udp, struct udp_socket *socket, struct flow *flow)
+{
+	struct addr client = flow->client.address, local = flow->local;
+	struct balance_request tried = { .client = &client, .local = &local };
+	uint64_t hash = flow->hash;
+	unsigned at = flow->first_in;
+
+	flow->is_pending = false;
+	while (flow != NULL && send_pending(udp, flow, &at) == -1) {
 		if (tried.tried_count < BALANCE_TRIED_MAX)
 			tried.tried[tried.tried_count++] = flow->server;
 		flow_end(flow, END_CONNECT_FAILED);
-		flow = NULL;
-		if (tried.tried_count == BALANCE_TRIED_MAX) {
-			tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED, 1);
-			return;
-		}
+		flow = tried.tried_count < BALANCE_TRIED_MAX
+			   ? flow_open(socket, &client, &local, hash, &tried)
+			   : NULL;
 	}
-	if (admitted)
-		count_datagram(flow, len);
+	for (; at != UDP_BATCH; at = udp->in_next[at])
+		tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED,
+		    run_datagrams(&udp->in_runs[at]));
 }
 
 /* Returns false when there are no more for now. */
 static bool
-read_datagrams(struct udp_socket *socket, struct udp_batch *in)
+read_datagrams(struct udp_socket *socket, struct udp *udp)
 {
 	int n;
 
-	batch_clear(in, 0, UDP_BATCH, true);
-	n = recvmmsg(socket->fd, in->msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
+	batch_clear(&udp->in, 0, UDP_BATCH, true);
+	n = recvmmsg(socket->fd, udp->in.msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
+	udp->pending_count = 0;
 	for (int i = 0; i < n; i++) {
-		struct msghdr *h = &in->msgs[i].msg_hdr;
-		struct addr local;
-
-		in->names[i].len = h->msg_namelen;
-		read_destination(socket, h, &local);
-		forward(socket, &in->names[i], &local, in->iov[i].iov_base, in->msgs[i].msg_len);
+		udp->in_runs[i] = (struct udp_run){ udp->in.msgs[i].msg_len,
+			batch_segment(&udp->in.msgs[i]) };
+		sort_datagrams(udp, socket, (unsigned)i);
 	}
+	for (unsigned i = 0; i < udp->pending_count; i++)
+		forward(udp, socket, udp->pending[i]);
 	return n == UDP_BATCH;
 }
 
@@ -290,7 +344,7 @@ on_datagrams(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	clock_update();
 	for (int i = 0; i < BATCHES_MAX; i++)
-		if (!read_datagrams(socket, &udp->in))
+		if (!read_datagrams(socket, udp))
 			break;
 }
 
@@ -347,8 +401,11 @@ udp_listen(struct front *front, const struct listener *listener, int fd)
 		on_datagrams, socket) == -1 ||
 	    event_add(&socket->event, NULL) == -1)
 		goto fail;
-	if (worker->udp == NULL)
+	if (worker->udp == NULL) {
 		worker->udp = udp_new();
+		worker->udp->can_segment = udp_can_segment(socket->fd);
+	}
+	udp_ask_for_runs(socket->fd);
 	socket->next = worker->udp->sockets;
 	worker->udp->sockets = socket;
 	return 0;

@@ -198,23 +198,85 @@ flow_is_usable(const struct flow *flow)
 		   atomic_load_explicit(&e->health_since_ms, memory_order_relaxed) + pool->drain_ms;
 }
 
-int
-flow_send(struct flow *flow, const void *data, size_t len)
+/* Returns 0, or -1 with errno. */
+static int
+send_datagram(const struct flow *flow, const struct iovec *data)
 {
-	struct iovec iov[] = { { flow->header, flow->header_len },
-		{ (void *)(uintptr_t)data, len } };
+	struct iovec iov[] = { { (void *)(uintptr_t)flow->header, flow->header_len }, *data };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 	int fd = flow->client.transport.fd, flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	ssize_t n;
 
 	do
-		n = flow->header_len == 0 ? send(fd, data, len, flags) : sendmsg(fd, &msg, flags);
+		n = flow->header_len == 0 ? send(fd, data->iov_base, data->iov_len, flags)
+					  : sendmsg(fd, &msg, flags);
 	while (n == -1 && errno == EINTR);
-	if (n == -1) {
-		if (errno != EAGAIN && errno != ENOBUFS && errno != EMSGSIZE && errno != EPERM)
-			return -1;
-		tally_add(flow->client.listener->tally, TALLY_DATAGRAMS_DROPPED, 1);
+	return n == -1 ? -1 : 0;
+}
+
+/* Is it about this datagram, and not about the server? */
+static bool
+is_passing(int error)
+{
+	return error == EAGAIN || error == ENOBUFS || error == EMSGSIZE || error == EPERM;
+}
+
+static int
+send_one_by_one(struct flow *flow, const struct iovec *iov, unsigned count, size_t segment)
+{
+	for (unsigned i = 0; i < count; i++)
+		for (size_t at = 0, left = iov[i].iov_len;; at += segment, left -= segment) {
+			bool is_last = left <= segment; /* an empty one, too */
+			struct iovec one = { (char *)iov[i].iov_base + at,
+				is_last ? left : segment };
+
+			if (send_datagram(flow, &one) == -1) {
+				if (!is_passing(errno))
+					return -1;
+				tally_add(
+				    flow->client.listener->tally, TALLY_DATAGRAMS_DROPPED, 1);
+			}
+			if (is_last)
+				break;
+		}
+	return 0;
+}
+
+/* Returns 0; -1: the server refuses it; 1: the kernel, or what is behind it, takes no segments. */
+static int
+send_segments(struct flow *flow, const struct iovec *iov, unsigned count, const struct udp_run *run)
+{
+	union udp_control control;
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+	ssize_t n;
+
+	udp_set_segment(&msg, &control, run->segment);
+	do
+		n = sendmsg(flow->client.transport.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n == -1 && errno == EINTR);
+	if (n != -1)
+		return 0;
+	if (errno == EMSGSIZE || errno == EINVAL || errno == EIO || errno == EOPNOTSUPP)
+		return 1;
+	if (!is_passing(errno))
+		return -1;
+	tally_add(flow->client.listener->tally, TALLY_DATAGRAMS_DROPPED, run_datagrams(run));
+	return 0;
+}
+
+int
+flow_send(struct flow *flow, const struct iovec *iov, unsigned count, const struct udp_run *run)
+{
+	int result = 1;
+
+	if (run_datagrams(run) > 1 && flow->header_len == 0 && !flow->takes_one_by_one) {
+		result = send_segments(flow, iov, count, run);
+		flow->takes_one_by_one = result == 1;
 	}
+	if (result == 1)
+		result = send_one_by_one(flow, iov, count, run->segment);
+	if (result == -1)
+		return -1;
 	flow_moved(flow);
 	if (now_ms - flow->noted_ms > flow->client.listener->conf->timeouts.flow / NOTE_PART) {
 		flow->noted_ms = now_ms;
@@ -277,6 +339,7 @@ flow_new(struct udp_socket *socket, const struct addr *client, struct server *se
 	}
 	client_add(&flow->client, &kind, socket->front, socket->listener, client, on_fire);
 	flow->client.transport.fd = fd;
+	udp_ask_for_runs(fd);
 	flow->socket = socket;
 	flow->server = server;
 	flow->pool = server->pool;

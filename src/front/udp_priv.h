@@ -1,5 +1,5 @@
 /*
- * What udp.c (sockets and batches) and udp_flow.c (flows) share.
+ * What udp.c (sockets, and where datagrams go), udp_batch.c (system calls) and udp_flow.c (flows) share.
  */
 #ifndef WEIR_UDP_PRIV_H
 #define WEIR_UDP_PRIV_H
@@ -12,7 +12,7 @@
 #include "weir/balance.h"
 
 enum {
-	UDP_BATCH = 32,          /* datagrams in one system call */
+	UDP_BATCH = 64,          /* messages in one system call */
 	UDP_DATAGRAM_MAX = 65536, /* more than any can have */
 	FLOW_HEADER_MAX = 52      /* PROXY protocol version 2 with IPv6 addresses */
 };
@@ -28,13 +28,18 @@ struct udp_socket {
 	bool is_wildcard; /* each datagram says which address it came to */
 };
 
-/* Room for an address that a datagram came to, or goes out from. */
+/* Room for an address that a datagram came to, or goes out from, and for the size of segments. */
 union udp_control {
 	struct cmsghdr align;
-	char data[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	char data[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
 };
 
-/* Datagrams that are received or sent with one call. */
+/* One or more datagrams that follow each other: all of `segment` bytes, but the last may have less. */
+struct udp_run {
+	size_t len, segment; /* of all; segment 0: an empty datagram */
+};
+
+/* Runs that are received or sent with one call. */
 struct udp_batch {
 	struct mmsghdr msgs[UDP_BATCH];
 	struct iovec iov[UDP_BATCH];
@@ -50,9 +55,16 @@ struct udp {
 	struct flow **buckets;      /* owned; bucket_count (a power of two) chains */
 	size_t bucket_count, flow_count;
 	uint64_t seed; /* clients choose their ports: they shall not choose the bucket */
+	bool can_segment; /* the kernel takes runs apart */
 	struct udp_batch in, out;
+	struct udp_run in_runs[UDP_BATCH], out_runs[UDP_BATCH]; /* of the places of `in`, of the messages in `out` */
+	/* While a batch is gone through: who has something to send, and for each place the next one of its flow. */
+	struct flow *pending[UDP_BATCH];
+	unsigned pending_count;
+	uint8_t in_next[UDP_BATCH]; /* UDP_BATCH: none */
 	struct udp_socket *out_socket; /* what is in `out` goes there */
-	unsigned out_count;
+	const struct flow *out_flow;   /* whose answer is the last one; may have ended: only to be compared */
+	unsigned out_count, out_used;  /* messages; places whose data they have */
 };
 
 /* One client's datagrams to one address, with a socket of their own towards the server. */
@@ -63,6 +75,9 @@ struct flow {
 	struct pool *pool;
 	struct server *server; /* counted as active */
 	struct addr local;     /* what the client spoke to */
+	bool is_pending;     /* in udp.pending; the places of its first and last run in the batch: */
+	uint8_t first_in, last_in;
+	bool takes_one_by_one; /* the way to its server takes no segments */
 	uint8_t header_len;  /* of the PROXY protocol; 0: none */
 	uint8_t header[FLOW_HEADER_MAX];
 	uint64_t hash, memory_key;
@@ -78,13 +93,34 @@ struct flow *flow_find(struct udp_socket *socket, const struct addr *client, con
  */
 struct flow *flow_open(struct udp_socket *socket, const struct addr *client, const struct addr *local, uint64_t hash,
     struct balance_request *tried);
-/* Hand a datagram of the client on.  Returns 0; -1: the server refuses them, the flow should end. */
-int flow_send(struct flow *flow, const void *data, size_t len);
+/*
+ * Hand a run of the client on, whose datagrams lie in `iov`, none of them in two pieces.
+ * Returns 0; -1: the server refuses them, the flow should end.
+ */
+int flow_send(struct flow *flow, const struct iovec *iov, unsigned count, const struct udp_run *run);
 /* May datagrams of the client still go to its server? */
 bool flow_is_usable(const struct flow *flow);
 /* Its idle time starts anew. */
 void flow_moved(struct flow *flow);
 void flow_end(struct flow *flow, enum end end);
+
+/* udp_batch.c */
+void batch_init(struct udp_batch *batch);
+/* Make `count` places from `first` on ready to receive. */
+void batch_clear(struct udp_batch *batch, unsigned first, unsigned count, bool with_names);
+/* The size of the datagrams that came with one message. */
+size_t batch_segment(const struct mmsghdr *message);
+/* Send from the address that the client spoke to. */
+void udp_set_source(struct msghdr *h, union udp_control *control, const struct addr *local);
+/* Have the kernel make datagrams of this size. */
+void udp_set_segment(struct msghdr *h, union udp_control *control, size_t segment);
+unsigned run_datagrams(const struct udp_run *run);
+/* Put `next` behind `run`, if the kernel can send them as one. */
+bool run_join(struct udp_run *run, const struct udp_run *next);
+/* Can it do so at all? */
+bool udp_can_segment(int fd);
+/* Have it give what came together as one message, where it can. */
+void udp_ask_for_runs(int fd);
 
 /* udp.c: read what the server of `flow` has sent, and queue it for the client. */
 void udp_on_answer(evutil_socket_t fd, short what, void *flow);
