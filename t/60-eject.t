@@ -192,8 +192,8 @@ CONFIG
     $seen{ get($once) }++ for 1 .. 8;
     is_deeply(\%seen, { 503 => 6, b => 2 }, 'one attempt is one attempt');
     is($weir->stats_pool('once')->{retries}, 0, 'no retries');
-    like($t->read('access.log'), qr/"status":503,"pool":"budget".*"retries":0,/, 'the log has the refusal');
     is($weir->stop, 0, 'weir ends');
+    like($t->read('access.log'), qr/"status":503,"pool":"budget".*"retries":0,/, 'the log has the refusal');
 };
 
 subtest 'what is wrong in a configuration' => sub {

@@ -31,7 +31,7 @@ enum listener_protocol { PROTOCOL_TCP = 0, PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOC
 enum pool_protocol { POOL_TCP = 0, POOL_HTTP, POOL_UDP, POOL_HTTPS };
 enum proxy_protocol { PROXY_PROTOCOL_OFF = 0, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 enum tls_verify { TLS_VERIFY_OFF = 0, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
-enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH };
+enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH, BALANCE_POWER_OF_TWO };
 enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP, STICKY_COOKIE_PREFIX };
 enum run_time_weights { WEIGHTS_YIELD = 0, WEIGHTS_KEEP, WEIGHTS_RESET };
 enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
@@ -465,6 +465,7 @@ struct server_config {
 	struct addr address;
 	unsigned weight;  /* 0 to 256; 0: only what sticks to it */
 	unsigned max_connections; /* requests and sessions at a time; 0: no bound */
+	bool backup;      /* used only when no other server can be */
 	char cookie[33];  /* sticky cookie value: keyed hash of pool and server name; made at load */
 };
 
@@ -501,6 +502,7 @@ struct pool_config {
 	struct server_tls_config tls;         /* protocol: https */
 	struct tls_servers *tls_servers;      /* made by tls_load() at load; NULL without TLS */
 	enum balance_method balance;
+	uint32_t slow_start_ms; /* a server that came up gets its full share after this; 0: at once */
 	struct sticky_config sticky;
 	enum run_time_weights run_time_weights; /* what a reload does to weights set by weirctl */
 	bool drain_on;     /* drain: sessions whose server leaves have ... */

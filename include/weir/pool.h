@@ -17,7 +17,9 @@
 #include "weir/tls_servers.h"
 
 struct queue;
+struct power;
 struct upstream;
+struct weights;
 struct wlc;
 struct wrr;
 TAILQ_HEAD(upstream_list, upstream);
@@ -57,12 +59,15 @@ struct pool {
 	struct usage *usage;            /* shared memory, shared by the workers */
 	bool is_counted;                /* struct usage's `active` is kept: limits or the method want it */
 	bool is_full;                   /* the last pick found servers, but they had reached their limits */
+	uint32_t searches;              /* so that plain searches begin elsewhere each time */
 	uint32_t picks;                 /* under limits; counted from 1, as server.passed_over begins with 0 */
 	struct queue *queue;            /* owned; those that wait for a place; NULL: nobody may */
 	unsigned retry_credit;          /* in 1/100 of a retry; see retry.h */
 	uint32_t first;                 /* where in a round this worker starts, in 1/2^32: workers do not march in step */
+	struct weights *weights;        /* owned; what servers weigh now (balance_weights.c) */
 	struct wrr *wrr;                /* owned; weighted round robin's schedule (balance_wrr.c); NULL: another method */
 	struct wlc *wlc;                /* owned; weighted least connections' turns (balance_wlc.c); likewise */
+	struct power *power;            /* owned; the table to draw from (balance_power.c); likewise */
 	uint64_t *name_hashes;          /* owned; one for each server (balance_hash.c); likewise */
 };
 

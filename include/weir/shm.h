@@ -85,6 +85,8 @@ struct usage {
 	_Atomic uint32_t ejections_in_row;
 	/* The last ejection: its length, and when (CLOCK_MONOTONIC) the server is, or was, used again; 0: none. */
 	_Atomic uint64_t eject_ms, readmit_ms;
+	/* Servers: when they could be used again, or came (CLOCK_MONOTONIC, ms). */
+	_Atomic uint64_t started_ms;
 };
 
 /*

@@ -341,6 +341,8 @@ static const struct option server_options[] = {
 	OPTION("address", server_config, address, kind_address, .doc = "Where it listens."),
 	OPTION("weight", server_config, weight, kind_count, .preset = "1", .min = "0", .max = "256",
 	    .doc = "Its share of the traffic, with weighted methods; 0: only what sticks to it."),
+	OPTION("backup", server_config, backup, kind_bool, .preset = "off",
+	    .doc = "Used only when no server that is none can be."),
 	OPTION("max_connections", server_config, max_connections, kind_count, .preset = "",
 	    .min = "1", .max = "1000000",
 	    .doc = "Requests, with tcp and udp sessions, that it has at a time, those of all workers "
@@ -421,6 +423,14 @@ static const struct block drain_block = {
 	       "like are not. Requests are never cut.",
 };
 
+static bool
+pool_is_weighed(const void *structure)
+{
+	enum balance_method method = ((const struct pool_config *)structure)->balance;
+
+	return method != BALANCE_SOURCE_HASH && method != BALANCE_TUPLE_HASH;
+}
+
 static const struct option pool_options[] = {
 	OPTION(
 	    "name", pool_config, name, kind_name, .doc = "Unique; what listeners and routes name."),
@@ -434,10 +444,16 @@ static const struct option pool_options[] = {
 	OPTION("balance", pool_config, balance, kind_enum, .preset = "weighted_round_robin",
 	    WORDS({ "weighted_round_robin", BALANCE_WRR },
 		{ "weighted_least_connections", BALANCE_WLC },
-		{ "source_hash", BALANCE_SOURCE_HASH }, { "tuple_hash", BALANCE_TUPLE_HASH }),
+		{ "source_hash", BALANCE_SOURCE_HASH }, { "tuple_hash", BALANCE_TUPLE_HASH },
+		{ "power_of_two", BALANCE_POWER_OF_TWO }),
 	    .doc = "How a server is chosen: in turn; the one with the fewest connections for its "
-		   "weight; by the client's "
-		   "address; by the client's address and port."),
+		   "weight; by the client's address; by the client's address and port; the less loaded of "
+		   "two drawn at random."),
+	OPTION("slow_start", pool_config, slow_start_ms, kind_duration, .preset = "",
+	    .min = "100ms", .max = "1h", .applies = pool_is_weighed,
+	    .scope = "with balance weighted_round_robin, weighted_least_connections or power_of_two",
+	    .doc = "A server that comes up, or comes anew, begins with a sixteenth of its share, which "
+		   "grows to all of it within this time. Without it there is no such time."),
 	OPTION("proxy_protocol", pool_config, proxy_protocol, kind_enum, .preset = "off",
 	    WORDS({ "off", PROXY_PROTOCOL_OFF }, { "v1", PROXY_PROTOCOL_V1 },
 		{ "v2", PROXY_PROTOCOL_V2 }),

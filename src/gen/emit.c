@@ -420,6 +420,7 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 		[BALANCE_WLC] = "weighted_least_connections",
 		[BALANCE_SOURCE_HASH] = "source_hash",
 		[BALANCE_TUPLE_HASH] = "tuple_hash",
+		[BALANCE_POWER_OF_TWO] = "power_of_two",
 	};
 
 	fprintf(out, "    protocol: %s\n    balance: %s\n", protocols[pool->protocol],

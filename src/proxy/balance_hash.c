@@ -91,5 +91,9 @@ hash_stop(struct pool *pool)
 	pool->name_hashes = NULL;
 }
 
-const struct balance_algorithm balance_source_hash = { hash_start, hash_stop, source_pick };
-const struct balance_algorithm balance_tuple_hash = { hash_start, hash_stop, tuple_pick };
+const struct balance_algorithm balance_source_hash = {
+	.start = hash_start, .stop = hash_stop, .pick = source_pick
+};
+const struct balance_algorithm balance_tuple_hash = {
+	.start = hash_start, .stop = hash_stop, .pick = tuple_pick
+};

@@ -6,23 +6,21 @@
  * often as its weight says, and its turns lie evenly among those of the others.  The due times
  * stand in a heap, so that a pick costs O(log n).
  *
- * The heap holds the servers that were usable when the schedule was made.  It is made anew, keeping
- * due times, when the pool's change counter has moved, and at least once a second in case somebody
- * wrote a state without counting.
+ * The heap holds the servers that had a weight when the schedule was made.  It is made anew, keeping
+ * due times, when the weights were read again.
  */
 #include <stdlib.h>
 
 #include "balance_priv.h"
 #include "weir/arena.h"
-#include "weir/clock.h"
 
-enum { WRR_RECHECK_MS = 1000, WRR_AHEAD_MAX = 4096 };
+enum { WRR_AHEAD_MAX = 4096 };
 
 /*
  * Length of a round in units of due time.  What rounding takes from a step adds up to a turn out of
- * place only after 2^40 / 512 turns of one server.  Due times wrap: compare differences.
+ * place only after 2^48 / 2^17 turns of one server.  Due times wrap: compare differences.
  */
-static const uint64_t wrr_round = UINT64_C(1) << 40;
+static const uint64_t wrr_round = UINT64_C(1) << 48;
 
 struct wrr_entry {
 	uint64_t due;
@@ -35,10 +33,9 @@ struct wrr_share {
 };
 
 struct wrr {
-	uint32_t changes;    /* the pool's counter when the schedule was made */
-	uint64_t checked_ms; /* when that was */
-	uint64_t now;        /* latest due time of a pick */
-	size_t count;        /* servers in the schedule */
+	uint32_t round; /* of the weights that the schedule was made from */
+	uint64_t now;   /* latest due time of a pick */
+	size_t count;   /* servers in the schedule */
 	struct wrr_entry *heap;   /* owned */
 	struct wrr_share *shares; /* owned; one for each server */
 };
@@ -90,6 +87,21 @@ heap_add(struct wrr *wrr, struct wrr_entry entry)
 	wrr->heap[i] = entry;
 }
 
+/*
+ * Until it is due with another step: half a step for one that joins.  One whose weight changes has
+ * waited for a part of its time, and waits for the rest of it at the new pace: while a server starts
+ * slowly that may change more often than it is due.
+ */
+static uint64_t
+first_wait(const struct wrr *wrr, const struct wrr_share *share, uint64_t step)
+{
+	int64_t left = (int64_t)(share->due - wrr->now);
+
+	if (share->step == 0 || left < 0 || (uint64_t)left > share->step)
+		return step / 2;
+	return (uint64_t)((double)left / (double)share->step * (double)step);
+}
+
 /* Makes the heap from what the servers are like now. */
 static void
 wrr_schedule(struct pool *pool)
@@ -106,31 +118,15 @@ wrr_schedule(struct pool *pool)
 		struct wrr_share *share = &wrr->shares[i];
 
 		if (share->step != step) {
+			share->due = wrr->now + first_wait(wrr, share, step);
 			share->step = step;
-			share->due = wrr->now + step / 2;
 		}
 		if (step > 0)
 			wrr->heap[wrr->count++] = (struct wrr_entry){ share->due, (uint32_t)i };
 	}
 	for (size_t i = wrr->count / 2; i-- > 0;)
 		heap_sink(wrr, i);
-}
-
-static void
-wrr_refresh(struct pool *pool)
-{
-	struct wrr *wrr = pool->wrr;
-	/*
-	 * Pairs with the release in shm_touch_pool(): the states read below are at least as new as
-	 * the count.
-	 */
-	uint32_t changes = atomic_load_explicit(&pool->entity->changes, memory_order_acquire);
-
-	if (changes == wrr->changes && now_ms - wrr->checked_ms < WRR_RECHECK_MS)
-		return;
-	wrr->changes = changes;
-	wrr->checked_ms = now_ms;
-	wrr_schedule(pool);
+	wrr->round = pool->weights->round;
 }
 
 /* The server on top has its turn: it is due again one step later. */
@@ -156,16 +152,13 @@ wrr_pick(struct pool *pool, const struct balance_request *request)
 	struct server *chosen = NULL;
 	size_t aside_count = 0;
 
-	wrr_refresh(pool);
+	if (wrr->round != pool->weights->round)
+		wrr_schedule(pool);
 	while (chosen == NULL && wrr->count > 0) {
 		uint32_t index = wrr->heap[0].index;
 
 		if (balance_is_out(request, pool->servers[index])) {
 			aside[aside_count++] = heap_take_top(wrr);
-		} else if (balance_weight(pool->servers[index]) == 0) {
-			/* Changed since wrr_refresh(), or somebody forgot to count the change. */
-			heap_take_top(wrr);
-			wrr->shares[index].step = 0;
 		} else {
 			chosen = wrr_advance(pool);
 		}
@@ -218,8 +211,6 @@ wrr_start(struct pool *pool)
 	pool->wrr = wrr;
 	wrr->heap = xcalloc(pool->conf->server_count, sizeof(*wrr->heap));
 	wrr->shares = xcalloc(pool->conf->server_count, sizeof(*wrr->shares));
-	wrr->changes = atomic_load_explicit(&pool->entity->changes, memory_order_acquire);
-	wrr->checked_ms = now_ms;
 	wrr_schedule(pool);
 	wrr_go_ahead(pool);
 }
@@ -235,4 +226,6 @@ wrr_stop(struct pool *pool)
 	pool->wrr = NULL;
 }
 
-const struct balance_algorithm balance_wrr = { wrr_start, wrr_stop, wrr_pick };
+const struct balance_algorithm balance_wrr = {
+	.start = wrr_start, .stop = wrr_stop, .pick = wrr_pick
+};

@@ -96,7 +96,6 @@ pool_init(struct pool *pool, const struct pool_config *conf, struct shm *shm, in
 	pool->slot = slot;
 	pool->entity = shm_entity(shm, conf->id);
 	pool->usage = shm_usage(shm, conf->id);
-	pool->is_counted = pool_is_limited(conf);
 	pool->picks = 1;
 	pool->tally = shm_tally(shm, slot, conf->id);
 	pool->latency = shm_latency(shm, slot, conf->id);

@@ -463,6 +463,8 @@ shm_set_health(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum healt
 
 	if (before == state)
 		return;
+	if (before == HEALTH_DOWN)
+		shm_mark_start(shm, server_id);
 	shm_touch_pool(shm, pool_id);
 	shm_history_event(shm, pool_id, server_id, HISTORY_HEALTH, before, state);
 }
@@ -475,6 +477,8 @@ shm_set_admin(struct shm *shm, uint32_t pool_id, uint32_t server_id, enum admin_
 
 	if (before == state)
 		return;
+	if (state == ADMIN_READY)
+		shm_mark_start(shm, server_id);
 	shm_touch_pool(shm, pool_id);
 	shm_history_event(shm, pool_id, server_id, HISTORY_ADMIN, before, state);
 }

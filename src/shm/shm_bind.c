@@ -230,6 +230,7 @@ shm_entity_begin(struct shm *shm, uint32_t id, enum entity_kind kind, const uint
 		clear_tallies(shm, id);
 	memset(e, 0, sizeof(*e));
 	memset(shm_usage(shm, id), 0, sizeof(struct usage));
+	shm_mark_start(shm, id);
 	memcpy(e->key, key, sizeof(e->key));
 	e->kind = kind;
 	e->generation = generation;

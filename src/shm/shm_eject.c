@@ -2,11 +2,19 @@
  * shm_eject: which servers are left out because requests to them failed.
  */
 #include "shm_priv.h"
+#include "weir/clock.h"
 
 struct usage *
 shm_usage(const struct shm *shm, uint32_t id)
 {
 	return (struct usage *)(void *)shm->usages + id;
+}
+
+void
+shm_mark_start(struct shm *shm, uint32_t id)
+{
+	atomic_store_explicit(
+	    &shm_usage(shm, id)->started_ms, clock_us() / 1000, memory_order_relaxed);
 }
 
 bool
@@ -28,6 +36,7 @@ shm_readmit(struct shm *shm, uint32_t pool_id, uint32_t server_id, uint32_t fail
 	/* Pairs with the exchange of shm_eject(): who ejects it anew sees the failures set here. */
 	if (atomic_exchange_explicit(&server->is_ejected, 0, memory_order_acq_rel) == 0)
 		return false;
+	shm_mark_start(shm, server_id);
 	shm_touch_pool(shm, pool_id);
 	return true;
 }

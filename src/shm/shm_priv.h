@@ -55,6 +55,8 @@ struct shm {
 	_Atomic uint64_t *sources; /* SHM_SOURCE_SETS * SHM_STICKY_WAYS words */
 };
 
+/* A server can be used from now on. */
+void shm_mark_start(struct shm *shm, uint32_t id);
 /* Entities that may hold something. */
 size_t shm_used(const struct shm *shm);
 /*

@@ -235,7 +235,7 @@ const char *
 collect_balance_name(enum balance_method method)
 {
 	static const char *const names[] = { "weighted_round_robin", "weighted_least_connections",
-		"source_hash", "tuple_hash" };
+		"source_hash", "tuple_hash", "power_of_two" };
 
 	return COLLECT_NAME(names, method);
 }

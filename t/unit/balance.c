@@ -159,7 +159,7 @@ wrr_notices_changes_that_nobody_told(void **state)
 static void
 passes_over(void **state)
 {
-	for (int method = BALANCE_WRR; method <= BALANCE_TUPLE_HASH; method++) {
+	for (int method = BALANCE_WRR; method <= BALANCE_POWER_OF_TWO; method++) {
 		struct setting s = setting_new((enum balance_method)method, STICKY_OFF, NULL, 8);
 		uint32_t pool_id = s.config->pools[0].id;
 		unsigned seen = 0;
@@ -188,7 +188,7 @@ static void
 empty_pool(void **state)
 {
 	(void)state;
-	for (int method = BALANCE_WRR; method <= BALANCE_TUPLE_HASH; method++) {
+	for (int method = BALANCE_WRR; method <= BALANCE_POWER_OF_TWO; method++) {
 		struct setting s =
 		    setting_new((enum balance_method)method, STICKY_COOKIE_INSERT, NULL, 0);
 

@@ -486,7 +486,7 @@ pool_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], balance: rr}\n",
-	    "f:3:70: error: balance: \"rr\" is not known here; allowed: weighted_round_robin, weighted_least_connections, source_hash or tuple_hash\n");
+	    "f:3:70: error: balance: \"rr\" is not known here; allowed: weighted_round_robin, weighted_least_connections, source_hash, tuple_hash or power_of_two\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], proxy_protocol: v2, drain: {timeout: 30s}}\n",
@@ -593,7 +593,8 @@ pool_values(void **state)
 	    "f:7:28: error: address: \"x:80\" is not an address with its port; allowed: an IP address with its port, such as 192.0.2.1:80 or [2001:db8::1]:80\n"
 	    "f:7:44: error: weight: \"257\" is too big; allowed: a whole number from 0 to 256\n"
 	    "f:8:9: error: key \"name\" is missing in server; it must be given\n"
-	    "f:8:31: error: unknown key \"wait\" in server; allowed: name, address, weight, max_connections\n");
+	    "f:8:31: error: unknown key \"wait\" in server; allowed: name, address, weight, backup, "
+	    "max_connections\n");
 }
 static void
 missing_file(void **state)
