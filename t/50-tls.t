@@ -158,6 +158,11 @@ subtest 'sessions' => sub {
         is(resumptions('web', $session, 1, '-servername', 'ec.test', "-$version"), 0,
             '... not under another certificate');
         is(resumptions('short', $session, 1, "-$version"), 0, '... nor at a listener with another certificate');
+        s_client('web', '-noservername', "-$version", '-sess_out', $session);
+        is(resumptions('web', $session, 1, '-noservername', "-$version"), 1, '... the default certificate');
+        is(resumptions('modern', $session, 1, '-noservername', "-$version"), 0, '... not under another policy');
+        s_client('web', '-servername', 'a.wild.test', "-$version", '-sess_out', $session);
+        unlike($r->{text}, qr/Max Early Data: [1-9]/, '... and without early data');
     }
     my $session = $t->path('session-tls1_3');
     $weir->reload;

@@ -54,7 +54,7 @@ sub s_client {
     my ($name, @args) = @_;
     my ($exit, $out, $err) = $t->openssl('s_client', '-connect', "127.0.0.1:$port{$name}", '-ign_eof', @args,
         { stdin => "GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Client-Verify: SUCCESS\r\nClient-Cert: :forged:\r\n"
-            . "x-client-subject: CN=root\r\nX-Client-Fingerprint: 00\r\n\r\n", timeout => 30 });
+            . "x-client-subject: CN=root\r\nX-Client-Fingerprint: 00\r\nX_Client-VERIFY: SUCCESS\r\nx_client_verify: SUCCESS\r\nclient_cert: :x:\r\n\r\n", timeout => 30 });
     # What openssl says of a ticket may end in the same line.
     return { ok => $out =~ m{HTTP/1\.1 200} ? 1 : 0, reused => $out =~ /^Reused, /m ? 1 : 0, text => "$out$err" };
 }
@@ -91,9 +91,13 @@ for my $version (qw(tls1_2 tls1_3)) {
         $r = s_client('optional', "-$version", '-sess_in', $session);
         ok($r->{ok} && $r->{reused}, 'a session is resumed');
         is(headers()->{'x-client-verify'}, 'SUCCESS', '... with the certificate it was made with');
+        ok(!(grep { /_/ } keys %{ headers() }), '... and no other spelling of the fields');
         for my $other (qw(required other off)) {
             is(s_client($other, "-$version", '-sess_in', $session)->{reused}, 0, "... but not at listener $other");
         }
+        is(s_client('off', "-$version")->{ok}, 1, 'off: nobody is asked');
+        $h = headers();
+        is_deeply([grep { /client/i } sort keys %$h], [], '... and what clients say of themselves is not passed on either');
     };
 }
 

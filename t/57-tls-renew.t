@@ -171,11 +171,21 @@ subtest 'under load, with the same workers' => sub {
 };
 subtest 'under load, by HUP' => sub { rotate_under_load(sub { $weir->reload }) };
 
+subtest 'a new binary' => sub {
+    $weir->reload(configuration('ticket_rotation: 1h'));
+    my $session = $t->path('session-upgrade');
+    s_client('-noservername', '-sess_out', $session);
+    $weir->signal('USR2');
+    $weir->follow_pid_file;
+    is_deeply([map { s_client('-noservername', '-sess_in', $session)->{reused} } 1 .. 4], [(1) x 4], 'goes on with sessions');
+};
+
 subtest 'both at once' => sub {
     $weir->signal('HUP');
     is((ctl(qw(certs reload)))[0], 0, 'a reload of certificates during one of the configuration');
     is((ctl(qw(reload)))[0], 0, 'and the other way round');
 };
 
-is($weir->quit, 0, 'weir ends well');
+$weir->quit;
+$t->wait_until(sub { !-e $weir->control_socket }, 'the end');
 done_testing;

@@ -551,6 +551,7 @@ struct config {
 	size_t bandwidth_count;
 	struct listener_config *listeners;
 	size_t listener_count;
+	bool verifies_clients; /* some listener asks for certificates */
 	struct pool_config *pools;
 	size_t pool_count;
 	void *rates; /* shared mapping, made by rate_open(); NULL: no route has a limit */

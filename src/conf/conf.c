@@ -11,8 +11,11 @@ enum { CONF_SIZE_MAX = 256 * 1024 * 1024 };
 static void
 set_indexes(struct config *config)
 {
-	for (size_t i = 0; i < config->listener_count; i++)
+	for (size_t i = 0; i < config->listener_count; i++) {
 		config->listeners[i].index = (unsigned)i;
+		if (config->listeners[i].tls.verify != TLS_VERIFY_OFF)
+			config->verifies_clients = true;
+	}
 	for (size_t i = 0; i < config->pool_count; i++) {
 		struct pool_config *pool = &config->pools[i];
 

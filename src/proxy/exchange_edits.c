@@ -6,7 +6,6 @@
 
 #include "exchange_priv.h"
 #include "weir/buf.h"
-#include "weir/client_cert.h"
 #include "weir/compress.h"
 #include "weir/edits.h"
 #include "weir/reply.h"
@@ -264,27 +263,6 @@ prefix_cookies(const struct exchange *x, const struct message *response)
 	return is_there;
 }
 
-/* Replaces what the client, or a rule, may have said in these fields. */
-static void
-tell(struct slice name, const char *value)
-{
-	edits_forget(&edits, name);
-	if (value != NULL)
-		edits_put(&edits, EDIT_SET, name, slice_of(value));
-	else
-		edits_put(&edits, EDIT_REMOVE, name, SLICE(""));
-}
-
-static void
-tell_client_cert(const struct client_cert *cert)
-{
-	tell(SLICE("X-Client-Verify"), cert->subject != NULL ? "SUCCESS" : "NONE");
-	tell(SLICE("X-Client-Subject"), cert->subject);
-	tell(SLICE("X-Client-Fingerprint"), cert->fingerprint);
-	tell(SLICE("Client-Cert"), cert->bytes); /* RFC 9440 */
-	tell(SLICE("Client-Cert-Chain"), NULL);
-}
-
 /* ---- heads ---- */
 
 struct field_edits *
@@ -298,13 +276,14 @@ exchange_edit_request(const struct exchange *x)
 	edits_init(&edits);
 	if (has_prefixes(x))
 		is_edited = unprefix_cookies(x);
+	is_edited = exchange_drop_forged(x, &edits) || is_edited;
 	if (rules == NULL && !is_edited && x->client_cert == NULL && !exchange_is_traced(x))
 		return NULL;
 	apply_rules(x, rules);
 	if (exchange_is_traced(x))
 		exchange_edit_trace(x, &edits);
 	if (x->client_cert != NULL)
-		tell_client_cert(x->client_cert);
+		exchange_tell_client(x, &edits);
 	return &edits;
 }
 
@@ -397,7 +376,9 @@ exchange_answer(struct exchange *x, enum end end, bool *close)
 {
 	char id[EXCHANGE_ID_SIZE];
 	const struct redirect_config *redirect = redirect_of(x);
-	struct reply reply = { .request = &x->request, .id = exchange_id(x, id), .edits = &edits,
+	struct reply reply = { .request = &x->request,
+		.id = exchange_id(x, id),
+		.edits = &edits,
 		.retry_after_s = x->retry_after_s };
 	struct buf *out = NULL;
 

@@ -42,6 +42,11 @@ exchange_is_traced(const struct exchange *x)
 /* Tell the server of it. */
 void exchange_edit_trace(const struct exchange *x, struct field_edits *edits);
 
+/* exchange_client.c: leave out what a client says of its certificate, where some listener verifies them; was there any? */
+bool exchange_drop_forged(const struct exchange *x, struct field_edits *edits);
+/* What was verified; x->client_cert is not NULL. */
+void exchange_tell_client(const struct exchange *x, struct field_edits *edits);
+
 /* exchange_gzip.c: is the response of this head compressed?  Sets x->compress and x->gzip. */
 void exchange_choose_coding(struct exchange *x, struct message *response);
 void exchange_drop_coding(struct exchange *x);
