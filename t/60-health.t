@@ -281,6 +281,34 @@ CONFIG
     $weir->stop;
 };
 
+subtest 'a new server is not used before a check has passed, where so configured' => sub {
+    my $port = $t->port;
+    my ($a, $b) = (map { $t->origin($_) } qw(first second));
+    $_->hold for $a, $b;
+    my $config = sub { $t->config(<<"CONFIG", workers => 2) };
+listeners:
+@{[ listener('web', $port) ]}pools:
+  - name: web
+    health: {type: http, interval: 100ms, timeout: 60s, rise: 3, initial: down}
+    servers:
+@{[ join '', map { "      - {name: $_->{name}, address: \"@{[ $_->address ]}\"}\n" } @_ ]}
+CONFIG
+    my $weir = $t->start_weir(config => $config->($a));
+    is($weir->stats_server('web', 'first')->{health}, 'down', 'nothing is known of it');
+    is($t->http_get($port, '/')->{status}, 503, 'it gets no request');
+    $a->release;
+    is($weir->wait_server('web', 'first', 'up')->{checks_ok}, 1, 'one check that passes is enough');
+    is($t->http_get($port, '/')->{body}, "first\n", 'now it does');
+    $weir->configure($config->($a, $b))->signal('HUP');
+    $weir->wait_server('web', 'second', 'down');
+    is(bodies($port, 10), 'first', 'one that is added later waits too');
+    is($weir->stats_server('web', 'first')->{health}, 'up', 'one that was there does not');
+    $b->release;
+    $weir->wait_server('web', 'second', 'up');
+    is(bodies($port, 10), 'first second', 'and then takes part');
+    $weir->stop;
+};
+
 subtest 'one check of a server at a time' => sub {
     my $port = $t->port;
     my $slow = $t->origin('slow')->hold;

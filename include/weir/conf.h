@@ -439,6 +439,7 @@ struct health_config {
 	const char *body;    /* http: what the body must contain; NULL: anything */
 	struct slice payload; /* udp: what is sent; empty: an empty datagram, and silence is good */
 	struct slice expect;  /* udp: what the answer must contain; empty: anything */
+	bool starts_down;   /* a new server is not used before a check passed */
 	uint32_t fast_interval_ms; /* while results speak against the state; 0: interval_ms */
 };
 

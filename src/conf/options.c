@@ -308,6 +308,10 @@ static const struct option health_options[] = {
 	    .doc = "Good checks in a row that bring a server back."),
 	HEALTH("fall", fall, kind_count, .preset = "3", .min = "1", .max = "10", CHECKED,
 	    .doc = "Failed checks in a row that take a server out."),
+	HEALTH("initial", starts_down, kind_flag, .preset = "up", WORDS({ "up", 0 }, { "down", 1 }),
+	    CHECKED,
+	    .doc = "What a server that was never checked is taken for; down: it is used once a "
+		   "check has passed."),
 	HEALTH("port", port, kind_port, .preset = "", .min = "1", .max = "65535", CHECKED,
 	    .doc = "Port that is checked; without it the server's own."),
 	HEALTH("path", path, kind_url_path, .preset = "/", HTTP_CHECKED,

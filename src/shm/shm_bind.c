@@ -12,6 +12,7 @@
 
 #include "shm_priv.h"
 #include "weir/arena.h"
+#include "weir/clock.h"
 #include "weir/conf.h"
 
 enum { NO_ID = UINT32_MAX };
@@ -29,11 +30,10 @@ struct binder {
 /* One named object of a configuration. */
 struct object {
 	enum entity_kind kind;
-	const char *pool_name; /* servers only */
+	const struct pool_config *pool; /* of a server; NULL for all others */
 	const char *name;
 	uint32_t *id;
 	unsigned weight;
-	enum run_time_weights weights; /* of its pool */
 };
 
 typedef void visit_fn(struct binder *binder, const struct object *object);
@@ -54,8 +54,7 @@ each_object(struct binder *binder, struct config *config, visit_fn *visit)
 			struct server_config *s = &p->servers[j];
 
 			visit(binder,
-			    &(struct object){ ENTITY_SERVER, p->name, s->name, &s->id, s->weight,
-				p->run_time_weights });
+			    &(struct object){ ENTITY_SERVER, p, s->name, &s->id, s->weight });
 		}
 	}
 	for (size_t i = 0; i < config->bandwidth_count; i++) {
@@ -85,7 +84,8 @@ shm_key(XXH3_state_t *state, enum entity_kind kind, const char *pool_name, const
 static void
 object_key(const struct binder *binder, const struct object *object, uint64_t key[static 2])
 {
-	shm_key(binder->hash, object->kind, object->pool_name, object->name, key);
+	shm_key(binder->hash, object->kind, object->pool != NULL ? object->pool->name : NULL,
+	    object->name, key);
 }
 
 /* The place of `key` in the index: with its id, or the empty one where it would go. */
@@ -164,7 +164,7 @@ bind_known(struct binder *binder, const struct object *object)
 	e = &binder->shm->entities[*object->id];
 	e->generation = binder->generation;
 	if (object->kind == ENTITY_SERVER)
-		shm_entity_weigh(e, object->weight, object->weights);
+		shm_entity_weigh(e, object->weight, object->pool->run_time_weights);
 	if (object->kind == ENTITY_POOL)
 		shm_touch_pool(binder->shm, *object->id);
 }
@@ -219,7 +219,7 @@ take_entity(struct binder *binder)
 
 void
 shm_entity_begin(struct shm *shm, uint32_t id, enum entity_kind kind, const uint64_t key[static 2],
-    unsigned generation, unsigned weight)
+    unsigned generation, unsigned weight, const struct health_config *health)
 {
 	struct entity *e = &shm->entities[id];
 	uint16_t incarnation = atomic_load_explicit(&e->incarnation, memory_order_relaxed);
@@ -237,6 +237,11 @@ shm_entity_begin(struct shm *shm, uint32_t id, enum entity_kind kind, const uint
 	e->config_weight = (uint16_t)weight;
 	atomic_store_explicit(&e->weight, WEIGHT_FROM_CONFIG, memory_order_relaxed);
 	atomic_store_explicit(&e->incarnation, (uint16_t)(incarnation + 1), memory_order_relaxed);
+	if (health != NULL && health->type != HEALTH_OFF && health->starts_down) {
+		e->health = HEALTH_DOWN;
+		e->health_since_ms = now_ms;
+		e->checks_in_row = health->rise - 1; /* the first success brings it up */
+	}
 }
 
 /* Visitor: the others get a new one. */
@@ -253,7 +258,8 @@ bind_new(struct binder *binder, const struct object *object)
 	if (*place == NO_ID) {
 		*place = take_entity(binder);
 		shm_entity_begin(
-		    binder->shm, *place, object->kind, key, binder->generation, object->weight);
+		    binder->shm, *place, object->kind, key, binder->generation, object->weight,
+		    object->pool != NULL ? &object->pool->health : NULL);
 	}
 	*object->id = *place;
 }

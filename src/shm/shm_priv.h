@@ -60,14 +60,14 @@ void shm_mark_start(struct shm *shm, uint32_t id);
 /* Entities that may hold something. */
 size_t shm_used(const struct shm *shm);
 /*
- * shm_bind.c, for shm_servers.c: what tells one entity from all others; a place's new life; a weight that the
- * configuration has now.
+ * shm_bind.c, for shm_servers.c: what tells one entity from all others; a place's new life (health: of a server's pool,
+ * else NULL); a weight that the configuration has now.
  */
 struct XXH3_state_s;
 void shm_key(struct XXH3_state_s *state, enum entity_kind kind, const char *pool_name, const char *name,
     uint64_t key[static 2]);
 void shm_entity_begin(struct shm *shm, uint32_t id, enum entity_kind kind, const uint64_t key[static 2],
-    unsigned generation, unsigned weight);
+    unsigned generation, unsigned weight, const struct health_config *health);
 void shm_entity_weigh(struct entity *entity, unsigned weight, enum run_time_weights weights);
 /* The histograms of one slot go to slot 0.  Context: within the odd retire_count of the entity. */
 void shm_latency_retire(struct shm *shm, int slot, uint32_t id);

@@ -112,7 +112,7 @@ search_entities(struct search *search)
 }
 
 static void
-begin_newcomers(struct search *search, unsigned generation)
+begin_newcomers(struct search *search, const struct pool_config *pool, unsigned generation)
 {
 	size_t next = 0;
 
@@ -123,7 +123,7 @@ begin_newcomers(struct search *search, unsigned generation)
 			continue;
 		n->server->id = search->free_ids[next++];
 		shm_entity_begin(search->shm, n->server->id, ENTITY_SERVER, n->key, generation,
-		    n->server->weight);
+		    n->server->weight, &pool->health);
 	}
 }
 
@@ -140,7 +140,7 @@ shm_bind_servers(struct shm *shm, const struct pool_config *pool, struct server_
 	if (search.wanted > 0)
 		search_entities(&search);
 	if (search.free_count >= search.wanted) {
-		begin_newcomers(&search, generation);
+		begin_newcomers(&search, pool, generation);
 		for (size_t i = 0; i < count; i++) {
 			struct entity *e = &shm->entities[servers[i].id];
 
