@@ -98,6 +98,8 @@ my $manifest = ingress('conditions', [ $id, $all ], [ [ 'all.example', path('/',
     . ingress('fixed', [ $id, actions('a', '{"type":"FixedResponse","fixedResponseConfig":{"contentType":"application/json","statusCode":"503","messageBody":"{\"closed\": \"for $1\"}"}}') ], [ [ 'fixed.example', path('/', 'a') ] ])
     . ingress('limit', [ $id, actions('a', '{"type":"TrafficLimit","trafficLimitConfig":{"QPS":"4","perSourceIpQps":"2","burst":"2"}}') ], [ [ 'limit.example', path('/', 'a') ] ])
     . ingress('forward', [ $id, $forward ], [ [ 'forward.example', path('/', 'forward:use-annotation') ] ])
+    . ingress('stable', [$id], [ [ 'canary.example', path('/', 'a') ] ])
+    . ingress('canary', [ $id, qq{${elb}canary: "true"}, qq{${elb}canary-weight: "50"}, qq{${elb}session-affinity-mode: "HTTP_COOKIE"} ], [ [ 'canary.example', path('/', 'b') ] ])
     . ingress('plain', [$id], [ [ 'order.example', path('/one/two', 'a') ] ])
     . ingress('second', [ $id, qq{${elb}ingress-order: "20"} ], [ [ 'order.example', path('/one', 'a'), path('/three', 'a'), path('/three/four', 'b') ] ])
     . ingress('first', [ $id, qq{${elb}ingress-order: "10"} ], [ [ 'order.example', path('/one', 'b') ] ])
@@ -133,6 +135,17 @@ is(join(' ', sort keys %seen), '503 pod-a', 'TrafficLimit: some pass, the others
 %seen = ();
 $seen{ get('forward.example', '/') }++ for 1 .. 40;
 is(join(' ', sort keys %seen), 'outside pod-b', 'ForwardPool: a Service and a pool of the site file share the requests');
+
+%seen = ();
+for (1 .. 20) {
+    $r = $t->http_get($http, '/', host => 'canary.example');
+    my ($cookie) = ($r->{headers}{'set-cookie'} // '') =~ /^(ELBSESSION=[^;]+); Path=\/; Max-Age=86400/;
+    chomp(my $first = $r->{body});
+    $seen{$first}++;
+    my @next = map { get('canary.example', '/', Cookie => $cookie) } 1 .. 4;
+    $seen{"left $first"}++ if grep { $_ ne $first } @next;
+}
+is(join(' ', sort keys %seen), 'pod-a pod-b', 'canary-weight with HTTP_COOKIE: each client stays on its side');
 
 is(get('order.example', '/one/two'), 'pod-b', 'ingress-order: the smaller number first, before longer paths');
 is(get('order.example', '/three/four'), 'pod-a', 'rules of one Ingress in their order');

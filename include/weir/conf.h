@@ -323,6 +323,7 @@ struct route_config { /* listeners[].routes[] */
 	struct share_config *split; /* instead of one pool */
 	size_t split_count;
 	unsigned split_total; /* sum of the weights; set by conf_check */
+	bool split_sticks;    /* one of its pools knows clients by a cookie; set by conf_check */
 	const char *pool_name; /* NULL: split, redirect or respond */
 	struct where pool_where;
 	struct pool_config *pool; /* set by conf_check */

@@ -229,6 +229,8 @@ check_routes(struct load *l, struct listener_config *listener, struct names *poo
 			if (share->pool_name != NULL)
 				share->pool = resolve_pool(
 				    l, pools, share->pool_name, share->pool_where, listener);
+			if (share->pool != NULL && share->pool->sticky.by == STICKY_COOKIE_INSERT)
+				route->split_sticks = true;
 		}
 		if (route->split_count > 0 && route->split_total == 0)
 			diag_error(l->diag, route->where,

@@ -326,7 +326,9 @@ static const struct block share_block = {
 	.size = sizeof(struct share_config),
 	.where_offset = offsetof(struct share_config, where),
 	.one_line = true,
-	.doc = "Pools that share the requests of a route by weight.",
+	.doc = "Pools that share the requests of a route by weight. Where one has sticky by "
+	       "cookie_insert, clients with a cookie of one of its servers stay with that pool, "
+	       "also when the server is down.",
 };
 
 static const struct option route_options[] = {

@@ -109,6 +109,35 @@ route_key(struct arena *arena, const struct gen_route *route)
 	    (int)route->match, route->path);
 }
 
+/*
+ * Where a canary's clients are known by a cookie, the others are, too: each stays on its side.  Other
+ * rules of that Service go on without: the pool is one of its own.
+ */
+static struct gen_pool *
+remember_clients(struct gen *gen, const struct gen_route *base, const struct gen_route *route)
+{
+	const struct gen_pool *other = route->pool;
+	struct gen_pool *pool;
+
+	if (other->sticky != STICKY_COOKIE_INSERT || base->pool->sticky != STICKY_OFF)
+		return base->pool;
+	pool = arena_alloc(gen->arena, sizeof(*pool));
+	*pool = *base->pool;
+	pool->servers = pool->meta = (struct list){ 0 };
+	for (size_t i = 0; i < base->pool->servers.count; i++)
+		list_add(&pool->servers, base->pool->servers.items[i]);
+	for (size_t i = 0; i < base->pool->meta.count; i++)
+		list_add(&pool->meta, base->pool->meta.items[i]);
+	pool->sticky = other->sticky;
+	pool->sticky_name = other->sticky_name;
+	pool->sticky_s = other->sticky_s;
+	pool->name = arena_printf(gen->arena, "%s@%s", base->pool->name, route->object->name);
+	while (index_add(gen->model.pool_names, pool->name, pool) != NULL)
+		pool->name = arena_printf(gen->arena, "%s+", pool->name);
+	list_add(&gen->model.pools, pool);
+	return pool;
+}
+
 /* Give a canary by weight its share of the route that it belongs to. */
 static void
 split(struct gen *gen, struct gen_route *base, const struct gen_route *route)
@@ -126,7 +155,8 @@ split(struct gen *gen, struct gen_route *base, const struct gen_route *route)
 		return;
 	}
 	shares = arena_array(gen->arena, 2, sizeof(*shares));
-	shares[0] = (struct gen_share){ base->pool, 100 - route->canary_weight };
+	shares[0] = (struct gen_share){ remember_clients(gen, base, route),
+		100 - route->canary_weight };
 	shares[1] = (struct gen_share){ route->pool, route->canary_weight };
 	base->shares = shares;
 	base->share_count = 2;

@@ -396,6 +396,26 @@ on_upstream_timeout(void *user, struct upstream *up)
 	exchange_response_failed(x, END_RESPONSE_TIMEOUT);
 }
 
+/* The pool of a split that the client had before: its cookie is one of that pool's.  NULL: none. */
+static const struct pool_config *
+pool_of_cookie(const struct exchange *x, const struct share_config *share)
+{
+	const struct pool *pool = &x->worker->pools[share->pool->index];
+	struct slice name = slice_of(share->pool->sticky.name), value, cut;
+
+	if (share->weight == 0 || share->pool->sticky.by != STICKY_COOKIE_INSERT)
+		return NULL;
+	for (unsigned i = 0; i < x->request.field_count; i++) {
+		const struct field *f = &x->request.fields[i];
+
+		if (f->id == FIELD_COOKIE &&
+		    sticky_find_in_field(message_value(&x->request, f), name, &value, &cut))
+			return pool_find_cookie(pool, value.ptr, value.len) != NULL ? share->pool
+										    : NULL;
+	}
+	return NULL;
+}
+
 /*
  * Successive IDs, multiplied with the golden ratio, are spread evenly: shares come out right over
  * any stretch of requests.
@@ -406,7 +426,12 @@ pool_of_route(const struct exchange *x)
 	const struct route_config *route = x->route->conf;
 	uint64_t at = x->id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
 	uint64_t rest = at * route->split_total >> 32;
+	const struct pool_config *known = NULL;
 
+	for (size_t i = 0; i < route->split_count && route->split_sticks && known == NULL; i++)
+		known = pool_of_cookie(x, &route->split[i]);
+	if (known != NULL)
+		return known;
 	for (size_t i = 0; i < route->split_count; i++) {
 		if (rest < route->split[i].weight)
 			return route->split[i].pool;
