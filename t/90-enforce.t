@@ -140,7 +140,7 @@ for my $case ([ 'app-ack', "${ack}protocol-port: http:PORT", "${ack}sticky-sessi
     service($name, \@annotations);
     $manifest =~ s/(name: $name-1, .*\n.*\n)endpoints: .*\n/$1endpoints: [{addresses: [127.0.1.11], targetRef: {kind: Pod, name: one}}, {addresses: [127.0.1.13], targetRef: {kind: Pod, name: two}}]\n/;
 }
-ingress('cors', [ "${elb}cors-allow-origin: 'https://a.example,https://b.example'", "${elb}cors-allow-methods: GET,PUT", "${elb}cors-allow-headers: X-One",
+ingress('cors', [ "${elb}cors-allow-origin: 'https://a.example,https://b.example,https://*.w.example:8443'", "${elb}cors-allow-methods: GET,PUT", "${elb}cors-allow-headers: X-One",
     "${elb}cors-expose-headers: X-Two", "${elb}cors-allow-credentials: 'true'", "${elb}cors-max-age: '600'" ], '/');
 service('mutual', [ "${elb}id: default", "${elb}protocol-port: https:PORT", "${elb}cert-id: cert-1", "${elb}client-ca-cert-id: cert-2" ]);
 ingress('stable', [], '/c');
@@ -226,6 +226,8 @@ sub cors {
 is(cors('OPTIONS', Origin => 'https://b.example', 'Access-Control-Request-Method' => 'PUT'),
     '204 allow-credentials=true allow-headers=X-One allow-methods=GET,PUT allow-origin=https://b.example max-age=600 vary=Origin', 'cors: a preflight is answered');
 is(cors('GET', Origin => 'https://a.example'), '200 allow-credentials=true allow-origin=https://a.example expose-headers=X-Two vary=Origin', 'and the request gets its leave');
+is(cors('GET', Origin => 'https://x.w.example:8443'), '200 allow-credentials=true allow-origin=https://x.w.example:8443 expose-headers=X-Two vary=Origin', 'a wildcard');
+is(cors('GET', Origin => 'https://x.w.example'), '200 vary=Origin', 'with its port alone');
 is(cors('GET', Origin => 'https://c.example'), '200 vary=Origin', 'another origin does not');
 is(cors('OPTIONS'), '200 vary=Origin', 'OPTIONS that asks for nothing goes to the server');
 https('policy', 'cert-1', 'cert-1.example', '--tlsv1.3');

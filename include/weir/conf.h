@@ -229,6 +229,7 @@ enum text_what {
 	TEXT_PATH,        /* without the query */
 	TEXT_QUERY,       /* with its '?'; empty without one */
 	TEXT_REQUEST_ID,
+	TEXT_ORIGIN,      /* the request's Origin field; empty without one */
 	TEXT_FORWARDED    /* an element of RFC 7239; not for users */
 };
 

@@ -141,7 +141,7 @@ headers_is_on(const void *structure)
 
 #define VARIABLES                                                                                  \
 	"Values may have the variables ${client_ip}, ${client_port}, ${listen_port}, ${scheme}, "  \
-	"${host}, ${method}, ${path}, ${query}, ${request_id}; $$ is a dollar sign."
+	"${host}, ${method}, ${path}, ${query}, ${request_id}, ${origin}; $$ is a dollar sign."
 static const struct option headers_options[] = {
 	LIST("set", headers_config, set, set_count, kind_texts, .preset = "",
 	    .doc = "Fields that replace those of the same name. " VARIABLES),

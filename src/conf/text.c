@@ -19,6 +19,7 @@ static const struct {
 	{ "path", TEXT_PATH, true },
 	{ "query", TEXT_QUERY, true },
 	{ "request_id", TEXT_REQUEST_ID, false },
+	{ "origin", TEXT_ORIGIN, false },
 	{ "forwarded", TEXT_FORWARDED, false },
 };
 

@@ -459,7 +459,7 @@ const struct annotation cce_annotations[CCE_END - ACK_END] = {
 	ROW(CCE_CORS_ALLOW_ORIGIN) = { .name = "cors-allow-origin",
 	    ON_INGRESS,
 	    .kind = KIND_LIST,
-	    .allowed = "*, or up to 32 of SCHEME://HOST[:PORT], comma-separated",
+	    .allowed = "*, or up to 32 of SCHEME://HOST[:PORT], comma-separated; *.HOST: any name below",
 	    .doc = "Pages of these origins may use the answers; browsers that ask beforehand are "
 		   "answered.",
 	    .source = CCE_ING },

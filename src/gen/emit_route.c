@@ -61,21 +61,32 @@ emit_condition(FILE *out, const struct gen_condition *condition)
 	fputs("]}", out);
 }
 
-/* origin  NULL: any. */
+/* What browsers say of the page that asks. */
 static void
-emit_conditions(FILE *out, const struct gen_condition_set *set, const char *origin)
+emit_origins(FILE *out, const struct gen_cors *cors)
 {
-	if (set->count == 0 && origin == NULL)
+	fputs("{header: Origin, values: [", out);
+	for (size_t i = 0; i < cors->origin_count; i++) {
+		fputs(i == 0 ? "" : ", ", out);
+		emit_text(out, cors->origins[i]);
+	}
+	fputs(cors->origin_count == 0 ? "\"*\"]}" : "]}", out);
+}
+
+/* cors  NULL: whoever asks. */
+static void
+emit_conditions(FILE *out, const struct gen_condition_set *set, const struct gen_cors *cors)
+{
+	if (set->count == 0 && cors == NULL)
 		return;
 	fputs(", when: [", out);
 	for (size_t i = 0; i < set->count; i++) {
 		fputs(i == 0 ? "" : ", ", out);
 		emit_condition(out, &set->items[i]);
 	}
-	if (origin != NULL) {
-		fprintf(out, "%s{header: Origin, values: [", set->count > 0 ? ", " : "");
-		emit_text(out, origin);
-		fputs("]}", out);
+	if (cors != NULL) {
+		fputs(set->count > 0 ? ", " : "", out);
+		emit_origins(out, cors);
 	}
 	fputc(']', out);
 }
@@ -153,12 +164,13 @@ emit_field(FILE *out, const char *name, const char *value)
 	emit_literal(out, value);
 }
 
-/* origin  NULL: any. */
 static void
-emit_cors(FILE *out, const struct gen_cors *cors, const char *origin, bool is_preflight)
+emit_cors(FILE *out, const struct gen_cors *cors, bool is_preflight)
 {
-	fputs(", response_headers: {set: {Access-Control-Allow-Origin: ", out);
-	emit_literal(out, origin != NULL ? origin : "*");
+	bool is_any = cors->origin_count == 0;
+
+	fprintf(out, ", response_headers: {set: {Access-Control-Allow-Origin: \"%s\"",
+	    is_any ? "*" : "${origin}");
 	if (cors->with_credentials)
 		emit_field(out, "Allow-Credentials", "true");
 	if (is_preflight) {
@@ -168,28 +180,28 @@ emit_cors(FILE *out, const struct gen_cors *cors, const char *origin, bool is_pr
 	} else {
 		emit_field(out, "Expose-Headers", cors->expose);
 	}
-	fputs(origin != NULL ? "}, add: {Vary: Origin}}" : "}}", out);
+	fputs(is_any ? "}}" : "}, add: {Vary: Origin}}", out);
 }
 
-/* A browser asks beforehand, with OPTIONS, whether a page of `origin` may do it. */
+/* A browser asks beforehand, with OPTIONS, whether a page of such an origin may do it. */
 static void
-emit_preflight(FILE *out, const struct gen_route *route, const char *origin)
+emit_preflight(FILE *out, const struct gen_route *route)
 {
 	emit_place(out, route);
 	fputs(", when: [{method: [OPTIONS]}, {header: Access-Control-Request-Method, values: "
-	      "[\"*\"]}, {header: Origin, values: [",
+	      "[\"*\"]}, ",
 	    out);
-	emit_text(out, origin != NULL ? origin : "*");
-	fputs("]}], respond: {status: 204}", out);
-	emit_cors(out, route->cors, origin, true);
+	emit_origins(out, route->cors);
+	fputs("], respond: {status: 204}", out);
+	emit_cors(out, route->cors, true);
 	fputs("}\n", out);
 }
 
 static void
-emit_plain(FILE *out, const struct gen_route *route, const char *origin)
+emit_plain(FILE *out, const struct gen_route *route, const struct gen_cors *cors)
 {
 	emit_place(out, route);
-	emit_conditions(out, &route->conditions, origin);
+	emit_conditions(out, &route->conditions, cors);
 	emit_target(out, route);
 }
 
@@ -197,21 +209,19 @@ void
 emit_route(FILE *out, const struct gen_route *route)
 {
 	const struct gen_cors *cors = route->cors;
+	bool is_any = cors != NULL && cors->origin_count == 0;
 
-	for (size_t i = 0; cors != NULL && i < cors->origin_count; i++) {
-		emit_preflight(out, route, cors->origins[i]);
-		emit_plain(out, route, cors->origins[i]);
-		emit_cors(out, cors, cors->origins[i], false);
+	if (cors != NULL)
+		emit_preflight(out, route);
+	if (cors != NULL && !is_any) {
+		emit_plain(out, route, cors);
+		emit_cors(out, cors, false);
 		fputs("}\n", out);
 	}
-	if (cors != NULL && cors->origin_count == 0) {
-		emit_preflight(out, route, NULL);
-		emit_plain(out, route, NULL);
-		emit_cors(out, cors, NULL, false);
-	} else {
-		emit_plain(out, route, NULL);
-		if (cors != NULL) /* caches must keep it apart from those for origins */
-			fputs(", response_headers: {add: {Vary: Origin}}", out);
-	}
+	emit_plain(out, route, NULL);
+	if (is_any)
+		emit_cors(out, cors, false);
+	else if (cors != NULL) /* caches must keep it apart from those for origins */
+		fputs(", response_headers: {add: {Vary: Origin}}", out);
 	fputs("}\n", out);
 }

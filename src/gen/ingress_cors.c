@@ -5,12 +5,14 @@
 
 #include "ingress_priv.h"
 
-/* SCHEME://HOST[:PORT], as browsers send it. */
+/* SCHEME://HOST[:PORT], as browsers send it; "*." in front of a host stands for any name below it. */
 static bool
 is_origin(const char *text)
 {
 	const char *rest = strstr(text, "://");
 
+	if (rest != NULL && strncmp(rest, "://*.", 5) == 0)
+		rest += 2;
 	return rest != NULL &&
 	       (strncmp(text, "http:", 5) == 0 || strncmp(text, "https:", 6) == 0) &&
 	       rest[3] != '\0' && strlen(text) <= 128 &&

@@ -109,6 +109,17 @@ write_number(unsigned number)
 	edits_write(&edits, slice_of(text));
 }
 
+/* Which page asks (RFC 6454 section 7). */
+static struct slice
+origin_of(const struct message *request)
+{
+	for (unsigned i = 0; i < request->field_count; i++)
+		if (slice_equal_nocase(
+			message_name(request, &request->fields[i]), SLICE("origin")))
+			return message_value(request, &request->fields[i]);
+	return (struct slice){ request->base, 0 };
+}
+
 static void
 write_part(const struct exchange *x, const struct text_part *part, const struct slice *groups)
 {
@@ -153,6 +164,9 @@ write_part(const struct exchange *x, const struct text_part *part, const struct 
 		break;
 	case TEXT_REQUEST_ID:
 		edits_write(&edits, exchange_id(x, id));
+		break;
+	case TEXT_ORIGIN:
+		edits_write(&edits, origin_of(request));
 		break;
 	case TEXT_FORWARDED:
 		write_forwarded(x);
