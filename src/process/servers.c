@@ -295,6 +295,20 @@ find_sets(const struct config *old, const struct config *new, size_t *count)
 	return sets;
 }
 
+/* Pools that ask for it begin each configuration with the weights of its file. */
+static void
+reset_weights(struct shm *shm, const struct config *config)
+{
+	for (size_t i = 0; i < config->pool_count; i++) {
+		const struct pool_config *pool = &config->pools[i];
+
+		if (pool->run_time_weights != WEIGHTS_RESET)
+			continue;
+		for (size_t k = 0; k < pool->server_count; k++)
+			shm_set_weight(shm, pool->id, pool->servers[k].id, WEIGHT_FROM_CONFIG);
+	}
+}
+
 bool
 servers_reload(struct master *master, const struct generation *generation)
 {
@@ -315,8 +329,10 @@ servers_reload(struct master *master, const struct generation *generation)
 	if (count > 0 && !done)
 		log_info("servers: %s, so new workers are started", why);
 	free(sets);
-	if (done)
+	if (done) {
 		memcpy(current->config->digest, generation->config->digest, CONF_DIGEST_SIZE);
+		reset_weights(current->region->shm, current->config);
+	}
 	return done;
 }
 
