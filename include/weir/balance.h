@@ -51,7 +51,7 @@ bool balance_hold(struct server *server);
 /* Give back what was counted.  NULL is allowed and does nothing. */
 void balance_release(struct server *server);
 
-/* What source_hash and tuple_hash come down to: rendezvous hashing.  Counts nothing, unlike balance_pick(). */
+/* What source_hash and tuple_hash come down to: consistent hashing.  Counts nothing, unlike balance_pick(). */
 struct server *balance_hash_pick(struct pool *pool, const struct balance_request *request, uint64_t hash);
 
 #endif

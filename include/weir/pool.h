@@ -16,6 +16,7 @@
 #include "weir/shm.h"
 #include "weir/tls_servers.h"
 
+struct hash;
 struct queue;
 struct power;
 struct upstream;
@@ -68,7 +69,7 @@ struct pool {
 	struct wrr *wrr;                /* owned; weighted round robin's schedule (balance_wrr.c); NULL: another method */
 	struct wlc *wlc;                /* owned; weighted least connections' turns (balance_wlc.c); likewise */
 	struct power *power;            /* owned; the table to draw from (balance_power.c); likewise */
-	uint64_t *name_hashes;          /* owned; one for each server (balance_hash.c); likewise */
+	struct hash *hash;              /* owned; who owns which slots (balance_hash.c); likewise */
 };
 
 /*

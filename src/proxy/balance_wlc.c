@@ -170,18 +170,21 @@ wlc_changed(struct pool *pool, const struct server *server)
 
 /* ---- choosing ---- */
 
+/* With the request that comes to it: when that is counted it is where it belongs already. */
 static struct server *
 wlc_take_turn(struct pool *pool, struct wlc_entry *chosen)
 {
 	struct wlc *wlc = pool->wlc;
 	struct server *server = pool->servers[chosen->index];
+	uint64_t step = wlc_round / balance_weight(server);
 
 	/* One that was busy for long does not make up for the turns it missed. */
 	if ((int64_t)(chosen->turn - wlc->now) < 0)
 		chosen->turn = wlc->now;
 	else
 		wlc->now = chosen->turn;
-	chosen->turn += wlc_round / balance_weight(server);
+	chosen->turn += step;
+	chosen->load += step;
 	heap_sink(wlc, wlc->places[chosen->index]);
 	return server;
 }
