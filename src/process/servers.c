@@ -137,25 +137,6 @@ free_sets(struct servers_set *sets, size_t count)
 		free(sets[i].servers);
 }
 
-/*
- * Requests under way are counted in a pool that has limits, and not in others: that does not change
- * while there are some.
- */
-static bool
-is_limited_otherwise(const struct master *master, const struct servers_set *sets, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct pool_config *pool = &master->current->config->pools[sets[i].pool];
-		struct pool_config then = *pool;
-
-		then.servers = sets[i].servers;
-		then.server_count = sets[i].count;
-		if (pool_is_limited(pool) != pool_is_limited(&then))
-			return true;
-	}
-	return false;
-}
-
 /* Returns 0; -1 when shared memory has no place for all of them. */
 static int
 bind_sets(struct master *master, struct servers_set *sets, size_t count)
@@ -252,9 +233,7 @@ put(struct master *master, struct servers_set *sets, size_t count, const char **
 	*why = "shared memory, descriptors or memory do not suffice";
 	reclaim(master);
 	servers->revision = ++master->last_number;
-	if (is_limited_otherwise(master, sets, count))
-		*why = "limits of connections begin or end";
-	else if (bind_sets(master, sets, count) == 0)
+	if (bind_sets(master, sets, count) == 0)
 		fd = servers_pack(sets, count, &header);
 	if (fd == -1) {
 		free_sets(sets, count);
