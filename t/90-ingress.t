@@ -97,6 +97,19 @@ for my $bad ([ 'a host', [ [ 'shop_1!', path('/', 'a') ] ], qr/spec\.rules\[0\]\
 refuses('ExternalName', ingress('i', [$id], $simple) . "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {type: ExternalName, externalName: x.example}\n",
     qr/Service default\/a is of type ExternalName and has no endpoints/);
 
+# --- slow start ---
+
+for my $key (qw(slowstart slow-start)) {
+    accepts($key, ingress('i', [ $id, qq{${elb}$key: "120"} ], $simple) . $two, qr/balance: weighted_round_robin\n    slow_start: 120s\n/);
+}
+like(accepts('both spellings', ingress('i', [ $id, qq{${elb}slowstart: "60"}, qq{${elb}slow-start: "90"} ], $simple) . $two,
+    qr/slow_start: 60s\n/), qr/slow-start: no effect: slowstart counts/, 'one counts');
+for my $bad ([ 'another lb-algorithm', qq{${elb}lb-algorithm: LEAST_CONNECTIONS} ], [ 'session affinity', qq{${elb}session-affinity-mode: HTTP_COOKIE} ]) {
+    refuses("slowstart with $bad->[0]", ingress('i', [ $id, qq{${elb}slowstart: "30"}, $bad->[1] ], $simple) . $two,
+        qr/elb\.slowstart: .*Service default\/a has $bad->[0], which does not go with slow start; allowed: lb-algorithm ROUND_ROBIN/);
+}
+refuses('slowstart too short', ingress('i', [ $id, qq{${elb}slowstart: "29"} ], $simple) . $two, qr/30 to 1200/);
+
 # --- listeners ---
 
 accepts('elb.port', ingress('i', [ $id, qq{${elb}port: "8080"} ], $simple) . $two, qr/name: default\/i:8080\n    listen: \["127\.0\.0\.1:8080"\]/);

@@ -431,6 +431,8 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 	if (pool->weights != WEIGHTS_YIELD)
 		fprintf(out, "    run_time_weights: %s\n",
 		    pool->weights == WEIGHTS_KEEP ? "keep" : "reset");
+	if (pool->slow_start_s > 0)
+		fprintf(out, "    slow_start: %us\n", pool->slow_start_s);
 	if (pool->drain_s > 0)
 		fprintf(out, "    drain: {timeout: %us}\n", pool->drain_s);
 	emit_sticky(out, pool);

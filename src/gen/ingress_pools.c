@@ -232,6 +232,29 @@ share_pool(struct service *ingress, const struct service *backend, const struct 
 	return pool;
 }
 
+/* How long a new server's weight grows, in seconds; 0: not at all. */
+static unsigned
+read_slow_start(struct service *ingress, const struct service *backend)
+{
+	struct annotation_set *set = &ingress->set;
+	bool by_first = value_is_written(set, CCE_SLOWSTART);
+	struct value *value = value_get(set, by_first ? CCE_SLOWSTART : CCE_SLOW_START);
+
+	if (by_first && value_is_written(set, CCE_SLOW_START))
+		value_warning(set, &set->values[CCE_SLOW_START], "no effect: slowstart counts");
+	if (value == NULL)
+		return 0;
+	if (backend->balance != BALANCE_WRR || backend->sticky_l7.by != STICKY_OFF) {
+		value_error(set, value,
+		    "%s has %s, which does not go with slow start; allowed: lb-algorithm "
+		    "ROUND_ROBIN without session affinity",
+		    backend->what,
+		    backend->sticky_l7.by != STICKY_OFF ? "session affinity" : "another lb-algorithm");
+		return 0;
+	}
+	return value_number(set, by_first ? CCE_SLOWSTART : CCE_SLOW_START, 0);
+}
+
 static struct gen_pool *
 build_pool(struct service *ingress, struct service *backend, struct service_port *port)
 {
@@ -245,6 +268,7 @@ build_pool(struct service *ingress, struct service *backend, struct service_port
 	annotations_check_served(&backend->set);
 	pools_add_servers(backend, port, pool);
 	pools_set(backend, port, pool);
+	pool->slow_start_s = read_slow_start(ingress, backend);
 	meta_collect(ingress, &pool->meta);
 	annotation_set_fini(&backend->set);
 	return share_pool(ingress, backend, port, pool);

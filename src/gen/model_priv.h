@@ -50,6 +50,7 @@ struct gen_pool {
 	enum run_time_weights weights; /* those that an operator sets */
 	unsigned drain_s;      /* 0: sessions whose server leaves are cut at once */
 	enum balance_method balance;
+	unsigned slow_start_s; /* 0: a server that comes up has its share at once */
 	enum sticky_by sticky;
 	const char *sticky_name; /* NULL: the daemon's default */
 	unsigned sticky_s;
