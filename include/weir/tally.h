@@ -36,6 +36,7 @@ enum tally_field {
 	TALLY_NO_SERVER,       /* pool: requests answered 503 (tcp: closed) for want of a server */
 	TALLY_STICKY_HITS,     /* pool: the remembered server was used */
 	TALLY_FLOODS,          /* listener: HTTP/2 connections ended because of a flood limit */
+	TALLY_SLOW_CLIENTS,    /* listener: given up on, because they sent or read too slowly */
 	TALLY_COMPRESSED,      /* listener: responses that were compressed */
 	TALLY_COMPRESS_SKIPPED, /* listener: passed as they came, because too many are compressed already */
 	TALLY_COMPRESS_IN,     /* listener: bytes before ... */

@@ -465,6 +465,9 @@ on_fire(struct timer *timer)
 		break;
 	case H1_HANDSHAKE:
 	case H1_FLUSH:
+		tally_add(c->client.listener->tally, TALLY_SLOW_CLIENTS, 1);
+		h1_cut(&c->client, END_TIMEOUT_IDLE);
+		break;
 	case H1_TUNNEL:
 	case H1_STATES:
 		h1_cut(&c->client, END_TIMEOUT_IDLE);

@@ -95,6 +95,8 @@ h2_scan(struct h2 *h2, const char *bytes, size_t len)
 		scan->left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
 		if (head[3] == NGHTTP2_RST_STREAM)
 			scan->has_reset = true;
+		if (head[3] > NGHTTP2_CONTINUATION)
+			count_cheap(h2); /* nghttp2 ignores those it does not know */
 		if (head[3] == NGHTTP2_DATA &&
 		    (scan->has_reset ||
 			nghttp2_session_find_stream(h2->session, scanned_id(h2)) == NULL)) {
@@ -150,8 +152,8 @@ h2_check_data(struct h2 *h2)
 }
 
 /*
- * The header of a frame has come.  Frames that nghttp2 does not tell us about (of unknown types,
- * or for streams that are closed) are counted here, too.
+ * The header of a frame has come.  Frames that nghttp2 does not tell us about later, as their
+ * streams are closed, are counted here, too.
  */
 int
 h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
@@ -277,6 +279,12 @@ is_late(uint64_t since, uint32_t limit, uint32_t *left)
 }
 
 static void
+count_slow(const struct h2 *h2)
+{
+	tally_add(h2->client->listener->tally, TALLY_SLOW_CLIENTS, 1);
+}
+
+static void
 end_late_streams(struct h2 *h2, uint32_t *left)
 {
 	struct h2_stream *s, *next;
@@ -289,11 +297,14 @@ end_late_streams(struct h2 *h2, uint32_t *left)
 		if (!is_late(s->stalled_ms, limit, left))
 			continue;
 		h2_move(s);
-		if (s->x != NULL)
+		if (s->x != NULL) {
 			exchange_fail(s->x, END_CLIENT_TIMEOUT_BODY); /* may free s */
-		else
+		} else {
+			if (s->tunnel == NULL)
+				count_slow(h2);
 			nghttp2_submit_rst_stream(
 			    h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+		}
 	}
 	worker_defer(h2->worker, &h2->deferred);
 }
@@ -304,13 +315,17 @@ h2_timeout(struct h2 *h2)
 	const struct timeouts_config *t = timeouts(h2);
 	uint32_t left = period(h2);
 
-	if (is_late(h2->out_stalled_ms, t->client_body, &left))
+	if (is_late(h2->out_stalled_ms, t->client_body, &left)) {
+		count_slow(h2);
 		return H2_RESET; /* it does not read */
+	}
 	if (is_late(h2->head_since_ms, t->client_head, &left) ||
 	    (h2->stream_count == 0 && is_late(h2->idle_since_ms, idle_limit(t), &left))) {
 		/* A client that does not take this GOAWAY either is the next call's. */
 		if (h2->is_deaf)
 			return H2_RESET;
+		if (h2->head_since_ms != 0)
+			count_slow(h2);
 		h2_terminate(h2, NGHTTP2_NO_ERROR);
 	}
 	if (h2->is_draining && is_late(h2->drain_since_ms, NOTICE_MS, &left))

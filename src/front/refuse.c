@@ -46,6 +46,8 @@ client_refuse(const struct client *client, const struct refusal *refusal)
 		    refusal->reason != NULL ? refusal->reason : end_table[refusal->end].sentence,
 		    refusal->reason != NULL ? refusal->position : refusal->head.len,
 		    refusal->head.ptr, refusal->head.len);
+	if (refusal->end == END_CLIENT_TIMEOUT_HEAD)
+		tally_add(tally, TALLY_SLOW_CLIENTS, 1);
 	tally_add(tally, tally_of_status(status), 1);
 	tally_add(tally, TALLY_BYTES_OUT, buf_len(out));
 	if (client->listener->accesslog != NULL)

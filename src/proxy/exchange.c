@@ -64,6 +64,8 @@ account(struct exchange *x, enum end end)
 		count_latency(x, LATENCY_FIRST_BYTE, x->first_byte_us - x->started_us);
 	count_latency(x, LATENCY_TOTAL, total_us);
 
+	if (end == END_CLIENT_TIMEOUT_BODY)
+		tally_add(tally, TALLY_SLOW_CLIENTS, 1);
 	tally_add(tally, TALLY_BYTES_IN, x->bytes_in);
 	tally_add(tally, TALLY_BYTES_OUT, x->bytes_out);
 	if (x->status != 0)
