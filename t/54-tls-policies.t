@@ -75,5 +75,22 @@ for my $name (sort keys %policy) {
     like($out, qr/^SSLv[23]\s+disabled/m, '... no SSL') if $out =~ /^SSLv/m;
     unlike($out, qr/Insecure session renegotiation supported|^Compression\s+enabled/m, '... nothing insecure');
 }
+# What scanners look at besides.
+for my $name (qw(old intermediate)) {
+    my ($status, $out) = $t->run('sslscan', '--no-colour', '--no-ciphersuites', '--no-cipher-details', "127.0.0.1:$port{$name}",
+        { timeout => 120 });
+    like($out, qr/^Server supports TLS Fallback SCSV/m, "$name: no downgrade") if $name eq 'old';
+    like($out, qr/^(?:Session renegotiation not supported|Secure session renegotiation supported)/m, "$name: renegotiation is secure");
+    unlike($out, qr/^Compression enabled/m, '... no compression');
+    is_deeply([$out =~ /^(TLSv\S+) vulnerable to heartbleed/mg], [], '... no heartbeat');
+    my %groups = map { $_ => 1 } $out =~ /^TLSv\S+\s+\d+ bits\s+(\w+)/mg;
+    is_deeply([sort keys %groups], [qw(secp256r1 secp384r1 x25519)], '... the groups of doc/tls.md') or diag $out;
+    my ($exit, $text) = $t->openssl(qw(s_client -tls1_2 -connect), "127.0.0.1:$port{$name}", { stdin => '' });
+    like($text, qr/^Secure Renegotiation IS supported/m, '... RFC 5746');
+    ($exit, $text) = $t->openssl(qw(s_client -tls1_2 -cipher DHE -connect), "127.0.0.1:$port{$name}", { stdin => '' });
+    unlike($text, qr/Cipher is DHE/, '... no finite-field Diffie-Hellman');
+    ($exit, $text, my $err) = $t->openssl(qw(s_client -tls1_2 -connect), "127.0.0.1:$port{$name}", { stdin => "R\n" });
+    like("$text$err", qr/no.?renegotiation/i, '... a client may not renegotiate');
+}
 is($weir->stop, 0, 'weir ends well');
 done_testing;
