@@ -53,7 +53,7 @@ for (['the example in etc', $example], ['the example in weir.yaml(5)', $page], [
     my ($exit, $out, $err) = weir_on('-T', $json);
     like($out, qr/^version: 1\nglobal:\n  workers: auto\n/, '-T begins with the defaults of the daemon');
     like($out, qr/^    timeouts: \{client_head: 1m, .*tunnel: 1h, flow: 1m\}$/m, '-T fills in the timeouts of a listener');
-    like($out, qr/^      - \{name: s, address: "127\.0\.0\.1:8001", weight: 5\}$/m, '-T keeps what was given');
+    like($out, qr/^      - \{name: s, address: "127\.0\.0\.1:8001", weight: 5, backup: off\}$/m, '-T keeps what was given');
     ($exit, $out) = $t->weir('-T', '-c', '-', { stdin => "version: 1\n" });
     is($exit, 0, 'the configuration may come from standard input');
     like($out, qr/^version: 1$/m, 'and is printed');
@@ -158,7 +158,7 @@ CONF
 conf.yaml:2:28: error: headers: "3" is too small; allowed: a whole number from 8 to 256
 conf.yaml:4:24: error: listen: "1.2.3.4" is not an address with its port; allowed: a list of: IP addresses with their ports, such as 0.0.0.0:80, [::]:80 or *:80 (at least 1)
 conf.yaml:4:58: error: pool: there is no pool "q"; a name under pools is needed
-conf.yaml:6:24: error: balance: "random" is not known here; allowed: weighted_round_robin, weighted_least_connections, source_hash or tuple_hash
+conf.yaml:6:24: error: balance: "random" is not known here; allowed: weighted_round_robin, weighted_least_connections, source_hash, tuple_hash or power_of_two
 conf.yaml:6:77: error: there are two servers "a", the first at line 6; each needs its own name
 ERR
 }

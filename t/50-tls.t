@@ -272,6 +272,29 @@ subtest 'keys of tickets' => sub {
     $weir->reload(configuration());
 };
 
+# What a counter of the listener has gone up by.
+sub counted {
+    my ($name, $counter, $sub) = @_;
+    my $get = sub { my $l = $weir->stats_listener($name); return ($l->{$counter}, $l->{tls_failures}) };
+    my @before = $get->();
+    $sub->();
+    $t->wait_until(sub { ($get->())[0] > $before[0] }, "$name counts $counter");
+    my @after = $get->();
+    return ($after[0] - $before[0]) . '/' . ($after[1] - $before[1]);
+}
+
+subtest 'why handshakes fail' => sub {
+    is(counted('web', 'tls_mismatches', sub { s_client('web', '-tls1_1', old_client()) }), '1/1', 'versions');
+    is(counted('ec', 'tls_mismatches', sub { s_client('ec', '-tls1_2', '-cipher', 'ECDHE-RSA-AES128-GCM-SHA256') }), '1/1', 'suites');
+    is(counted('web', 'tls_mismatches', sub { s_client('web', '-alpn', 'spdy/3') }), '1/1', 'protocols');
+    is(counted('web', 'tls_alerts', sub { s_client('web', '-verify_return_error') }), '1/1', 'a client that does not trust us');
+    is(counted('web', 'tls_closed', sub { $t->client($port{web})->close }), '1/1', 'a client that leaves');
+    is(counted('web', 'tls_plain', sub { $t->raw_exchange($port{web}, "GET / HTTP/1.0\r\n\r\n") }), '1/1', 'HTTP without TLS');
+    is(counted('web', 'tls_malformed', sub { $t->raw_exchange($port{web}, "\0" x 100, half_close => 1) }), '1/1', 'garbage');
+    is(counted('short', 'tls_timeouts', sub { $t->raw_exchange($port{short}, "\x16\x03\x01") }), '1/1', 'silence');
+    like($weir->metrics, qr/^weir_listener_tls_mismatches_total\{listener="web"\} [1-9]/m, 'metrics tell too');
+};
+
 subtest 'clients that speak no TLS' => sub {
     my ($answer, $how);
     for my $request ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PROPFIND /x HTTP/1.1\r\n\r\n", 'POST / HTTP/1.0' . 'x' x 20_000) {

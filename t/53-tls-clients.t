@@ -101,6 +101,8 @@ for my $version (qw(tls1_2 tls1_3)) {
     };
 }
 
+cmp_ok($weir->stats_listener('required')->{tls_certificates}, '>=', 4, 'those refused are counted');
+
 subtest 'HTTP/2' => sub {
     my ($exit, $out, $err) = $t->curl('-k', '--http2', '--cert', $t->path('known.crt'), '--key', $t->path('known.key'),
         '-H', 'X-Client-Verify: FORGED', "https://127.0.0.1:$port{optional}/x");

@@ -187,6 +187,7 @@ struct tls_config {
 };
 
 struct timeouts_config { /* all in milliseconds */
+	uint32_t handshake;   /* TLS with clients, as a whole */
 	uint32_t client_head; /* from the first byte of a request head to its end; from accept for the first request */
 	uint32_t client_body; /* between two reads of a request body, and two writes of a response */
 	uint32_t client_idle; /* keep-alive: waiting for the next request; 0: none is waited for */

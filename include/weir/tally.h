@@ -29,7 +29,14 @@ enum tally_field {
 	TALLY_OVER_LIMIT,   /* listener: requests answered 503 by the limit of a route */
 	TALLY_BAD_REQUESTS, /* listener: malformed heads and framing */
 	TALLY_TLS_HANDSHAKES,
-	TALLY_TLS_FAILURES,
+	TALLY_TLS_FAILURES,     /* all that follow */
+	TALLY_TLS_TIMEOUTS,
+	TALLY_TLS_CLOSED,
+	TALLY_TLS_PLAIN,
+	TALLY_TLS_MISMATCHES,
+	TALLY_TLS_CERTIFICATES,
+	TALLY_TLS_ALERTS,
+	TALLY_TLS_MALFORMED,
 	TALLY_CONNECT_ERRORS,  /* server: connection refused, timed out... */
 	TALLY_RESPONSE_ERRORS, /* server: malformed, truncated or late responses */
 	TALLY_RETRIES,         /* pool: attempts after the first */

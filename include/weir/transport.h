@@ -24,6 +24,17 @@ struct tls_session; /* tls_servers.h */
 struct ssl_st;     /* SSL */
 struct ssl_ctx_st; /* SSL_CTX */
 
+/* Why the handshake of a client failed. */
+enum tls_fault {
+	TLS_FAULT_TIMEOUT = 0,
+	TLS_FAULT_CLOSED,      /* by the client, without a word */
+	TLS_FAULT_PLAIN,       /* it spoke HTTP */
+	TLS_FAULT_MISMATCH,    /* version, suite, protocol, name */
+	TLS_FAULT_CERTIFICATE, /* the client's */
+	TLS_FAULT_ALERT,       /* from the client */
+	TLS_FAULT_MALFORMED    /* all else */
+};
+
 /* Results below zero of the functions that move bytes. */
 enum {
 	IO_WAIT = -1,   /* nothing now; on_ready is called when it may go on */
@@ -76,6 +87,8 @@ const char *transport_tls_cipher(const struct transport *transport);
 bool transport_tls_resumed(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */
 const char *transport_tls_error(void);
+/* Likewise, after a handshake that failed. */
+enum tls_fault transport_handshake_fault(void);
 
 /* How many steps of clients' handshakes one turn of the event loop has room for; the others wait in line. */
 void transport_limit_handshakes(unsigned steps);

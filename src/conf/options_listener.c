@@ -108,6 +108,9 @@ static const struct option timeouts_options[] = {
 	    .doc = "How long a connection is kept for the next request; 0s: not at all, it ends "
 		   "with the response (HTTP/2: when no stream is left)."),
 	TIMEOUT(connect, "5s", "For connecting to a server, each attempt."),
+	TIMEOUT(handshake, "30s",
+	    "For the TLS handshake of a client, or with server_names for its first message; "
+	    "client_head counts too where HTTP follows."),
 	TIMEOUT(response, "60s",
 	    "From the end of the request to the head of the response, and between two reads of "
 	    "its body."),

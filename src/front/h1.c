@@ -132,9 +132,8 @@ h1_handshake(struct h1_client *c)
 	case IO_WAIT:
 		return STEP_WAIT;
 	default:
-		tally_add(tally, TALLY_TLS_FAILURES, 1);
-		log_debug("listener %s: TLS handshake: %s", c->client.listener->conf->name,
-		    transport_tls_error());
+		client_count_tls_failure(
+		    &c->client, transport_handshake_fault(), transport_tls_error());
 		if (transport_leave_tls(&c->client.transport))
 			return h1_refuse(c, END_PLAIN_HTTP);
 		return h1_close(c, false);
@@ -464,6 +463,9 @@ on_fire(struct timer *timer)
 		}
 		break;
 	case H1_HANDSHAKE:
+		client_count_tls_failure(&c->client, TLS_FAULT_TIMEOUT, "timeout");
+		h1_cut(&c->client, END_TIMEOUT_IDLE);
+		break;
 	case H1_FLUSH:
 		tally_add(c->client.listener->tally, TALLY_SLOW_CLIENTS, 1);
 		h1_cut(&c->client, END_TIMEOUT_IDLE);
@@ -529,7 +531,7 @@ h1_accept(struct front *front, const struct listener *listener, int fd, const st
 		return;
 	c->state = c->client.transport.ssl != NULL ? H1_HANDSHAKE : H1_IDLE;
 	limit_ms = h1_timeouts(c)->client_head;
-	if (c->state == H1_HANDSHAKE && limit_ms > (uint32_t)HANDSHAKE_MS)
-		limit_ms = HANDSHAKE_MS;
+	if (c->state == H1_HANDSHAKE && limit_ms > h1_timeouts(c)->handshake)
+		limit_ms = h1_timeouts(c)->handshake;
 	timer_set(&c->client.timer, limit_ms);
 }

@@ -21,7 +21,6 @@
 #include "weir/upstream.h"
 
 enum {
-	HANDSHAKE_MS = 30 * 1000,
 	LOOK_MS = 1000 /* a session silent for so long is looked at, see tcp_moved() */
 };
 
@@ -122,9 +121,8 @@ tcp_handshake(struct tcp_client *c)
 	case IO_WAIT:
 		return STEP_WAIT;
 	default:
-		tally_add(tally, TALLY_TLS_FAILURES, 1);
-		log_debug("listener %s: TLS handshake: %s", c->client.listener->conf->name,
-		    transport_tls_error());
+		client_count_tls_failure(
+		    &c->client, transport_handshake_fault(), transport_tls_error());
 		return tcp_end(c, END_TLS_FAILED);
 	}
 }
@@ -151,7 +149,8 @@ refuse_name(struct tcp_client *c, bool is_tls)
 		transport_read(&c->client.transport, hello, sizeof(hello));
 		transport_writev(&c->client.transport, &iov, 1);
 	}
-	tally_add(c->client.listener->tally, TALLY_TLS_FAILURES, 1);
+	client_count_tls_failure(&c->client, is_tls ? TLS_FAULT_MISMATCH : TLS_FAULT_MALFORMED,
+	    "no pool is for this name");
 	return tcp_end(c, END_NO_ROUTE);
 }
 
@@ -263,7 +262,8 @@ use_server(struct tcp_client *c)
 	return STEP_NEXT;
 }
 
-#define OF_WAITER(w) ((struct tcp_client *)(void *)((char *)(w)-offsetof(struct tcp_client, waiter)))
+#define OF_WAITER(w)                                                                               \
+	((struct tcp_client *)(void *)((char *)(w)-offsetof(struct tcp_client, waiter)))
 
 static void
 on_turn(struct waiter *waiter)
@@ -411,8 +411,8 @@ on_ready(struct transport *transport)
 {
 	struct tcp_client *c = OF_CLIENT(CLIENT_OF_TRANSPORT(transport));
 
-	/* Until there is a server, the client's bytes wait in the kernel.  Who ends its side while it
-	 * waits for one is taken as gone. */
+	/* Until there is a server, the client's bytes wait in the kernel.  Who ends its side while
+	 * it waits for one is taken as gone. */
 	if (c->state == TCP_QUEUE && transport->peer_closed)
 		tcp_end(c, END_CLIENT_CLOSED);
 	else if (c->state == TCP_HANDSHAKE || c->state == TCP_HELLO || c->state == TCP_TUNNEL)
@@ -430,6 +430,8 @@ on_fire(struct timer *timer)
 {
 	struct tcp_client *c = OF_CLIENT(CLIENT_OF_TIMER(timer));
 
+	if (c->state == TCP_HANDSHAKE || c->state == TCP_HELLO)
+		client_count_tls_failure(&c->client, TLS_FAULT_TIMEOUT, "timeout");
 	if (c->state != TCP_TUNNEL || c->was_looked_at) {
 		tcp_end(c, END_TIMEOUT_IDLE);
 		return;
@@ -487,7 +489,7 @@ tcp_accept(struct front *front, const struct listener *listener, int fd, const s
 	if (c->client.transport.ssl != NULL)
 		c->state = TCP_HANDSHAKE;
 	if (c->state != TCP_PICK)
-		timer_set(&c->client.timer, HANDSHAKE_MS);
+		timer_set(&c->client.timer, timeouts(c)->handshake);
 	if (c->state != TCP_HANDSHAKE)
 		tcp_run(c);
 }

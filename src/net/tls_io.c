@@ -28,51 +28,7 @@
 
 enum { RECORD_SIZE = 16 * 1024 - 64 }; /* one TLS record, and one small buffer */
 
-static const char *last_error = "";
 static struct slab all; /* struct tls; lives as long as the process */
-
-const char *
-transport_tls_error(void)
-{
-	return last_error;
-}
-
-void
-tls_set_error(const char *text)
-{
-	last_error = text;
-}
-
-/* Maps the failure of an SSL call to IO_*, and leaves OpenSSL's queue empty. */
-static int
-tls_failure(struct transport *t, int result)
-{
-	int saved = errno, error = SSL_get_error(t->ssl->ssl, result);
-	unsigned long code = ERR_peek_error();
-	const char *reason = ERR_reason_error_string(code);
-
-	ERR_clear_error();
-	switch (error) {
-	case SSL_ERROR_WANT_READ:
-		t->readable = false;
-		return IO_WAIT;
-	case SSL_ERROR_WANT_WRITE:
-		t->writable = false;
-		return IO_WAIT;
-	case SSL_ERROR_ZERO_RETURN:
-		return IO_CLOSED;
-	case SSL_ERROR_SYSCALL:
-		t->tls_failed = true;
-		last_error = saved != 0 ? strerror(saved) : "connection closed";
-		errno = saved != 0 ? saved : ECONNRESET;
-		return IO_ERROR;
-	default:
-		t->tls_failed = true;
-		last_error = reason != NULL ? reason : "unknown TLS error";
-		errno = EPROTO;
-		return IO_ERROR;
-	}
-}
 
 static ssize_t
 receive(struct transport *t, void *data, size_t size)
@@ -348,7 +304,8 @@ transport_handshake(struct transport *t)
 	errno = 0;
 	if (!tls->was_read && tls->born_ms != 0 && fill_raw(t) > 0 && tls->spoke_http) {
 		t->tls_failed = true;
-		last_error = "request without TLS";
+		tls_set_error("request without TLS");
+		tls_set_fault(TLS_FAULT_PLAIN);
 		errno = EPROTO;
 		return IO_ERROR;
 	}

@@ -64,6 +64,10 @@ void tls_take_over(struct transport *transport);
 
 /* What went wrong, for transport_tls_error(): a literal, or borrowed from OpenSSL. */
 void tls_set_error(const char *text);
+/* For transport_handshake_fault(). */
+void tls_set_fault(enum tls_fault fault);
+/* Maps the failure of an SSL call to IO_*, with error and fault set, and leaves OpenSSL's queue empty. */
+int tls_failure(struct transport *transport, int result);
 
 ssize_t tls_stream_read(struct transport *transport, void *data, size_t size);
 ssize_t tls_stream_writev(struct transport *transport, const struct iovec *iov, int count);

@@ -262,7 +262,7 @@ listener_values(void **state)
 	    "  - {name: l, listen: ['*:80'], protocol: http, pool: p, timeouts: {connect: 1ms, idle: 169h, tunel: 5s}}\n",
 	    "f:4:78: error: connect: \"1ms\" is too small; allowed: a whole number with its unit (500ms, 5s, 30m, 1h) from 10ms to 168h\n"
 	    "f:4:89: error: idle: \"169h\" is too big; allowed: a whole number with its unit (500ms, 5s, 30m, 1h) from 10ms to 168h\n"
-	    "f:4:95: error: unknown key \"tunel\" in timeouts, did you mean \"tunnel\"?; allowed: client_head, client_body, client_idle, connect, response, idle, tunnel, flow\n");
+	    "f:4:95: error: unknown key \"tunel\" in timeouts, did you mean \"tunnel\"?; allowed: client_head, client_body, client_idle, connect, handshake, response, idle, tunnel, flow\n");
 	assert_findings("version: 1\n"
 	    "pools: [{name: p, servers: [{name: s, address: '10.0.0.1:80'}]}]\n"
 	    "listeners:\n"
