@@ -16,7 +16,7 @@ sub servers {
 sub configuration {
     my @names = @_;
     my $servers = servers(@names);
-    return $t->config(<<"END", workers => 2);
+    return $t->config(<<"END", workers => 2, global => 'state_interval: 1s');
 listeners:
   - {name: cookie, listen: ["127.0.0.1:$http"], protocol: http, pool: cookie}
   - {name: source, listen: ["127.0.0.1:$tcp"], protocol: http, pool: source}
@@ -109,9 +109,58 @@ subtest 'draining and maintenance' => sub {
 };
 
 subtest 'over a restart' => sub {
+    $home = names_of($tcp);
     is($weir->quit, 0, 'weir ends');
     $weir = $t->start_weir(config => configuration(qw(b c a)));
     is(names_of($http, $cookie_of{$_}), $_, "the cookie of $_") for sort keys %cookie_of;
+    is(names_of($tcp), $home, 'the source address');
+};
+
+my $file = $t->path('state/sticky');
+
+subtest 'source addresses over other ends' => sub {
+    is($weir->stop, 0, 'TERM');
+    is((stat $file)[2] & 0777, 0600, 'the file is for nobody else');
+    $weir = $t->start_weir(config => configuration(qw(b c a)));
+    is(names_of($tcp), $home, 'after TERM');
+    # Killed: what was written last counts.
+    ok(unlink($file), 'the file goes');
+    $t->wait_until(sub { -e $file }, 'and is there again after a while');
+    my @children = $weir->children;
+    $weir->kill;
+    kill 'KILL', @children;
+    $t->wait_until(sub { !eval { $t->client($tcp) } }, 'all of it is killed');
+    $weir = $t->start_weir(config => configuration(qw(c b a)));
+    is(names_of($tcp), $home, 'after a crash');
+};
+
+subtest 'a file that is none' => sub {
+    my $good = do { $weir->stop; open my $in, '<:raw', $file or die "$file: $!"; local $/; <$in> };
+    my %bad = (empty => '', short => substr($good, 0, -1), long => "$good.", text => 'x' x 500, 'of another version' => substr($good, 0, 16) . "\x09" . substr($good, 17),
+        'with a changed byte' => substr($good, 0, -3) . chr(ord(substr $good, -3, 1) ^ 1) . substr($good, -2));
+    for my $what (sort keys %bad) {
+        open my $out, '>:raw', $file or die "$file: $!";
+        print $out $bad{$what};
+        close $out;
+        $weir = $t->start_weir(config => configuration(qw(a b c)));
+        like($weir->log, qr{warn .*state \Q$file\E: not used: }, "$what: said");
+        like(names_of($tcp), qr/^[abc]$/, 'and served all the same');
+        is($weir->stop, 0, 'weir ends');
+    }
+    open my $out, '>:raw', $file or die "$file: $!";
+    print $out $good;
+    close $out;
+    $weir = $t->start_weir(config => configuration(qw(a b c)));
+    unlike($weir->log, qr/not used/, 'the right one is taken');
+    is(names_of($tcp), $home, 'and counts');
+};
+
+subtest 'a server that has gone' => sub {
+    is($weir->quit, 0, 'weir ends');
+    $weir = $t->start_weir(config => configuration(grep { $_ ne $home } qw(a b c)));
+    my $moved = names_of($tcp);
+    like($moved, qr/^[abc]$/, 'the address moves as a whole');
+    isnt($moved, $home, 'elsewhere');
 };
 
 is($weir->quit, 0, 'weir ends in peace');

@@ -144,6 +144,7 @@ struct global_config {
 	struct error_pages *error_pages; /* made by conf_load_errors(); NULL: none */
 	const char *pid_file;
 	const char *state_dir;
+	uint32_t state_interval_ms;
 	struct limits_config limits;
 };
 

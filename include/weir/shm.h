@@ -215,6 +215,19 @@ bool shm_server_stickable(const struct shm *shm, const struct server_config *ser
  * key         64-bit hash of pool entity and source address
  * timeout_s   entries unused for longer do not count
  */
+/*
+ * The table as bytes, owned by the caller, for another run of weir to load; now_wall_s counts.  Context: master.
+ */
+void *shm_sticky_save(const struct shm *shm, size_t *len);
+/*
+ * Entries whose servers are there again, by their names.  Context: master, before workers start.
+ * Returns their number; -1: the bytes are no table, and nothing was loaded.
+ */
+long shm_sticky_load(struct shm *shm, const void *data, size_t len);
+/* Entries in what shm_sticky_save() made. */
+uint64_t shm_sticky_count(const void *data);
+/* Bytes at most of a table, for checks of files. */
+enum { SHM_STICKY_FILE_MAX = 1 << 29 };
 /* Returns the entity id of the server, renewing the entry; UINT32_MAX if none. */
 uint32_t shm_sticky_find(struct shm *shm, uint64_t key, uint32_t timeout_s);
 void shm_sticky_forget(struct shm *shm, uint64_t key);

@@ -157,6 +157,9 @@ static const struct option global_options[] = {
 	    .doc = "Holds the process ID of the master."),
 	OPTION("state_dir", global_config, state_dir, kind_path,
 	    .preset = WEIR_LOCALSTATEDIR "/lib/weir", .doc = "Keeps what outlives a restart."),
+	OPTION("state_interval", global_config, state_interval_ms, kind_duration, .preset = "5m",
+	    .min = "1s", .max = "24h",
+	    .doc = "How often the sticky table is written there; it is also when weir ends."),
 	OPTION("limits", global_config, limits, kind_block, .preset = "{}", .block = &limits_block),
 };
 static const struct block global_block = {

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "state_priv.h"
 #include "weir/acl.h"
 #include "weir/arena.h"
 #include "weir/file.h"
@@ -130,8 +131,11 @@ region_new(struct config *config, struct region *current, unsigned oldest, struc
 		diag_error(diag, where,
 		    "%zu listeners, pools and servers are too many; allowed are %d",
 		    shm_needed(config), SHM_CAPACITY_MAX);
-	else
+	else {
+		if (current == NULL)
+			state_load(region->shm, config);
 		return region;
+	}
 	shm_free(region->shm);
 	free(region);
 	return NULL;

@@ -10,6 +10,7 @@
 
 #include "activation_priv.h"
 #include "pidfile_priv.h"
+#include "state_priv.h"
 #include "systemd_priv.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
@@ -102,6 +103,7 @@ on_child(evutil_socket_t number, short what, void *arg)
 	(void)number;
 	(void)what;
 	upgrade_on_reap(arg);
+	state_on_reap(arg);
 	children_reap(arg);
 }
 
@@ -216,6 +218,8 @@ watch(struct master *master, struct event *events[static SIGNALS])
 	master->tickets = require(evtimer_new(master->base, on_tickets, master));
 	master->quit_timer = require(evtimer_new(master->base, stop_on_timer, master));
 	master->refill = require(evtimer_new(master->base, on_refill, master));
+	master->saving = require(evtimer_new(master->base, state_on_timer, master));
+	state_on_timer(-1, 0, master); /* not running yet: for later */
 	if (interval == 0)
 		return;
 	master->watchdog = require(event_new(master->base, -1, EV_PERSIST, on_watchdog, NULL));
@@ -232,6 +236,7 @@ master_free(struct master *master, struct event *events[static SIGNALS])
 		if (master->pid_fd != -1)
 			close(master->pid_fd); /* the file is another master's */
 	} else {
+		state_finish(master);
 		pidfile_close(master->pid_fd, master->pid_path);
 	}
 	free(master->pid_path);
@@ -246,6 +251,7 @@ master_free(struct master *master, struct event *events[static SIGNALS])
 	event_free(master->tickets);
 	event_free(master->quit_timer);
 	event_free(master->refill);
+	event_free(master->saving);
 	if (master->watchdog != NULL)
 		event_free(master->watchdog);
 	event_base_free(master->base);

@@ -45,8 +45,8 @@ source_key(const struct pool *pool, const struct addr *client)
 {
 	struct {
 		struct in6_addr ip; /* the same on an IPv4 and on a dual-stack socket */
-		uint32_t pool_id;
-	} key = { addr_source(client, pool->conf->sticky.ipv6_prefix), pool->conf->id };
+		uint64_t pool; /* by its name: ids are others after a restart */
+	} key = { addr_source(client, pool->conf->sticky.ipv6_prefix), pool->entity->key[0] };
 
 	return XXH3_64bits(&key, sizeof(key));
 }
@@ -72,9 +72,9 @@ sticky_flow_key(const struct pool *pool, const struct addr *client, const struct
 {
 	struct {
 		struct in6_addr client, local;
-		uint32_t pool_id;
-		in_port_t client_port, local_port;
-	} key = { addr_ip6(client), addr_ip6(local), pool->conf->id, addr_port(client),
+		uint64_t pool;
+		uint32_t client_port, local_port;
+	} key = { addr_ip6(client), addr_ip6(local), pool->entity->key[0], addr_port(client),
 		addr_port(local) };
 
 	return XXH3_64bits(&key, sizeof(key));

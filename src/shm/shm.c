@@ -18,10 +18,9 @@
 static const uint64_t shm_magic = 0x7765697273686d31; /* "weirshm1" */
 
 enum {
-	SHM_VERSION = 3,
+	SHM_VERSION = 4,
 	SHM_PAGE = 4096, /* parts start at multiples: a slot can be given back to the kernel */
 	SHM_WEIGHT_MAX = 256,
-	SHM_STICKY_SETS_MAX = 1 << 24,
 	SHM_SUM_TRIES = 200,
 	SHM_RETIRE_TRIES = 100000,
 };
@@ -95,7 +94,8 @@ shm_new(size_t capacity, size_t sticky_entries)
 	shm = xcalloc(1, sizeof(*shm));
 	shm->capacity = capacity;
 	shm->sticky_sets = 1;
-	while (shm->sticky_sets * SHM_STICKY_WAYS < sticky_entries &&
+	/* Four places for each: then hardly a set gets more of them than it has places. */
+	while (shm->sticky_sets * SHM_STICKY_WAYS < 4 * sticky_entries &&
 	       shm->sticky_sets < SHM_STICKY_SETS_MAX)
 		shm->sticky_sets *= 2;
 	shm_lay_out(shm);

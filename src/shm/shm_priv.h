@@ -7,7 +7,7 @@
 #include "weir/conf.h"
 #include "weir/shm.h"
 
-enum { SHM_SLOT_WORDS = SHM_SLOTS / 64, SHM_STICKY_WAYS = 8 };
+enum { SHM_SLOT_WORDS = SHM_SLOTS / 64, SHM_STICKY_WAYS = 8, SHM_STICKY_SETS_MAX = 1 << 22 };
 
 /*
  * First in the region.  Everything up to `size` is written once, and checked by a new binary before
@@ -75,6 +75,16 @@ void shm_latency_retire(struct shm *shm, int slot, uint32_t id);
 void shm_latency_clear(struct shm *shm, int slot, uint32_t id);
 /* The histograms' part of shm_copy(). */
 void shm_latency_copy(struct shm *to, struct shm *from, uint32_t id);
+/* For shm_sticky_file.c: does the word still mean a server, and which? */
+bool shm_sticky_means(const struct shm *shm, uint64_t word);
+uint32_t shm_sticky_id(uint64_t word);
+/* The word as it is kept, with its set and its age. */
+uint64_t shm_sticky_pack(uint64_t word, size_t set);
+/*
+ * Puts an entry into the table that was packed in one of `sets` sets and is older by `gone_s` seconds.
+ * Returns false when it is too old, or has a set that there was not.
+ */
+bool shm_sticky_unpack(struct shm *shm, uint64_t packed, size_t sets, uint32_t server_id, uint64_t gone_s);
 /* The sticky part of shm_copy(). */
 void shm_sticky_copy(struct shm *to, struct shm *from);
 

@@ -40,6 +40,7 @@ static const uint64_t incarnation_mask = ((UINT64_C(1) << INCARNATION_BITS) - 1)
 					 << INCARNATION_SHIFT;
 
 _Static_assert(TAG_SHIFT + 16 == 64, "all bits are used");
+_Static_assert(SHM_STICKY_SETS_MAX <= 1 << (TAG_SHIFT - ID_SHIFT), "a set fits where the entity stands");
 _Static_assert(SHM_CAPACITY_MAX + 1 < 1 << ID_BITS, "each entity id plus 1 fits");
 
 static uint32_t
@@ -215,4 +216,43 @@ shm_sticky_copy(struct shm *to, struct shm *from)
 		for (; set < to->sticky_sets; set += common)
 			set_adopt(&to->sticky[set * SHM_STICKY_WAYS], word);
 	}
+}
+
+/* ---- for a file ---- */
+
+bool
+shm_sticky_means(const struct shm *shm, uint64_t word)
+{
+	return word != 0 && names_server(shm, word) &&
+	       shm->entities[id_of(word)].kind == ENTITY_SERVER;
+}
+
+uint32_t
+shm_sticky_id(uint64_t word)
+{
+	return id_of(word);
+}
+
+uint64_t
+shm_sticky_pack(uint64_t word, size_t set)
+{
+	return word >> TAG_SHIFT << TAG_SHIFT | (uint64_t)set << ID_SHIFT | age_of(word);
+}
+
+bool
+shm_sticky_unpack(struct shm *shm, uint64_t packed, size_t sets, uint32_t server_id, uint64_t gone_s)
+{
+	uint64_t age = (packed & second_mask) + gone_s;
+	size_t set = (size_t)(packed << 16 >> 16 >> ID_SHIFT), common;
+	uint64_t word;
+
+	if (age > second_mask - AHEAD_MAX || set >= sets)
+		return false;
+	word = packed >> TAG_SHIFT << TAG_SHIFT | incarnation_bits(shm, server_id) |
+	       (uint64_t)(server_id + 1) << ID_SHIFT | ((second_now() - (uint32_t)age) & second_mask);
+	/* As in shm_sticky_copy(). */
+	common = sets < shm->sticky_sets ? sets : shm->sticky_sets;
+	for (set &= common - 1; set < shm->sticky_sets; set += common)
+		set_adopt(&shm->sticky[set * SHM_STICKY_WAYS], word);
+	return true;
 }

@@ -147,7 +147,7 @@ global_values(void **state)
 	    "f:2:20: error: pid_file: \"/a\\x09b\" has control characters; allowed: an absolute path\n");
 	assert_findings("version: 1\n"
 	    "global: {wrkers: 1}\n",
-	    "f:2:10: error: unknown key \"wrkers\" in global, did you mean \"workers\"?; allowed: workers, user, certificates, tls, control, stats, log, trace, errors, pid_file, state_dir, limits\n");
+	    "f:2:10: error: unknown key \"wrkers\" in global, did you mean \"workers\"?; allowed: workers, user, certificates, tls, control, stats, log, trace, errors, pid_file, state_dir, state_interval, limits\n");
 }
 
 static void
