@@ -5,57 +5,17 @@
 #include "weir/buf.h"
 #include "weir/edits.h"
 #include "weir/h1_parse.h"
-
-/* Field names in lower case, of one head: no more than heads and edits can have. */
-enum { NAMES_SIZE = 96 * 1024 };
-
-/* The fields of one head for nghttp2, which copies them. */
-struct fields {
-	nghttp2_nv v[FIELDS_MAX + EDITS_MAX + 2];
-	size_t count;
-	char names[NAMES_SIZE];
-	size_t names_used;
-};
-
-static void
-add_field(struct fields *f, struct slice name, struct slice value)
-{
-	char *lower = f->names + f->names_used;
-
-	if (name.len > NAMES_SIZE - f->names_used)
-		return;
-	for (size_t i = 0; i < name.len; i++)
-		lower[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20
-									   : name.ptr[i]);
-	f->names_used += name.len;
-	f->v[f->count++] = (nghttp2_nv){
-		.name = (uint8_t *)lower,
-		.namelen = name.len,
-		.value = (uint8_t *)(uintptr_t)value.ptr,
-		.valuelen = value.len,
-	};
-}
+#include "weir/h2_fields.h"
 
 /* The trailers that may be sent, as the end of the stream.  Returns -1 when there are none. */
 static int
 submit_trailers(struct h2_stream *s)
 {
-	static struct fields f; /* one worker, one thread */
-	const char *at = buf_head(s->trailers_out);
-	size_t left = buf_len(s->trailers_out);
-	const char *end;
+	static struct h2_fields f; /* one worker, one thread */
 
-	f.count = f.names_used = 0;
-	while (f.count < FIELDS_MAX && (end = memchr(at, '\n', left)) != NULL) {
-		size_t len = (size_t)(end - at) + 1;
-		const char *colon = memchr(at, ':', len);
-
-		if (colon != NULL && field_may_trail((struct slice){ at, (size_t)(colon - at) }))
-			add_field(&f, (struct slice){ at, (size_t)(colon - at) },
-			    slice_trim((struct slice){ colon + 1, (size_t)(end - 1 - colon - 1) }));
-		at += len;
-		left -= len;
-	}
+	h2_fields_init(&f);
+	h2_fields_add_trailers(
+	    &f, (struct slice){ buf_head(s->trailers_out), buf_len(s->trailers_out) });
 	if (f.count == 0)
 		return -1;
 	return nghttp2_submit_trailer(s->h2->session, s->id, f.v, f.count) == 0 ? 0 : -1;
@@ -91,31 +51,21 @@ read_piece(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint3
 	return NGHTTP2_ERR_DEFERRED;
 }
 
-/* A field line "Name: value\r\n", as sticky sessions add one. */
-static void
-add_line(struct fields *f, struct slice line)
-{
-	const char *colon = memchr(line.ptr, ':', line.len);
-
-	if (colon != NULL && line.len >= (size_t)(colon - line.ptr) + 4)
-		add_field(f, (struct slice){ line.ptr, (size_t)(colon - line.ptr) },
-		    (struct slice){ colon + 2, line.len - (size_t)(colon - line.ptr) - 4 });
-}
-
 static int
 submit_head(struct h2_stream *s, const struct message *head, const struct field_edits *edits,
     struct slice added_line, bool has_body)
 {
 	nghttp2_data_provider provider = { .source.ptr = s, .read_callback = read_piece };
-	static struct fields f; /* one worker, one thread */
+	static struct h2_fields f; /* one worker, one thread */
+	struct slice name, value;
 	bool is_switch = head->status == 101;
 	/* RFC 8441 section 5: what is 101 in HTTP/1.1. */
 	unsigned code = is_switch ? 200 : head->status;
 	char status[] = { (char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10),
 		(char)('0' + code % 10) };
 
-	f.count = f.names_used = 0;
-	add_field(&f, SLICE(":status"), (struct slice){ status, sizeof(status) });
+	h2_fields_init(&f);
+	h2_fields_add(&f, SLICE(":status"), (struct slice){ status, sizeof(status) });
 	for (unsigned i = 0; i < head->field_count; i++) {
 		const struct field *field = &head->fields[i];
 
@@ -130,13 +80,15 @@ submit_head(struct h2_stream *s, const struct message *head, const struct field_
 			continue;
 		if (edits != NULL && edits_hide(edits, message_name(head, field)))
 			continue;
-		add_field(&f, message_name(head, field), message_value(head, field));
+		h2_fields_add(&f, message_name(head, field), message_value(head, field));
 	}
 	for (unsigned i = 0; edits != NULL && i < edits->count; i++)
 		if (edits->v[i].op != EDIT_REMOVE)
-			add_field(&f, edits->v[i].name, edits->v[i].value);
-	if (added_line.len > 0)
-		add_line(&f, added_line);
+			h2_fields_add(&f, edits->v[i].name, edits->v[i].value);
+	if (h2_fields_next_line(&added_line, &name, &value))
+		h2_fields_add(&f, name, value);
+	if (f.failed)
+		return -1;
 	if (head->status < 200 && !is_switch)
 		return nghttp2_submit_headers(
 			   s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, f.v, f.count, NULL) < 0
