@@ -17,7 +17,7 @@ my %answers = (
     '/only-forbidden' => "$head\r\n1\r\nx\r\n0\r\nContent-Type: x/y\r\n\r\n",
     '/large' => "$head\r\n" . ("4000\r\n" . 'x' x 16384 . "\r\n") x 10 . "0\r\nX-T: v\r\n\r\n",
     '/broken' => "$head\r\n1\r\nx\r\n0\r\nX T: v\r\n\r\n",
-    '/too-long' => "$head\r\n1\r\nx\r\n0\r\n" . 'X-T: ' . 'v' x 5000 . "\r\n\r\n",
+    '/too-long' => "$head\r\n1\r\nx\r\n0\r\n" . 'X-T: ' . 'v' x 16000 . "\r\n\r\n",
 );
 my $a = $t->origin('a', handler => sub { return $answers{ $_[0]{path} } });
 

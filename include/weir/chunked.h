@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bytes of all trailers; those of a gRPC response may carry a status of some kilobytes. */
+enum { CHUNKED_TRAILERS_MAX = 15 * 1024 };
+
 enum chunked_state {
 	CHUNKED_SIZE = 0, /* hex digits */
 	CHUNKED_EXTENSION,

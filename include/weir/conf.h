@@ -28,7 +28,7 @@ struct tls_set;     /* all that one load of certificates made */
 enum { CONF_AUTO = 0 }; /* "auto" for counts */
 
 enum listener_protocol { PROTOCOL_TCP = 0, PROTOCOL_HTTP, PROTOCOL_HTTPS, PROTOCOL_TLS, PROTOCOL_UDP };
-enum pool_protocol { POOL_TCP = 0, POOL_HTTP, POOL_UDP, POOL_HTTPS };
+enum pool_protocol { POOL_TCP = 0, POOL_HTTP, POOL_UDP, POOL_HTTPS, POOL_H2, POOL_H2C };
 enum proxy_protocol { PROXY_PROTOCOL_OFF = 0, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 enum tls_verify { TLS_VERIFY_OFF = 0, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
 enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH, BALANCE_POWER_OF_TWO };
@@ -458,6 +458,12 @@ struct server_tls_config { /* pools[].tls: TLS towards the servers */
 	struct where policy_where;
 };
 
+struct server_http2_config { /* pools[].http2: HTTP/2 towards the servers */
+	uint32_t streams;  /* at once on one connection, if the server allows so many */
+	uint32_t window;   /* bytes of one response that a server may send ahead of the client */
+	uint32_t ping_ms;  /* after so much silence a server is asked whether it lives */
+};
+
 /*
  * Servers of a running daemon come and go: values that are copied from process to process with memcpy() (conf_servers.c),
  * so of pointers there is the name alone.
@@ -504,7 +510,8 @@ struct pool_config {
 	const char *name;
 	enum pool_protocol protocol;
 	enum proxy_protocol proxy_protocol; /* servers are told who the client is */
-	struct server_tls_config tls;         /* protocol: https */
+	struct server_tls_config tls;         /* protocol: https, h2 */
+	struct server_http2_config http2;     /* protocol: h2, h2c */
 	struct tls_servers *tls_servers;      /* made by tls_load() at load; NULL without TLS */
 	enum balance_method balance;
 	uint32_t slow_start_ms; /* a server that came up gets its full share after this; 0: at once */
@@ -524,11 +531,25 @@ struct pool_config {
 	size_t meta_count;
 };
 
+/* Do its servers speak HTTP/2? */
+static inline bool
+pool_is_h2(const struct pool_config *pool)
+{
+	return pool->protocol == POOL_H2 || pool->protocol == POOL_H2C;
+}
+
 /* Do its servers get requests, with or without TLS? */
 static inline bool
 pool_is_http(const struct pool_config *pool)
 {
-	return pool->protocol == POOL_HTTP || pool->protocol == POOL_HTTPS;
+	return pool->protocol == POOL_HTTP || pool->protocol == POOL_HTTPS || pool_is_h2(pool);
+}
+
+/* Do its servers speak TLS? */
+static inline bool
+pool_is_tls(const struct pool_config *pool)
+{
+	return pool->protocol == POOL_HTTPS || pool->protocol == POOL_H2;
 }
 
 struct certificate_info { /* one that is loaded */
@@ -644,6 +665,8 @@ struct pool_config *conf_find_pool(const struct config *config, const char *name
 struct server_config *conf_find_server(const struct pool_config *pool, const char *name);
 /* Has it, or one of its servers, a limit of connections? */
 bool pool_is_limited(const struct pool_config *pool);
+/* As the configuration has it. */
+const char *pool_protocol_name(enum pool_protocol protocol);
 bool status_set_has(const struct status_set *set, unsigned status);
 
 #endif

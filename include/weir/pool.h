@@ -17,6 +17,7 @@
 #include "weir/tls_servers.h"
 
 struct hash;
+struct h2_upstream;
 struct queue;
 struct power;
 struct upstream;
@@ -24,6 +25,7 @@ struct weights;
 struct wlc;
 struct wrr;
 TAILQ_HEAD(upstream_list, upstream);
+TAILQ_HEAD(h2_upstream_list, h2_upstream);
 
 struct server {
 	const struct server_config *conf; /* borrowed from the generation; its own once it is leaving */
@@ -33,7 +35,8 @@ struct server {
 	struct latency *latency;          /* likewise */
 	struct upstream_list idle;        /* kept connections, most recently used first; upstream.c */
 	struct usage *usage;              /* shared memory, shared by the workers */
-	unsigned idle_count;
+	struct h2_upstream_list h2;       /* connections of HTTP/2, those with room first; h2_upstream.c */
+	unsigned idle_count;              /* of both, those that nobody uses */
 	uint32_t passed_over;             /* the pick of its pool that found it full, see pool->picks */
 	unsigned active; /* requests and sessions of this worker: all that point here from one turn to the next */
 	bool is_leaving; /* taken out of the pool while it runs; in pool->leaving until nothing is active */

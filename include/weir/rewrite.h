@@ -18,6 +18,7 @@ struct request_edits {
 	const struct forwarded_config *forwarded; /* borrowed */
 	bool is_tls;                 /* the client's side */
 	bool upgrade;                /* pass Upgrade on */
+	bool te_trailers;            /* say TE: trailers; for HTTP/2, as there is no Connection that would have to name it */
 	struct slice target;         /* path and query to ask for instead; ptr NULL: as they came; copied */
 	const struct field_edits *fields; /* NULL: none; copied */
 	struct slice cookie_cut;     /* part of a Cookie field's value that is left out; ptr NULL: none */

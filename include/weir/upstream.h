@@ -1,7 +1,8 @@
 /*
  * upstream: a connection to a server: opened, used for one thing at a time, kept for the next.
  *
- * Runs in: worker.  Kept connections are per worker and server, the most recently used first.  Knows nothing of HTTP.
+ * Runs in: worker.  Kept connections are per worker and server, the most recently used first.  Knows nothing of HTTP,
+ * but that to servers of HTTP/2 it is a place on a connection that others use too.
  */
 #ifndef WEIR_UPSTREAM_H
 #define WEIR_UPSTREAM_H
@@ -10,6 +11,7 @@
 #include <stdint.h>
 
 #include "weir/ends.h"
+#include "weir/h2_leg.h"
 #include "weir/pool.h"
 #include "weir/transport.h"
 #include "weir/wheel.h"
@@ -28,7 +30,8 @@ struct upstream_user {
 struct upstream {
 	struct grave grave;
 	TAILQ_ENTRY(upstream) link; /* in server->idle while is_idle */
-	struct transport transport;
+	struct h2_leg *leg;         /* owned; instead of a socket of its own; NULL: not with HTTP/2 */
+	struct transport transport; /* with a leg, only `readable` and `writable` mean something */
 	struct timer timer;         /* the user's; while idle: how long it is kept */
 	struct worker *worker;
 	struct server *server;
@@ -46,8 +49,8 @@ struct upstream {
  * The most recently used kept connection to `server`, in use by `user` from now on; NULL if there is none.
  * host     of the request: a TLS connection serves only requests that would ask the server for the same name
  */
-struct upstream *upstream_take_idle(
-    struct server *server, const struct slice *host, const struct upstream_user *ops, void *user);
+struct upstream *upstream_take_idle(struct worker *worker, struct server *server, const struct slice *host,
+    const struct upstream_user *ops, void *user);
 /*
  * Start a new connection, with TLS if the pool has it; on_ready is called when it is there or has failed (see
  * upstream_check()).
@@ -67,5 +70,59 @@ void upstream_close(struct upstream *upstream, bool reset);
 /* Close all kept connections of a server; of all servers of all pools. */
 void upstream_close_kept(struct server *server);
 void upstream_close_idle(struct worker *worker);
+
+/* A connection of its own, for those above and for HTTP/2: as upstream_connect(), for any pool. */
+struct upstream *upstream_dial(struct worker *worker, struct server *server, const char *name,
+    const struct upstream_user *ops, void *user);
+/* Was it opened for this name of TLS (NULL: none)? */
+bool upstream_has_name(const struct upstream *upstream, const char *name);
+
+/* As transport_read(), transport_writev() and so on. */
+static inline ssize_t
+upstream_read(struct upstream *upstream, void *data, size_t size)
+{
+	return upstream->leg != NULL ? h2_leg_read(upstream->leg, data, size)
+				     : transport_read(&upstream->transport, data, size);
+}
+
+static inline ssize_t
+upstream_write(struct upstream *upstream, const char *bytes, size_t len)
+{
+	struct iovec iov = { (char *)(uintptr_t)bytes, len };
+
+	return upstream->leg != NULL ? h2_leg_write(upstream->leg, bytes, len)
+				     : transport_writev(&upstream->transport, &iov, 1);
+}
+
+/* Send a request head of head_len bytes, and what stands behind it. */
+static inline ssize_t
+upstream_begin(struct upstream *upstream, const struct iovec *iov, int count, size_t head_len)
+{
+	return upstream->leg != NULL ? h2_leg_begin(upstream->leg, iov, count, head_len)
+				     : transport_writev(&upstream->transport, iov, count);
+}
+
+static inline void
+upstream_yield(struct upstream *upstream)
+{
+	if (upstream->leg != NULL)
+		h2_leg_yield(upstream->leg);
+	else
+		transport_yield(&upstream->transport);
+}
+
+/* May a response end here, as far as the connection knows?  Only HTTP/2 knows better than the message. */
+static inline bool
+upstream_may_end(const struct upstream *upstream)
+{
+	return upstream->leg == NULL || h2_leg_has_ended(upstream->leg);
+}
+
+/* Is it still open and silent? */
+static inline bool
+upstream_is_quiet(struct upstream *upstream)
+{
+	return upstream->leg != NULL || transport_is_quiet(&upstream->transport);
+}
 
 #endif

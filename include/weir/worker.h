@@ -46,6 +46,7 @@ struct worker {
 	struct log_writer *spans;    /* one of them; NULL: none are written */
 	struct slab http_clients, tcp_clients, tunnels, h2_streams, exchanges, upstreams, flows;
 	struct slab prefaces;
+	struct slab h2_upstreams, h2_legs; /* proxy/h2_upstream.c */
 	struct udp *udp;             /* owned; NULL: no UDP listener (front/udp.c) */
 	struct grave *graves;
 	struct deferred *deferred;

@@ -22,22 +22,6 @@ needed_protocol(enum listener_protocol protocol)
 	return protocol == PROTOCOL_UDP ? POOL_UDP : POOL_TCP;
 }
 
-static const char *
-pool_protocol_name(enum pool_protocol protocol)
-{
-	switch (protocol) {
-	case POOL_TCP:
-		return "tcp";
-	case POOL_HTTP:
-		return "http";
-	case POOL_UDP:
-		return "udp";
-	case POOL_HTTPS:
-		return "https";
-	}
-	return "?";
-}
-
 static struct pool_config *
 resolve_pool(struct load *l, struct names *pools, const char *name, struct where where,
     const struct listener_config *listener)

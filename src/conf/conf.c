@@ -131,3 +131,23 @@ pool_is_limited(const struct pool_config *pool)
 			return true;
 	return pool->max_connections > 0;
 }
+
+const char *
+pool_protocol_name(enum pool_protocol protocol)
+{
+	switch (protocol) {
+	case POOL_TCP:
+		return "tcp";
+	case POOL_HTTP:
+		return "http";
+	case POOL_UDP:
+		return "udp";
+	case POOL_HTTPS:
+		return "https";
+	case POOL_H2:
+		return "h2";
+	case POOL_H2C:
+		return "h2c";
+	}
+	return "?";
+}

@@ -365,9 +365,15 @@ const struct block conf_server = {
 };
 
 static bool
-pool_is_https(const void *structure)
+has_tls(const void *structure)
 {
-	return ((const struct pool_config *)structure)->protocol == POOL_HTTPS;
+	return pool_is_tls(structure);
+}
+
+static bool
+has_http2(const void *structure)
+{
+	return pool_is_h2(structure);
 }
 
 static const struct option server_tls_options[] = {
@@ -398,6 +404,27 @@ static const struct block server_tls_block = {
 	.where_offset = NOWHERE,
 	.one_line = true,
 	.doc = "TLS towards the servers.",
+};
+
+static const struct option server_http2_options[] = {
+	OPTION("streams", server_http2_config, streams, kind_count, .preset = "100", .min = "1",
+	    .max = "10000",
+	    .doc = "Requests at once on one connection; a server that allows fewer gets fewer, and "
+		   "more connections."),
+	OPTION("window", server_http2_config, window, kind_size, .preset = "256k", .min = "64k",
+	    .max = "16m",
+	    .doc = "Of one response, what a server may send ahead of what the client has read."),
+	OPTION("ping", server_http2_config, ping_ms, kind_duration, .preset = "30s", .min = "1s",
+	    .max = "1h",
+	    .doc = "A server that sends nothing for so long while requests are open is asked "
+		   "whether it lives; with no answer in the same time the connection is closed."),
+};
+static const struct block server_http2_block = {
+	.name = "server_http2",
+	TABLE(server_http2_options),
+	.where_offset = NOWHERE,
+	.one_line = true,
+	.doc = "HTTP/2 towards the servers.",
 };
 
 static void
@@ -442,12 +469,17 @@ static const struct option pool_options[] = {
 	OPTION(
 	    "name", pool_config, name, kind_name, .doc = "Unique; what listeners and routes name."),
 	OPTION("protocol", pool_config, protocol, kind_enum, .preset = "http",
-	    WORDS({ "http", POOL_HTTP }, { "https", POOL_HTTPS }, { "tcp", POOL_TCP },
-		{ "udp", POOL_UDP }),
-	    .doc = "What the servers speak; https: HTTP over TLS. Listeners with protocol http or "
-		   "https need http or https, those with udp need udp, others tcp."),
+	    WORDS({ "http", POOL_HTTP }, { "https", POOL_HTTPS }, { "h2", POOL_H2 },
+		{ "h2c", POOL_H2C }, { "tcp", POOL_TCP }, { "udp", POOL_UDP }),
+	    .doc = "What the servers speak; https: HTTP over TLS; h2: HTTP/2 over TLS; h2c: HTTP/2 "
+		   "in the clear, with prior knowledge (gRPC needs h2 or h2c). Listeners with "
+		   "protocol http or https need one of these, those with udp need udp, others "
+		   "tcp."),
 	OPTION("tls", pool_config, tls, kind_block, .preset = "{}", .block = &server_tls_block,
-	    .applies = pool_is_https, .scope = "with protocol https"),
+	    .applies = has_tls, .scope = "with protocol https or h2"),
+	OPTION("http2", pool_config, http2, kind_block, .preset = "{}",
+	    .block = &server_http2_block, .applies = has_http2,
+	    .scope = "with protocol h2 or h2c"),
 	OPTION("balance", pool_config, balance, kind_enum, .preset = "weighted_round_robin",
 	    WORDS({ "weighted_round_robin", BALANCE_WRR },
 		{ "weighted_least_connections", BALANCE_WLC },
@@ -464,10 +496,9 @@ static const struct option pool_options[] = {
 	OPTION("proxy_protocol", pool_config, proxy_protocol, kind_enum, .preset = "off",
 	    WORDS({ "off", PROXY_PROTOCOL_OFF }, { "v1", PROXY_PROTOCOL_V1 },
 		{ "v2", PROXY_PROTOCOL_V2 }),
-	    .doc =
-		"Version of the PROXY protocol that tells servers who the client is: before the "
-		"first byte of a connection, or in each datagram (v2 only); not with protocol http "
-		"or https, where X-Forwarded-For does."),
+	    .doc = "Version of the PROXY protocol that tells servers who the client is: before the "
+		   "first byte of a connection, or in each datagram (v2 only); not with protocol "
+		   "http, https, h2 or h2c, where X-Forwarded-For does."),
 	OPTION("sticky", pool_config, sticky, kind_block, .preset = "{}", .block = &sticky_block),
 	OPTION("run_time_weights", pool_config, run_time_weights, kind_enum, .preset = "yield",
 	    WORDS({ "yield", WEIGHTS_YIELD }, { "keep", WEIGHTS_KEEP }, { "reset", WEIGHTS_RESET }),

@@ -80,6 +80,7 @@ view_error(const json_t *error, FILE *out)
 {
 	time_t when = (time_t)(json_integer_value(json_object_get(error, "time_ms")) / 1000);
 	const json_t *position = json_object_get(error, "position");
+	json_int_t length = json_integer_value(json_object_get(error, "length"));
 	const char *server = text_of(error, "server");
 	char date[32] = "-";
 	struct tm tm;
@@ -102,8 +103,9 @@ view_error(const json_t *error, FILE *out)
 	put_printable(text_of(error, "reason"), strlen(text_of(error, "reason")), out);
 	if (json_is_integer(position))
 		fprintf(out, ", at byte %" JSON_INTEGER_FORMAT, json_integer_value(position));
-	fprintf(out, " of %" JSON_INTEGER_FORMAT "\n",
-	    json_integer_value(json_object_get(error, "length")));
+	if (length > 0)
+		fprintf(out, " of %" JSON_INTEGER_FORMAT, length);
+	putc('\n', out);
 	view_place(
 	    text_of(error, "before"), text_of(error, "after"), json_is_integer(position), out);
 }

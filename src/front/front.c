@@ -371,6 +371,8 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	slab_init(&worker->upstreams, sizeof(struct upstream));
 	slab_init(&worker->flows, udp_flow_size());
 	slab_init(&worker->prefaces, preface_size());
+	slab_init(&worker->h2_upstreams, h2_upstream_size());
+	slab_init(&worker->h2_legs, h2_leg_size());
 	LIST_INIT(&front->clients);
 	front->client_max = client_limit(config);
 	timer_init(&front->pause_timer, on_pause_over);
@@ -518,6 +520,8 @@ front_free(struct front *front)
 	slab_fini(&worker->flows);
 	slab_fini(&worker->prefaces);
 	queues_fini();
+	slab_fini(&worker->h2_upstreams);
+	slab_fini(&worker->h2_legs);
 	wheel_fini();
 	gzip_trim();
 	buf_trim();

@@ -3,8 +3,8 @@
 #include <string.h>
 
 enum {
-	OVERHEAD_MAX = 4096,
-	EXTENSION_FREE = 16 /* per chunk */
+	EXTENSIONS_MAX = 4096, /* of the whole body, beyond ... */
+	EXTENSION_FREE = 16    /* ... these of each chunk */
 };
 
 static int
@@ -73,7 +73,7 @@ step(struct chunked *c, char byte)
 			c->state = CHUNKED_SIZE_LF;
 			return true;
 		}
-		return is_text(byte) && c->overhead++ < OVERHEAD_MAX;
+		return is_text(byte) && c->overhead++ < EXTENSIONS_MAX;
 	case CHUNKED_SIZE_LF:
 		c->state = c->left > 0 ? CHUNKED_DATA : CHUNKED_TRAILER;
 		c->digits = 0;
@@ -92,19 +92,19 @@ step(struct chunked *c, char byte)
 			return true;
 		}
 		c->state = CHUNKED_TRAILER_NAME;
-		return is_token(byte) && c->overhead++ < OVERHEAD_MAX;
+		return is_token(byte) && c->overhead++ < CHUNKED_TRAILERS_MAX;
 	case CHUNKED_TRAILER_NAME:
 		if (byte == ':') {
 			c->state = CHUNKED_TRAILER_VALUE;
 			return true;
 		}
-		return is_token(byte) && c->overhead++ < OVERHEAD_MAX;
+		return is_token(byte) && c->overhead++ < CHUNKED_TRAILERS_MAX;
 	case CHUNKED_TRAILER_VALUE:
 		if (byte == '\r') {
 			c->state = CHUNKED_TRAILER_LF;
 			return true;
 		}
-		return is_text(byte) && c->overhead++ < OVERHEAD_MAX;
+		return is_text(byte) && c->overhead++ < CHUNKED_TRAILERS_MAX;
 	case CHUNKED_TRAILER_LF:
 		c->state = CHUNKED_TRAILER;
 		return byte == '\n';

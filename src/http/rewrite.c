@@ -161,6 +161,8 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 	if (edits->forwarded->proto)
 		outv_text(out, edits->is_tls ? SLICE("X-Forwarded-Proto: https\r\n")
 					     : SLICE("X-Forwarded-Proto: http\r\n"));
+	if (edits->te_trailers)
+		outv_text(out, SLICE("TE: trailers\r\n"));
 	if (edits->fields != NULL)
 		add_fields(out, edits->fields);
 	if (edits->upgrade)

@@ -96,7 +96,7 @@ load_all(struct tls_load *load)
 			load_sni_routes(config, listener);
 	}
 	for (size_t i = 0; i < config->pool_count; i++)
-		if (config->pools[i].protocol == POOL_HTTPS)
+		if (pool_is_tls(&config->pools[i]))
 			set->servers[i] = load_pool(load, &config->pools[i]);
 	set->certificates = tls_certs_describe(load->certs, set->arena, &set->certificate_count);
 }

@@ -152,9 +152,9 @@ on_session(SSL *ssl, SSL_SESSION *session)
 }
 
 static bool
-set_options(SSL_CTX *ssl, const struct tls_policy *policy)
+set_options(SSL_CTX *ssl, const struct tls_policy *policy, bool is_h2)
 {
-	static const unsigned char alpn[] = "\010http/1.1";
+	static const unsigned char http1[] = "\010http/1.1", h2[] = "\002h2";
 
 	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_clear_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_LEGACY_SERVER_CONNECT);
@@ -163,7 +163,8 @@ set_options(SSL_CTX *ssl, const struct tls_policy *policy)
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ssl, on_session);
 	return tls_set_policy(ssl, policy) == 0 &&
-	       SSL_CTX_set_alpn_protos(ssl, alpn, sizeof(alpn) - 1) == 0;
+	       (is_h2 ? SSL_CTX_set_alpn_protos(ssl, h2, sizeof(h2) - 1)
+		      : SSL_CTX_set_alpn_protos(ssl, http1, sizeof(http1) - 1)) == 0;
 }
 
 /* Of several kinds OpenSSL takes the one that the server can use. */
@@ -197,7 +198,8 @@ tls_servers_load(
 		 conf->ca_where.file != NULL ? conf->ca_where : pool->where, who, diag)) == NULL)
 		return NULL;
 	ssl = SSL_CTX_new(TLS_client_method());
-	if (ssl == NULL || tls_set_join(load->set, ssl) == NULL || !set_options(ssl, policy) ||
+	if (ssl == NULL || tls_set_join(load->set, ssl) == NULL ||
+	    !set_options(ssl, policy, pool_is_h2(pool)) ||
 	    (cert != NULL && !set_certificate(ssl, cert)) ||
 	    (store != NULL && SSL_CTX_set1_verify_cert_store(ssl, store) != 1)) {
 		diag_error(diag, pool->where, "%s: cannot set up TLS to the servers: %s", who,

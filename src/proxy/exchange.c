@@ -285,7 +285,8 @@ enum step
 exchange_connect_to(struct exchange *x)
 {
 	for (;;) {
-		x->upstream = upstream_take_idle(x->server, &x->request.host, &user_ops, x);
+		x->upstream = upstream_take_idle(
+		    x->worker, x->server, &x->request.host, &user_ops, x);
 		if (x->upstream == NULL)
 			break;
 		/*
@@ -294,7 +295,7 @@ exchange_connect_to(struct exchange *x)
 		 */
 		if (method_is_idempotent(x->request.method) && x->request.framing == FRAMING_NONE)
 			break;
-		if (transport_is_quiet(&x->upstream->transport))
+		if (upstream_is_quiet(x->upstream))
 			break;
 		upstream_close(x->upstream, false);
 	}

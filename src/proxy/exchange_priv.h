@@ -1,6 +1,6 @@
 /*
- * What the files of the exchange share: exchange.c (choosing a server, beginning and end) and exchange_relay.c (the
- * messages on their way).
+ * What the files of the exchange share: exchange.c (choosing a server, beginning and end), exchange_request.c and
+ * exchange_relay.c (the messages on their way).
  */
 #ifndef WEIR_EXCHANGE_PRIV_H
 #define WEIR_EXCHANGE_PRIV_H
@@ -58,6 +58,14 @@ int exchange_frame(struct exchange *x);
 /* The front did not take a piece of the response: what its send() said. */
 enum step exchange_send_failed(struct exchange *x, int result);
 enum step exchange_response_failed(struct exchange *x, enum end end);
+
+/*
+ * exchange_request.c: move the request body on as far as it goes.
+ * Returns STEP_NEXT when the caller may go on with the response, STEP_GONE when the exchange ended.
+ */
+enum step exchange_push_body(struct exchange *x);
+/* exchange_relay.c: the server closed before it answered. */
+enum step exchange_server_closed(struct exchange *x);
 
 enum step exchange_send(struct exchange *x);
 enum step exchange_await(struct exchange *x);

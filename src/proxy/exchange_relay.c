@@ -1,7 +1,4 @@
-/*
- * The messages of an exchange on their way: request head and body to the server, response head and
- * body from it.
- */
+/* The response of an exchange on its way: head and body from the server to the client. */
 #include <assert.h>
 
 #include "exchange_priv.h"
@@ -18,8 +15,7 @@
 enum {
 	GZIP_READS = 4,   /* what a read counts when its bytes are compressed */
 	READS_MAX = 16,   /* in one go, so that a fast server cannot starve other connections */
-	INTERIM_MAX = 16, /* 1xx responses to one request */
-	TARGET_SIZE = 48 * 1024
+	INTERIM_MAX = 16  /* 1xx responses to one request */
 };
 
 /* The head of the moment; a head is handed on in the call that parsed it.  One worker, one thread.
@@ -47,14 +43,46 @@ response_failed(struct exchange *x, enum end end)
 	return exchange_end(x, end);
 }
 
+/* Keep what was wrong with a response for `weirctl errors`. */
+static void
+note_fault(const struct exchange *x, const char *reason, size_t position, const struct buf *in)
+{
+	faults_add(shm_faults(x->worker->shm, x->worker->slot),
+	    &(struct fault_report){ .kind = FAULT_RESPONSE,
+		.client = x->client,
+		.listener = x->listener->conf->name,
+		.pool = x->pool->conf->name,
+		.server = x->server->conf->name,
+		.reason = reason,
+		.position = position,
+		.data = in != NULL ? in->data + in->start : NULL,
+		.len = in != NULL ? buf_len(in) : 0 });
+}
+
+/*
+ * A stream of HTTP/2 failed before the response began.  What the server says it has not looked at
+ * may go to another one (RFC 9113 section 8.7), whatever the method.
+ */
+static enum step
+leg_failed(struct exchange *x, enum end end)
+{
+	if (end == END_RESPONSE_MALFORMED && h2_leg_reason(x->upstream->leg) != NULL)
+		note_fault(x, h2_leg_reason(x->upstream->leg), FAULT_NOWHERE, NULL);
+	if (end == END_SERVER_REFUSED && !x->body_begun && x->interim_count == 0)
+		return exchange_connect_failed(x, end);
+	return response_failed(x, end);
+}
+
 /*
  * The server closed before it answered.  A kept connection may have been dead all along: then a
  * request that is safe to repeat, and can be, goes out once more on a new one (RFC 9110
  * section 9.2.2).
  */
-static enum step
-server_closed(struct exchange *x)
+enum step
+exchange_server_closed(struct exchange *x)
 {
+	if (x->upstream->leg != NULL && !h2_leg_was_cut(x->upstream->leg))
+		return leg_failed(x, h2_leg_fault(x->upstream->leg));
 	if (!x->upstream->is_reused || x->body_begun || x->interim_count > 0 ||
 	    !method_is_idempotent(x->request.method))
 		return response_failed(x, END_SERVER_CLOSED);
@@ -65,151 +93,6 @@ server_closed(struct exchange *x)
 	x->head_rest = NULL;
 	x->body_failed = false;
 	return exchange_connect_anew(x);
-}
-
-static void
-build_head(struct exchange *x, struct outv *out)
-{
-	static char target[TARGET_SIZE]; /* copied below */
-	struct request_edits edits = {
-		.client = x->client,
-		.server = &x->server->conf->address,
-		.forwarded = &x->listener->conf->forwarded,
-		.is_tls = x->is_tls,
-		.upgrade = x->request.upgrade,
-		.cookie_cut = x->cookie_cut,
-	};
-
-	outv_init(out, x->tail, x->tail_room);
-	if (x->route != NULL && x->route->conf->rewrite != NULL) {
-		edits.target = exchange_target(x, target, sizeof(target));
-		out->failed = edits.target.ptr == NULL;
-	}
-	edits.fields = exchange_edit_request(x);
-	if (edits.fields != NULL && edits.fields->failed)
-		out->failed = true;
-	if (!out->failed)
-		rewrite_request(out, &x->request, &edits);
-}
-
-/* What the server did not take of the head at once. */
-static enum step
-send_rest(struct exchange *x)
-{
-	struct transport *t = &x->upstream->transport;
-
-	while (buf_len(x->head_rest) > 0) {
-		struct iovec iov = { buf_head(x->head_rest), buf_len(x->head_rest) };
-		ssize_t n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
-
-		if (n == IO_WAIT)
-			return STEP_WAIT;
-		if (n < 0)
-			return server_closed(x);
-		buf_consume(x->head_rest, (size_t)n);
-	}
-	buf_give(x->head_rest);
-	x->head_rest = NULL;
-	x->state = EXCHANGE_AWAIT;
-	return STEP_NEXT;
-}
-
-/* The request body will not come to its end. */
-static enum step
-body_ended(struct exchange *x, ssize_t why)
-{
-	return exchange_end(x, why == IO_CLOSED ? END_CLIENT_CLOSED : END_REQUEST_MALFORMED);
-}
-
-enum step
-exchange_send(struct exchange *x)
-{
-	struct upstream *up = x->upstream;
-	const char *body = NULL;
-	ssize_t body_len = 0, n;
-	size_t head_len;
-	struct outv out;
-
-	if (x->head_rest != NULL)
-		return send_rest(x);
-	if (!x->body_done)
-		body_len = x->ops->peek_body(x, &body);
-	if (body_len == IO_CLOSED || body_len == IO_ERROR)
-		return body_ended(x, body_len); /* the server need not see the head either */
-	timer_set(&up->timer, x->listener->conf->timeouts.response);
-	build_head(x, &out);
-	if (out.failed) {
-		outv_fini(&out);
-		return exchange_end(x, END_REQUEST_TOO_LARGE);
-	}
-	head_len = out.len;
-	n = transport_writev(
-	    &up->transport, out.v, outv_behind(&out, body, body_len > 0 ? (size_t)body_len : 0));
-	if (n == IO_WAIT)
-		n = 0;
-	if (n >= 0 && (size_t)n < head_len) {
-		up->transport.writable = false;
-		x->head_rest = outv_rest(&out, (size_t)n);
-	} else if ((size_t)n > head_len && n >= 0) {
-		size_t taken = (size_t)n - head_len;
-
-		x->ops->consume_body(x, taken);
-		x->body_begun = true;
-		x->bytes_in += taken;
-	}
-	outv_fini(&out);
-	if (n < 0)
-		return server_closed(x);
-	if (x->head_rest != NULL)
-		return STEP_WAIT;
-	x->state = EXCHANGE_AWAIT;
-	return STEP_NEXT;
-}
-
-/*
- * Move the request body on as far as it goes.
- * Returns STEP_NEXT when the caller may go on with the response, STEP_GONE when the exchange ended.
- */
-static enum step
-push_body(struct exchange *x)
-{
-	struct transport *t = &x->upstream->transport;
-	uint32_t timeout = x->listener->conf->timeouts.response;
-
-	while (!x->body_done && !x->body_failed) {
-		const char *bytes;
-		ssize_t len = x->ops->peek_body(x, &bytes), n;
-		struct iovec iov;
-
-		if (len == 0) {
-			x->body_done = true;
-			if (!x->head_sent)
-				timer_set(&x->upstream->timer, timeout);
-			break;
-		}
-		if (len == IO_WAIT) {
-			timer_clear(&x->upstream->timer); /* the front watches over its client */
-			break;
-		}
-		if (len < 0)
-			return body_ended(x, len);
-		iov = (struct iovec){ (char *)(uintptr_t)bytes, (size_t)len };
-		n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
-		if (n == IO_WAIT) {
-			timer_set(&x->upstream->timer, timeout);
-			break;
-		}
-		if (n < 0) {
-			/* It may have answered before it hung up: that answer counts. */
-			x->body_failed = true;
-			t->readable = true;
-			break;
-		}
-		x->body_begun = true;
-		x->ops->consume_body(x, (size_t)n);
-		x->bytes_in += (uint64_t)n;
-	}
-	return STEP_NEXT;
 }
 
 /* Trailers go to the client behind the last data.  Returns -1 when there are too many. */
@@ -228,6 +111,20 @@ keep_trailers(struct exchange *x, const char *bytes, size_t len)
 }
 
 /*
+ * The message says that the response is over.  HTTP/2 may have trailers then, too, or say that it
+ * is not so.
+ */
+static bool
+may_end(struct exchange *x)
+{
+	if (!upstream_may_end(x->upstream))
+		return false;
+	if (x->upstream->leg != NULL && x->wants_trailers && x->trailers == NULL)
+		x->trailers = h2_leg_take_trailers(x->upstream->leg);
+	return true;
+}
+
+/*
  * How many more of the bytes that were read belong to the body: counts them into x->ready.
  * Returns 0, or -1 when the coding is broken.
  */
@@ -241,14 +138,14 @@ frame(struct exchange *x)
 
 	switch ((enum framing)x->framing) {
 	case FRAMING_NONE:
-		x->response_complete = true;
+		x->response_complete = may_end(x);
 		return 0;
 	case FRAMING_LENGTH:
 		if (fresh > x->body_left)
 			fresh = (size_t)x->body_left;
 		x->ready += fresh;
 		x->body_left -= fresh;
-		x->response_complete = x->body_left == 0;
+		x->response_complete = x->body_left == 0 && may_end(x);
 		return 0;
 	case FRAMING_CLOSE:
 		x->ready += fresh;
@@ -390,24 +287,16 @@ interim_response(struct exchange *x)
 	return STEP_NEXT;
 }
 
-/* Keep what was wrong with a head for `weirctl errors`. */
 static enum step
 bad_head(struct exchange *x, enum end end)
 {
-	struct buf *in = x->upstream->in;
-	struct fault_report report = { .kind = FAULT_RESPONSE,
-		.client = x->client,
-		.listener = x->listener->conf->name,
-		.pool = x->pool->conf->name,
-		.server = x->server->conf->name,
-		.reason = end_table[end].sentence,
-		.data = buf_head(in),
-		.len = buf_len(in) };
+	const struct buf *in = x->upstream->in;
+	const char *reason = end_table[end].sentence;
+	size_t position = buf_len(in);
 
-	report.position = report.len;
 	if (end == END_RESPONSE_MALFORMED)
-		report.reason = h1_fault(&report.position);
-	faults_add(shm_faults(x->worker->shm, x->worker->slot), &report);
+		reason = h1_fault(&position);
+	note_fault(x, reason, position, in);
 	return response_failed(x, end);
 }
 
@@ -456,7 +345,7 @@ enum step
 exchange_await(struct exchange *x)
 {
 	struct upstream *up = x->upstream;
-	enum step step = push_body(x);
+	enum step step = exchange_push_body(x);
 
 	if (step == STEP_GONE)
 		return step;
@@ -475,12 +364,12 @@ exchange_await(struct exchange *x)
 		in = room_for_head(up);
 		if (buf_room(in) == 0)
 			return response_failed(x, END_RESPONSE_TOO_LARGE);
-		n = transport_read(&up->transport, in->data + in->end, buf_room(in));
+		n = upstream_read(up, in->data + in->end, buf_room(in));
 		if (n == IO_WAIT)
 			break;
 		if (n < 0)
 			return buf_len(in) > 0 ? response_failed(x, END_SERVER_CLOSED)
-					       : server_closed(x);
+					       : exchange_server_closed(x);
 		in->end += (uint32_t)n;
 		x->may_be_reset = true;
 	}
@@ -495,7 +384,7 @@ enum step
 exchange_relay(struct exchange *x)
 {
 	struct upstream *up = x->upstream;
-	enum step step = push_body(x);
+	enum step step = exchange_push_body(x);
 
 	if (step == STEP_GONE)
 		return step;
@@ -525,19 +414,22 @@ exchange_relay(struct exchange *x)
 			break;
 		reads += x->gzip != NULL ? GZIP_READS : 1;
 		if (reads > READS_MAX) {
-			transport_yield(&up->transport);
+			upstream_yield(up);
 			return STEP_WAIT;
 		}
 		if (up->in == NULL)
 			up->in = buf_take(BUF_LARGE);
 		in = up->in;
-		n = transport_read(&up->transport, in->data + in->end, buf_room(in));
+		n = upstream_read(up, in->data + in->end, buf_room(in));
 		if (n == IO_WAIT)
 			break;
 		if (n == IO_CLOSED && x->framing == FRAMING_CLOSE) {
 			x->response_complete = true;
 			continue;
 		}
+		/* HTTP/2: the end came behind the last byte that the length counts. */
+		if (n == IO_CLOSED && up->leg != NULL && frame(x) == 0 && x->response_complete)
+			continue;
 		if (n < 0)
 			return response_failed(x, END_RESPONSE_TRUNCATED);
 		in->end += (uint32_t)n;

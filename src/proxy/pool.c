@@ -76,6 +76,7 @@ server_new(struct pool *pool, const struct server_config *conf)
 	server->tally = shm_tally(pool->shm, pool->slot, conf->id);
 	server->latency = shm_latency(pool->shm, pool->slot, conf->id);
 	TAILQ_INIT(&server->idle);
+	TAILQ_INIT(&server->h2);
 	return server;
 }
 
@@ -188,7 +189,7 @@ pool_reap(struct pool *pool)
 
 	for (server = LIST_FIRST(&pool->leaving); server != NULL; server = next) {
 		next = LIST_NEXT(server, link);
-		if (server->active == 0)
+		if (server->active == 0 && TAILQ_EMPTY(&server->h2))
 			server_forget(server);
 		else if (server->left_revision < oldest)
 			oldest = server->left_revision;

@@ -54,6 +54,17 @@ tls_name(const struct server *server, const struct slice *host, char name[static
 	    host != NULL ? host->len : 0, name);
 }
 
+bool
+upstream_has_name(const struct upstream *up, const char *name)
+{
+	const char *its;
+
+	if (up->transport.ssl == NULL)
+		return true;
+	its = transport_tls_name(&up->transport);
+	return name == NULL || its == NULL ? name == its : strcmp(name, its) == 0;
+}
+
 /* The first of the kept connections that was opened for the same name. */
 static struct upstream *
 find_idle(struct server *server, const struct slice *host)
@@ -65,21 +76,47 @@ find_idle(struct server *server, const struct slice *host)
 	if (up == NULL || server->pool->conf->tls_servers == NULL)
 		return up;
 	name = tls_name(server, host, buffer);
-	for (int looks = 0; up != NULL && looks < LOOKS_MAX; looks++, up = TAILQ_NEXT(up, link)) {
-		const char *its = transport_tls_name(&up->transport);
-
-		if (name == NULL || its == NULL ? name == its : strcmp(name, its) == 0)
+	for (int looks = 0; up != NULL && looks < LOOKS_MAX; looks++, up = TAILQ_NEXT(up, link))
+		if (upstream_has_name(up, name))
 			return up;
-	}
 	return NULL;
 }
 
-struct upstream *
-upstream_take_idle(
-    struct server *server, const struct slice *host, const struct upstream_user *ops, void *user)
+/* One with a leg; NULL as h2_leg_new() says. */
+static struct upstream *
+join(struct worker *worker, struct server *server, const struct slice *host,
+    const struct upstream_user *ops, void *user, bool may_open)
 {
-	struct upstream *up = find_idle(server, host);
+	struct upstream *up = slab_take(&worker->upstreams);
+	char buffer[TLS_NAME_SIZE];
 
+	*up = (struct upstream){ .worker = worker,
+		.server = server,
+		.user_ops = ops,
+		.user = user,
+		.is_connected = true,
+		.is_secured = true,
+		.transport = { .fd = -1, .writable = true } };
+	timer_init(&up->timer, on_fire);
+	up->leg = h2_leg_new(
+	    up, server->pool->conf->tls_servers != NULL ? tls_name(server, host, buffer) : NULL, may_open);
+	if (up->leg == NULL) {
+		slab_give(&worker->upstreams, up);
+		return NULL;
+	}
+	up->is_reused = h2_leg_check(up->leg) == 0;
+	return up;
+}
+
+struct upstream *
+upstream_take_idle(struct worker *worker, struct server *server, const struct slice *host,
+    const struct upstream_user *ops, void *user)
+{
+	struct upstream *up;
+
+	if (pool_is_h2(server->pool->conf))
+		return join(worker, server, host, ops, user, false);
+	up = find_idle(server, host);
 	if (up == NULL)
 		return NULL;
 	TAILQ_REMOVE(&server->idle, up, link);
@@ -103,19 +140,30 @@ count_connect(const struct upstream *up)
 
 /* Returns 0; -1 when memory is short. */
 static int
-prepare_tls(struct upstream *up, const struct slice *host)
+prepare_tls(struct upstream *up, const char *name)
 {
 	struct server *server = up->server;
 	const struct tls_servers *tls = server->pool->conf->tls_servers;
-	char buffer[TLS_NAME_SIZE];
 
 	return transport_connect_tls(&up->transport,
-	    tls_servers_new_ssl(tls, tls_name(server, host, buffer), &server->conf->address),
-	    &server->tls_session);
+	    tls_servers_new_ssl(tls, name, &server->conf->address), &server->tls_session);
 }
 
 struct upstream *
 upstream_connect(struct worker *worker, struct server *server, const struct slice *host,
+    const struct upstream_user *ops, void *user)
+{
+	char buffer[TLS_NAME_SIZE];
+
+	if (pool_is_h2(server->pool->conf))
+		return join(worker, server, host, ops, user, true);
+	return upstream_dial(worker, server,
+	    server->pool->conf->tls_servers != NULL ? tls_name(server, host, buffer) : NULL, ops,
+	    user);
+}
+
+struct upstream *
+upstream_dial(struct worker *worker, struct server *server, const char *name,
     const struct upstream_user *ops, void *user)
 {
 	const struct addr *address = &server->conf->address;
@@ -144,7 +192,7 @@ upstream_connect(struct worker *worker, struct server *server, const struct slic
 		return NULL;
 	}
 	up->opened_us = opened_us;
-	if (server->pool->conf->tls_servers != NULL && prepare_tls(up, host) == -1) {
+	if (server->pool->conf->tls_servers != NULL && prepare_tls(up, name) == -1) {
 		transport_close(&up->transport, true);
 		slab_give(&worker->upstreams, up);
 		errno = ENOMEM;
@@ -203,7 +251,7 @@ check_secured(struct upstream *up)
 int
 upstream_check(struct upstream *up)
 {
-	int result = check_connected(up);
+	int result = up->leg != NULL ? h2_leg_check(up->leg) : check_connected(up);
 
 	return result != 0 || up->is_secured ? result : check_secured(up);
 }
@@ -211,6 +259,8 @@ upstream_check(struct upstream *up)
 enum end
 upstream_fault(const struct upstream *up)
 {
+	if (up->leg != NULL)
+		return h2_leg_fault(up->leg);
 	if (!up->is_connected || up->is_secured)
 		return END_CONNECT_FAILED;
 	return transport_tls_fault(&up->transport) != NULL ? END_SERVER_CERTIFICATE
@@ -226,7 +276,8 @@ upstream_give(struct upstream *up)
 	 * Where the last read filled its buffer more may have come, without an edge to follow:
 	 * bytes that would be taken for the next response.
 	 */
-	if (up->worker->draining || server->is_leaving || up->transport.peer_closed ||
+	if (up->leg != NULL || up->worker->draining || server->is_leaving ||
+	    up->transport.peer_closed ||
 	    (up->transport.readable && !transport_is_quiet(&up->transport)) ||
 	    server->idle_count >= up->worker->config->global.limits.idle_upstream) {
 		upstream_close(up, false);
@@ -252,6 +303,8 @@ upstream_close(struct upstream *up, bool reset)
 		up->server->idle_count--;
 	}
 	timer_stop(&up->timer);
+	h2_leg_free(up->leg);
+	up->leg = NULL;
 	transport_close(&up->transport, reset);
 	buf_give(up->in);
 	up->in = NULL;
@@ -261,6 +314,7 @@ upstream_close(struct upstream *up, bool reset)
 void
 upstream_close_kept(struct server *server)
 {
+	h2_close_kept(server);
 	while (!TAILQ_EMPTY(&server->idle))
 		upstream_close(TAILQ_FIRST(&server->idle), false);
 }

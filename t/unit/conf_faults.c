@@ -478,7 +478,7 @@ pool_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], tls: {verify: no}}\n",
-	    "f:3:61: error: tls has no meaning here; it is allowed with protocol https\n");
+	    "f:3:61: error: tls has no meaning here; it is allowed with protocol https or h2\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], protocol: udp, sticky: {by: cookie_insert}}\n",

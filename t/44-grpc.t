@@ -1,0 +1,110 @@
+#!/usr/bin/perl
+# gRPC through weir: a real client and a real server (grpcio), in the clear and over TLS on both sides; reloads; the log.
+
+use strict;
+use warnings;
+use FindBin;
+use Test::More;
+use Weir::Test;
+
+my $python = '/usr/bin/python3';
+my $t = Weir::Test->new;
+my ($missing) = $t->run($python, '-c', 'import grpc');
+plan skip_all => 'python3-grpcio is not installed' if $missing;
+
+my $peer = "$FindBin::Bin/lib/grpc_peer.py";
+my $certs = $t->path('certs');
+$t->make_cert($certs, $_, ["$_.test"]) for qw(front back);
+$t->write("front.pem", join '', $t->read('certs/front.pem') =~ /(-----BEGIN CERT.*?END CERTIFICATE-----\n)/s);
+my %port = map { $_ => $t->port } qw(plain secure clear tls to_tls h1);
+
+sub serve {
+    my ($name, @tls) = @_;
+    my $log = $t->path("$name.log");
+    $t->write("$name.log", '');
+    my $pid = $t->spawn(sub { exec $python, $peer, 'serve', $port{$name}, $log, @tls }, "$name.err");
+    $t->wait_until(sub { IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port{$name}) }, "the $name server");
+    return $pid;
+}
+serve('plain');
+serve('secure', ("$certs/back.pem") x 2);
+
+sub config {
+    my ($name) = @_;
+    return $t->config(<<"CONFIG", workers => 2, access => $t->path('access.log'));
+listeners:
+  - {name: clear, listen: ["127.0.0.1:$port{clear}"], protocol: http, http2: {cleartext: on}, pool: plain}
+  - {name: tls, listen: ["127.0.0.1:$port{tls}"], protocol: https, tls: {certificate: front, alpn: [h2]}, pool: plain}
+  - {name: to_tls, listen: ["127.0.0.1:$port{to_tls}"], protocol: https, tls: {certificate: front, alpn: [h2]}, pool: secure}
+pools:
+  - {name: plain, protocol: h2c, servers: [{name: $name, address: "127.0.0.1:$port{plain}"}]}
+  - name: secure
+    protocol: h2
+    tls: {verify: on, ca: $certs/back.pem, server_name: back.test}
+    servers: [{name: $name, address: "127.0.0.1:$port{secure}"}]
+CONFIG
+}
+my $weir = $t->start_weir(config => config('a'));
+my @tls = ($t->path('front.pem'), 'front.test');
+
+sub peer { my ($how, @args) = @_; return $t->run($python, $peer, $how, @args, { timeout => 120 }) }
+
+for (['in the clear', 'clear'], ['TLS to clear', 'tls', @tls], ['TLS to TLS', 'to_tls', @tls]) {
+    my ($what, $at, @how) = @$_;
+    subtest $what => sub {
+        my ($exit, $out, $err) = peer('calls', "127.0.0.1:$port{$at}", @how);
+        is($exit, 0, 'the client') or diag $err;
+        my @lines = split /\n/, $out;
+        is(scalar @lines, 13, 'all calls were made');
+        /^ok (.*)/ ? pass($1) : fail($_) for @lines;
+    };
+}
+
+subtest 'what the server and the log see' => sub {
+    like($t->read('plain.log'), qr/^unary 5 forwarded=127\.0\.0\.1$/m, 'X-Forwarded-For');
+    $t->wait_until(sub { 2 <= (() = $t->read('plain.log') =~ /^ended active=False$/mg) },
+        'calls that the client gave up end at the server');
+    like($t->read('access.log'), qr{"target":"/test.Echo/Unary","protocol":"HTTP/2","status":200,"pool":"plain","server":"a".*"end":"ok"},
+        'the access log');
+    $t->wait_until(sub { $weir->stats_server('plain', 'a')->{active} == 0 }, 'no request is counted as active');
+    is($weir->stats_server('plain', 'a')->{connect_errors}, 0, 'no errors');
+};
+
+subtest 'reloads' => sub {
+    my $client = fork_stream("127.0.0.1:$port{tls}", @tls);
+    is($client->('before'), 'echo before', 'a stream');
+    $weir->configure(config('b'));
+    $weir->reload;
+    is($client->('during'), 'echo during', 'goes on after a reload');
+    my ($exit, $out) = peer('unary', "127.0.0.1:$port{tls}", 20, @tls);
+    is($out, "20\n", 'new calls are served by the new workers');
+    is($client->('after'), 'echo after', 'and the stream still goes on');
+    is($client->(), 'status OK', 'and ends well');
+};
+
+# A stream whose messages are sent when the test says so: returns a sub that sends and gives the answer.
+sub fork_stream {
+    my (@args) = @_;
+    pipe my $in, my $to or die;
+    pipe my $from, my $out or die;
+    my $pid = fork // die "fork: $!";
+    if ($pid == 0) {
+        open STDIN, '<&', $in;
+        open STDOUT, '>&', $out;
+        close $_ for $to, $from;
+        exec $python, $peer, 'stream', @args;
+    }
+    $t->{processes}{$pid} = 1;
+    close $_ for $in, $out;
+    $to->autoflush(1);
+    return sub {
+        @_ ? print {$to} "$_[0]\n" : close $to;
+        local $SIG{ALRM} = sub { die "no answer\n" };
+        alarm 20;
+        my $line = <$from>;
+        alarm 0;
+        chomp $line if defined $line;
+        return $line;
+    };
+}
+done_testing();
