@@ -10,7 +10,8 @@ enum {
 	 * Of one header block: 16 KiB each, and the largest head that weir takes is 64 KiB.
 	 */
 	CONTINUATIONS_MAX = 7,
-	SMALL_INCREMENT = 1024,  /* a WINDOW_UPDATE below is not worth its frame */
+	SMALL_INCREMENT = 1024,  /* a WINDOW_UPDATE below is not worth its frame, ... */
+	SMALL_WINDOW = 16 * 1024, /* ... where it lets a response trickle */
 	UPDATES_PER_DATA = 4,    /* for the stream and the connection, and some that come late */
 	UPDATES_MAX = 64 * 1024, /* saved up */
 	NOTICE_MS = 3000         /* between the two GOAWAYs, for clients that do not answer PING */
@@ -173,6 +174,7 @@ h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *us
 		return hd->length > 0 || (hd->flags & NGHTTP2_FLAG_END_STREAM) ? 0
 									       : count_cheap(h2);
 	case NGHTTP2_WINDOW_UPDATE:
+	case NGHTTP2_PING: /* gRPC measures the way with them */
 		/* Those that answer data are welcome. */
 		if (h2->updates_welcome == 0)
 			return count_cheap(h2);
@@ -183,6 +185,14 @@ h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *us
 	}
 }
 
+/* What we may send. */
+static int32_t
+window_of(nghttp2_session *session, int32_t id)
+{
+	return id == 0 ? nghttp2_session_get_remote_window_size(session)
+		       : nghttp2_session_get_stream_remote_window_size(session, id);
+}
+
 int
 h2_watch_received(struct h2 *h2, const nghttp2_frame *frame)
 {
@@ -191,7 +201,8 @@ h2_watch_received(struct h2 *h2, const nghttp2_frame *frame)
 	if (frame->hd.type == NGHTTP2_RST_STREAM)
 		return count_flood(h2, &h2->resets, config_of(h2)->resets);
 	if (frame->hd.type == NGHTTP2_WINDOW_UPDATE)
-		is_cheap = frame->window_update.window_size_increment < SMALL_INCREMENT;
+		is_cheap = frame->window_update.window_size_increment < SMALL_INCREMENT &&
+			   window_of(h2->session, frame->hd.stream_id) < SMALL_WINDOW;
 	else if (frame->hd.type == NGHTTP2_DATA) /* all of it padding */
 		is_cheap = frame->hd.length > 0 && frame->hd.length == frame->data.padlen &&
 			   !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);

@@ -8,15 +8,16 @@
 
 enum {
 	FLOOD_WINDOW_MS = 10 * 1000,
-	CHEAP_MAX = 2000,        /* in one window */
-	CONTINUATIONS_MAX = 7,   /* of one header block: 16 KiB each, and the largest head that weir
-				    takes is 64 KiB */
-	SMALL_INCREMENT = 1024,  /* a WINDOW_UPDATE below is not worth its frame */
-	UPDATES_PER_DATA = 4,    /* for the stream and the connection, and some that come late */
-	UPDATES_MAX = 64 * 1024, /* saved up */
-	STUCK_MS = 30 * 1000,    /* a server that reads nothing for so long is given up */
-	SUSPECT_MS = 1000,       /* younger requests say nothing about the server */
-	IDLE_MS = 60 * 1000      /* a connection that nobody needed for so long is closed */
+	CHEAP_MAX = 2000,       /* in one window */
+	CONTINUATIONS_MAX = 7,  /* of one header block: 16 KiB each, and the largest head that weir
+				   takes is 64 KiB */
+	SMALL_INCREMENT = 1024, /* a WINDOW_UPDATE below is not worth its frame, ... */
+	SMALL_WINDOW = 16 * 1024, /* ... where it lets a request trickle */
+	UPDATES_PER_DATA = 4,     /* for the stream and the connection, and some that come late */
+	UPDATES_MAX = 64 * 1024,  /* saved up */
+	STUCK_MS = 30 * 1000,     /* a server that reads nothing for so long is given up */
+	SUSPECT_MS = 1000,        /* younger requests say nothing about the server */
+	IDLE_MS = 60 * 1000       /* a connection that nobody needed for so long is closed */
 };
 
 /* ---- floods ---- */
@@ -68,6 +69,7 @@ h2_upstream_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
 		return hd->length > 0 || (hd->flags & NGHTTP2_FLAG_END_STREAM) ? 0
 									       : count_cheap(conn);
 	case NGHTTP2_WINDOW_UPDATE:
+	case NGHTTP2_PING:
 		/* Those that answer data are welcome. */
 		if (conn->updates_welcome == 0)
 			return count_cheap(conn);
@@ -78,6 +80,14 @@ h2_upstream_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
 	}
 }
 
+/* What we may send. */
+static int32_t
+window_of(nghttp2_session *session, int32_t id)
+{
+	return id == 0 ? nghttp2_session_get_remote_window_size(session)
+		       : nghttp2_session_get_stream_remote_window_size(session, id);
+}
+
 int
 h2_upstream_watch_received(struct h2_upstream *conn, const nghttp2_frame *frame)
 {
@@ -85,7 +95,7 @@ h2_upstream_watch_received(struct h2_upstream *conn, const nghttp2_frame *frame)
 
 	if (frame->hd.type == NGHTTP2_WINDOW_UPDATE)
 		is_cheap = frame->window_update.window_size_increment < SMALL_INCREMENT &&
-			   conn->updates_welcome == 0;
+			   window_of(conn->session, frame->hd.stream_id) < SMALL_WINDOW;
 	else if (frame->hd.type == NGHTTP2_DATA) /* all of it padding */
 		is_cheap = frame->hd.length > 0 && frame->hd.length == frame->data.padlen &&
 			   !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
