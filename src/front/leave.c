@@ -25,6 +25,7 @@ struct leave {
 	bool *is_pending; /* owned; for each pool: some server has left, and its time is not over or
 			     it has sessions */
 	uint64_t drain_ms; /* when this worker became an old one; 0: it has not */
+	bool is_watching;  /* some pool is watched all the time */
 	bool is_reaping;   /* pools may have servers that were taken out */
 	uint32_t settled;  /* of all changes up to this one nothing is left */
 	uint32_t revision; /* the last change */
@@ -159,7 +160,8 @@ on_look(struct timer *timer)
 		cut_sessions(leave);
 	if (leave->is_reaping)
 		reap(leave);
-	timer_set(&leave->timer, LOOK_MS);
+	if (leave->is_watching || leave->is_reaping)
+		timer_set(&leave->timer, LOOK_MS);
 }
 
 void
@@ -189,8 +191,9 @@ leave_new(struct worker *worker, struct client_list *clients)
 	leave->is_pending = xcalloc(config->pool_count, sizeof(*leave->is_pending));
 	timer_init(&leave->timer, on_look);
 	for (size_t i = 0; i < config->pool_count; i++)
-		if (is_watched(&config->pools[i]) && leave->timer.link == NULL)
-			timer_set(&leave->timer, LOOK_MS);
+		leave->is_watching = leave->is_watching || is_watched(&config->pools[i]);
+	if (leave->is_watching)
+		timer_set(&leave->timer, LOOK_MS);
 	return leave;
 }
 
