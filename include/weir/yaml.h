@@ -19,15 +19,18 @@ enum yaml_type { YAML_NULL = 0, YAML_SCALAR, YAML_LIST, YAML_MAP };
 
 struct yaml_pair;
 
+/* There are millions of them in large manifests. */
 struct yaml_node {
-	enum yaml_type type;
 	struct where where;  /* of the first byte of the value */
+	enum yaml_type type;
 	bool quoted;         /* scalar: written in quotes or as a block */
 	const char *text;    /* scalar: its text, NUL-terminated (a NUL inside is refused) */
 	size_t len;          /* scalar: bytes of text */
 	size_t count;        /* list, map: number of items or pairs */
-	struct yaml_node **items; /* list */
-	struct yaml_pair *pairs;  /* map, in the order of the file */
+	union {
+		struct yaml_node **items; /* list */
+		struct yaml_pair *pairs;  /* map, in the order of the file */
+	};
 };
 
 struct yaml_pair {
@@ -47,6 +50,14 @@ struct yaml_pair {
  */
 struct yaml_node **yaml_parse(struct arena *arena, struct diag *diag, const char *file, const char *text, size_t len,
     size_t *count);
+/*
+ * Is the value at `key` of no use?  It is passed over, however large: it must be YAML, and nothing more is looked at.
+ * at  the key that the map, or the list it is in, stands at; NULL: it is the root
+ */
+typedef bool yaml_skip_fn(const char *at, const char *key);
+/* Like yaml_parse(), but for the values that `skip` (NULL: none) is true of: their keys are missing in the tree. */
+struct yaml_node **yaml_parse_wanted(struct arena *arena, struct diag *diag, const char *file, const char *text,
+    size_t len, yaml_skip_fn *skip, size_t *count);
 /* The text of a file ("-": standard input), for yaml_parse() and the caller to free; NULL with an error in `diag`. */
 char *yaml_read_file(struct diag *diag, const char *path, size_t max, size_t *len);
 /* The same for a file ("-": standard input), at most `max` bytes; one that cannot be read is an error in `diag`. */

@@ -10,6 +10,8 @@
 #include "weir/arena.h"
 #include "weir/file.h"
 
+#include "yaml_priv.h"
+
 enum {
 	DEPTH_MAX = 64,
 	NODES_MAX = 10 * 1000 * 1000,
@@ -30,6 +32,7 @@ struct cursor {
 
 struct frame { /* one list or map that is still open */
 	struct yaml_node *node;
+	const char *name; /* the key that it, or the list it is in, stands at; NULL: the root */
 	size_t first;    /* its first entry in reader.entries */
 	const char *key; /* map: the key that waits for its value */
 	struct where key_where;
@@ -49,6 +52,10 @@ struct reader {
 				      leave .key NULL */
 	size_t entry_count, entry_size;
 	size_t nodes;
+	yaml_skip_fn *skip;           /* NULL: everything is wanted */
+	size_t skipped;               /* open lists and maps of a value that is passed over */
+	bool is_skipping;
+	struct yaml_keys keys;        /* seen so far */
 	struct yaml_node *root;       /* of the current document */
 	struct yaml_node **documents; /* owned */
 	size_t document_count, document_size;
@@ -175,19 +182,24 @@ push_entry(struct reader *r, struct yaml_pair pair)
 }
 
 static void
-take_key(struct reader *r, struct frame *f, const struct yaml_node *node)
+take_key(struct reader *r, struct frame *f, const char *text, size_t len, struct where where)
+{
+	f->key_where = where;
+	f->key = len > 0 ? yaml_keys_keep(&r->keys, r->arena, text, len) : "";
+	if (len == 0)
+		diag_error(
+		    r->diag, where, "the key is empty; a key is a word or a text in quotes");
+	r->is_skipping = len > 0 && r->skip != NULL && r->skip(f->name, f->key);
+}
+
+/* Something that is no scalar: nothing follows from what it stands for. */
+static void
+refuse_key(struct reader *r, struct frame *f, const struct yaml_node *node)
 {
 	f->key_where = node->where;
 	f->key = "";
-	if (node->type == YAML_SCALAR && node->len > 0)
-		f->key = node->text;
-	else if (node->type == YAML_SCALAR)
-		diag_error(
-		    r->diag, node->where, "the key is empty; a key is a word or a text in quotes");
-	else
-		diag_error(r->diag, node->where,
-		    "%s stands where a key is expected; a key is a scalar",
-		    yaml_type_name(node->type));
+	diag_error(r->diag, node->where, "%s stands where a key is expected; a key is a scalar",
+	    yaml_type_name(node->type));
 }
 
 /* A node is complete: hand it to what it stands in. */
@@ -201,7 +213,7 @@ attach(struct reader *r, struct yaml_node *node)
 	} else if (f->node->type == YAML_LIST) {
 		push_entry(r, (struct yaml_pair){ .where = node->where, .value = node });
 	} else if (f->key == NULL) {
-		take_key(r, f, node);
+		refuse_key(r, f, node);
 	} else {
 		push_entry(r, (struct yaml_pair){ f->key, f->key_where, node });
 		f->key = NULL;
@@ -257,12 +269,17 @@ check_duplicates(struct reader *r, const struct yaml_node *map)
 static bool
 open_node(struct reader *r, struct yaml_node *node)
 {
+	const struct frame *outer = &r->frames[r->depth > 0 ? r->depth - 1 : 0];
+
 	if (r->depth == DEPTH_MAX) {
 		diag_error(
 		    r->diag, node->where, "nested too deeply; %d levels are allowed", DEPTH_MAX);
 		return false;
 	}
-	r->frames[r->depth++] = (struct frame){ .node = node, .first = r->entry_count };
+	r->frames[r->depth] = (struct frame){ .node = node, .first = r->entry_count };
+	if (r->depth > 0)
+		r->frames[r->depth].name = outer->key != NULL ? outer->key : outer->name;
+	r->depth++;
 	return true;
 }
 
@@ -321,29 +338,58 @@ check_mark_up(
 }
 
 static void
-on_scalar(struct reader *r, const yaml_event_t *event)
+on_scalar(struct reader *r, const yaml_event_t *event, struct where where)
 {
 	const char *text = (const char *)event->data.scalar.value;
 	size_t len = event->data.scalar.length;
 	bool quoted =
 	    event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE || event->data.scalar.tag != NULL;
-	struct yaml_node *node = new_node(r, YAML_SCALAR, where_of(r, event->start_mark));
+	struct yaml_node *node;
 
-	check_mark_up(
-	    r, node->where, event->data.scalar.anchor, event->data.scalar.tag, YAML_STR_TAG);
+	check_mark_up(r, where, event->data.scalar.anchor, event->data.scalar.tag, YAML_STR_TAG);
 	if (memchr(text, '\0', len) != NULL) {
-		diag_error(
-		    r->diag, node->where, "the text holds a NUL character; any other is allowed");
+		diag_error(r->diag, where, "the text holds a NUL character; any other is allowed");
 		len = strlen(text);
 	}
+	if (is_key_next(r)) {
+		take_key(r, &r->frames[r->depth - 1], text, len, where);
+		return;
+	}
+	node = new_node(r, YAML_SCALAR, where);
 	node->quoted = quoted;
-	if (!quoted && is_null_word(text, len) && !(is_key_next(r) && len > 0)) {
+	if (!quoted && is_null_word(text, len)) {
 		node->type = YAML_NULL;
 	} else {
 		node->text = arena_strndup(r->arena, text, len);
 		node->len = len;
 	}
 	attach(r, node);
+}
+
+/* Part of a value that nobody wants: only its end counts.  Returns false when reading must stop. */
+static bool
+pass_over(struct reader *r, const yaml_event_t *event)
+{
+	switch (event->type) {
+	case YAML_SEQUENCE_START_EVENT:
+	case YAML_MAPPING_START_EVENT:
+		if (r->depth + r->skipped++ < DEPTH_MAX)
+			return true;
+		diag_error(r->diag, where_of(r, event->start_mark),
+		    "nested too deeply; %d levels are allowed", DEPTH_MAX);
+		return false;
+	case YAML_SEQUENCE_END_EVENT:
+	case YAML_MAPPING_END_EVENT:
+		r->skipped--;
+		break;
+	default:
+		break;
+	}
+	if (r->skipped == 0) {
+		r->is_skipping = false;
+		r->frames[r->depth - 1].key = NULL;
+	}
+	return true;
 }
 
 static void
@@ -379,7 +425,7 @@ on_event(struct reader *r, const yaml_event_t *event)
 	}
 	switch (event->type) {
 	case YAML_SCALAR_EVENT:
-		on_scalar(r, event);
+		on_scalar(r, event, where);
 		return true;
 	case YAML_ALIAS_EVENT:
 		diag_error(r->diag, where,
@@ -424,109 +470,29 @@ read_events(struct reader *r)
 			report_syntax(r);
 			return;
 		}
-		more = on_event(r, &event);
+		more = r->is_skipping ? pass_over(r, &event) : on_event(r, &event);
 		yaml_event_delete(&event);
 	}
-}
-
-static int
-hex4(const char *p, const char *end)
-{
-	int value = 0;
-
-	if (end - p < 4)
-		return -1;
-	for (int i = 0; i < 4; i++) {
-		char c = p[i];
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-						   : -1;
-
-		if (digit == -1)
-			return -1;
-		value = value * 16 + digit;
-	}
-	return value;
-}
-
-/* Is `p` a JSON escape of a character outside the basic plane: backslash, uD8xx to uDBxx,
- * backslash, uDCxx to uDFxx? */
-static bool
-is_surrogate_pair(const char *p, const char *end, unsigned *code)
-{
-	int high, low;
-
-	if (end - p < 12 || p[1] != 'u' || p[6] != '\\' || p[7] != 'u')
-		return false;
-	high = hex4(p + 2, end);
-	low = hex4(p + 8, end);
-	if (high < 0xd800 || high > 0xdbff || low < 0xdc00 || low > 0xdfff)
-		return false;
-	*code = 0x10000U + (((unsigned)high - 0xd800U) << 10) + ((unsigned)low - 0xdc00U);
-	return true;
-}
-
-/*
- * JSON is YAML but for two things: escapes of characters outside the basic plane are pairs there,
- * and tabs may stand before the first bracket.  Rewrites both with no byte moved outside of texts:
- * a pair is two bytes longer than YAML's escape, and as many spaces follow the closing quote.
- * Returns a copy of `text`, *out_len bytes long (cut only where a text does not end), that the
- * caller frees.
- */
-static char *
-json_to_yaml(const char *text, size_t len, size_t *out_len)
-{
-	const char *end = text + len, *p = text;
-	char *copy = xmalloc(len + 1), *out = copy;
-	bool in_text = false;
-	size_t owed = 0;
-	unsigned code;
-
-	while (p < end) {
-		if (!in_text) {
-			in_text = *p == '"';
-			*out++ = *p == '\t' ? ' ' : *p;
-			p++;
-		} else if (*p == '\\' && is_surrogate_pair(p, end, &code)) {
-			out += sprintf(out, "\\U%08X", code);
-			p += 12;
-			owed += 2;
-		} else if (*p == '\\' && end - p >= 2) {
-			*out++ = *p++;
-			*out++ = *p++;
-		} else {
-			in_text = *p != '"';
-			*out++ = *p++;
-			for (; !in_text && owed > 0; owed--)
-				*out++ = ' ';
-		}
-	}
-	*out = '\0';
-	*out_len = (size_t)(out - copy);
-	return copy;
-}
-
-static bool
-looks_like_json(const char *text, size_t len)
-{
-	size_t skip = 0;
-
-	while (skip < len && strchr(" \t\r\n", text[skip]) != NULL && text[skip] != '\0')
-		skip++;
-	return skip < len && (text[skip] == '{' || text[skip] == '[');
 }
 
 struct yaml_node **
 yaml_parse(struct arena *arena, struct diag *diag, const char *file, const char *text, size_t len,
     size_t *count)
 {
+	return yaml_parse_wanted(arena, diag, file, text, len, NULL, count);
+}
+
+struct yaml_node **
+yaml_parse_wanted(struct arena *arena, struct diag *diag, const char *file, const char *text,
+    size_t len, yaml_skip_fn *skip, size_t *count)
+{
 	struct reader *r = xcalloc(1, sizeof(*r));
-	char *rewritten = looks_like_json(text, len) ? json_to_yaml(text, len, &len) : NULL;
+	char *rewritten = yaml_looks_like_json(text, len) ? yaml_from_json(text, len, &len) : NULL;
 	struct yaml_node **documents;
 
 	r->arena = arena;
 	r->diag = diag;
+	r->skip = skip;
 	r->file = arena_strdup(arena, file);
 	r->text = rewritten != NULL ? rewritten : text;
 	r->end = r->text + len;
@@ -546,6 +512,7 @@ yaml_parse(struct arena *arena, struct diag *diag, const char *file, const char 
 	*count = r->document_count;
 	free(r->documents);
 	free(r->entries);
+	yaml_keys_fini(&r->keys);
 	free(rewritten);
 	free(r);
 	return documents;

@@ -50,6 +50,10 @@ manifest_fini(struct manifest *manifest)
 const char *
 source_line(struct source *source, unsigned line)
 {
+	if (source->text == NULL)
+		source->text = file_read(source->name, FILE_SIZE_MAX, &source->len);
+	if (source->text == NULL)
+		return NULL;
 	if (source->line_starts == NULL) {
 		size_t count = 1, n = 0;
 
@@ -418,8 +422,13 @@ read_file(struct manifest *manifest, const char *path)
 		return;
 	}
 	list_add(&manifest->sources, source);
-	roots =
-	    yaml_parse(manifest->arena, manifest->diag, name, source->text, source->len, &count);
+	roots = yaml_parse_wanted(manifest->arena, manifest->diag, name, source->text, source->len,
+	    manifest_skips, &count);
+	/* a file is asked for again where it is needed, which may be never */
+	if (strcmp(path, "-") != 0) {
+		free(source->text);
+		source->text = NULL;
+	}
 	for (size_t i = 0; i < count; i++)
 		add_document(manifest, source, roots[i], 0);
 }

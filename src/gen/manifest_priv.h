@@ -80,4 +80,7 @@ const struct list *manifest_find_pods(const struct manifest *manifest, const cha
 /* status of the condition `type` of a Node or Pod: "True", "False", "Unknown"; NULL: not there. */
 const char *object_condition(const struct object *object, const char *type);
 
+/* Is this part of an object not read?  See yaml_skip_fn. */
+bool manifest_skips(const char *at, const char *key);
+
 #endif

@@ -34,6 +34,59 @@ parse(const char *text)
 	return parse_bytes(text, strlen(text));
 }
 
+static bool
+is_noise(const char *at, const char *key)
+{
+	return strcmp(key, "noise") == 0 && (at == NULL || strcmp(at, "list") == 0);
+}
+
+/* What is passed over is missing, however it is written; the rest is there. */
+static void
+values_are_passed_over(void **state)
+{
+	static const char text[] = "noise: {a: [1, {b: 2}], noise: 3}\n"
+				   "keep: {noise: 1}\n"
+				   "list:\n  - noise: |\n      a: b\n    last: 1\n  - {noise: [], x: noise}\n"
+				   "---\nnoise: 7\n";
+	struct arena *arena = arena_new();
+	struct diag *diag = diag_new();
+	struct yaml_node **roots, *list;
+	size_t count;
+
+	(void)state;
+	roots = yaml_parse_wanted(
+	    arena, diag, "f", text, sizeof(text) - 1, is_noise, &count);
+	assert_int_equal(diag_errors(diag), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(roots[0]->count, 2);
+	assert_string_equal(yaml_get_text(yaml_get(roots[0], "keep"), "noise"), "1");
+	list = yaml_get(roots[0], "list");
+	assert_int_equal(list->count, 2);
+	assert_int_equal(list->items[0]->count, 1);
+	assert_string_equal(yaml_get_text(list->items[0], "last"), "1");
+	assert_string_equal(yaml_get_text(list->items[1], "x"), "noise");
+	assert_int_equal(roots[1]->count, 0);
+	assert_ptr_equal(list->items[0]->pairs[0].key, yaml_get_pair(list->items[0], "last")->key);
+	arena_free(arena);
+	diag_free(diag);
+}
+
+static void
+deep_values_are_not_passed_over(void **state)
+{
+	char text[512] = "noise: ";
+	struct arena *arena = arena_new();
+	struct diag *diag = diag_new();
+	size_t count;
+
+	(void)state;
+	memset(text + 7, '[', 200);
+	yaml_parse_wanted(arena, diag, "f", text, strlen(text), is_noise, &count);
+	assert_int_equal(diag_errors(diag), 1);
+	arena_free(arena);
+	diag_free(diag);
+}
+
 static void
 done(struct parsed *p)
 {
@@ -387,6 +440,8 @@ main(void)
 		cmocka_unit_test(written_scalars_read_back),
 		cmocka_unit_test(written_bytes_are_valid),
 		cmocka_unit_test(nearest_names),
+		cmocka_unit_test(values_are_passed_over),
+		cmocka_unit_test(deep_values_are_not_passed_over),
 	};
 
 	return cmocka_run_group_tests_name("yaml", tests, NULL, NULL);
