@@ -22,7 +22,7 @@ enum {
 };
 
 struct histogram {
-	_Atomic uint64_t sum_us;
+	_Atomic uint64_t sum_us, count;
 	_Atomic uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
@@ -67,6 +67,7 @@ histogram_add(struct histogram *h, unsigned index, uint64_t us)
 	atomic_store_explicit(bucket, atomic_load_explicit(bucket, memory_order_relaxed) + 1, memory_order_relaxed);
 	atomic_store_explicit(
 	    &h->sum_us, atomic_load_explicit(&h->sum_us, memory_order_relaxed) + us, memory_order_relaxed);
+	atomic_store_explicit(&h->count, atomic_load_explicit(&h->count, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
 /* Bounds of a bucket in microseconds: lower <= us < upper.  The last one's upper bound is that of the range. */

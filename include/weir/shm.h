@@ -168,8 +168,10 @@ void shm_sum_all(const struct shm *shm, uint32_t id, uint64_t sums[static TALLY_
 struct latency *shm_latency(const struct shm *shm, int slot, uint32_t id);
 /* The malformed messages of one slot; slot 0: those of workers that ended. */
 struct fault_ring *shm_faults(const struct shm *shm, int slot);
-/* As shm_sum_all(): add those of all slots to `sums`, which the caller has made zero. */
+/* As shm_sum_all(): those of all slots. */
 void shm_latency_sum(const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS]);
+/* Only `count` and `sum_us` of them, at a hundredth of the cost; the buckets are left as they are. */
+void shm_latency_count(const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS]);
 
 /* The recent past: of the whole, and of a listener or pool.  Servers have none: it is not to be touched. */
 struct history_head *shm_history_head(const struct shm *shm);

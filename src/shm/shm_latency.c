@@ -40,6 +40,8 @@ move_histogram(struct histogram *to, struct histogram *from)
 {
 	add_number(&to->sum_us, atomic_load_explicit(&from->sum_us, memory_order_relaxed));
 	atomic_store_explicit(&from->sum_us, 0, memory_order_relaxed);
+	add_number(&to->count, atomic_load_explicit(&from->count, memory_order_relaxed));
+	atomic_store_explicit(&from->count, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		uint64_t n = atomic_load_explicit(&from->buckets[i], memory_order_relaxed);
 
@@ -70,23 +72,42 @@ shm_latency_clear(struct shm *shm, int slot, uint32_t id)
 		memset(shm_latency(shm, slot, id), 0, sizeof(struct latency));
 }
 
+/* `brief`: counts and sums alone, without a look at the buckets. */
 static void
 add_slot(const struct shm *shm, int slot, uint32_t id,
-    struct histogram_sum sums[static LATENCY_KINDS])
+    struct histogram_sum sums[static LATENCY_KINDS], bool brief)
 {
 	const struct latency *latency;
 
 	if (!is_used(shm, slot, id))
 		return;
 	latency = shm_latency(shm, slot, id);
+	for (unsigned kind = 0; kind < LATENCY_KINDS; kind++) {
+		const struct histogram *h = &latency->of[kind];
+
+		if (!brief) {
+			histogram_sum_add(&sums[kind], h);
+			continue;
+		}
+		sums[kind].sum_us += atomic_load_explicit(&h->sum_us, memory_order_relaxed);
+		sums[kind].count += atomic_load_explicit(&h->count, memory_order_relaxed);
+	}
+}
+
+static void
+clear(struct histogram_sum sums[static LATENCY_KINDS], bool brief)
+{
 	for (unsigned kind = 0; kind < LATENCY_KINDS; kind++)
-		histogram_sum_add(&sums[kind], &latency->of[kind]);
+		if (brief)
+			sums[kind].count = sums[kind].sum_us = 0;
+		else
+			memset(&sums[kind], 0, sizeof(sums[kind]));
 }
 
 /* As for tallies: while counts move to slot 0 they stand in two places, or in none. */
-void
-shm_latency_sum(
-    const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS])
+static void
+add_up(const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS],
+    bool brief)
 {
 	const struct entity *e = shm_entity(shm, id);
 	const struct timespec moment = { .tv_nsec = 50000 };
@@ -96,13 +117,12 @@ shm_latency_sum(
 		/* Pairs with the release at the end of retire_entity(). */
 		uint32_t count = atomic_load_explicit(&e->retire_count, memory_order_acquire);
 
-		if (tries > 0)
-			memset(sums, 0, LATENCY_KINDS * sizeof(*sums));
+		clear(sums, brief);
 		shm_live_slots(shm, live);
-		add_slot(shm, SHM_SLOT_RETIRED, id, sums);
+		add_slot(shm, SHM_SLOT_RETIRED, id, sums, brief);
 		for (int word = 0; word < SHM_SLOT_WORDS; word++)
 			for (uint64_t bits = live[word]; bits != 0; bits &= bits - 1)
-				add_slot(shm, word * 64 + __builtin_ctzll(bits), id, sums);
+				add_slot(shm, word * 64 + __builtin_ctzll(bits), id, sums, brief);
 		atomic_thread_fence(memory_order_acquire); /* pairs with that of retire_begin() */
 		if ((count & 1) == 0 &&
 		    count == atomic_load_explicit(&e->retire_count, memory_order_relaxed))
@@ -110,6 +130,20 @@ shm_latency_sum(
 		if ((count & 1) != 0)
 			nanosleep(&moment, NULL);
 	}
+}
+
+void
+shm_latency_sum(
+    const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS])
+{
+	add_up(shm, id, sums, false);
+}
+
+void
+shm_latency_count(
+    const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS])
+{
+	add_up(shm, id, sums, true);
 }
 
 void
@@ -126,6 +160,8 @@ shm_latency_copy(struct shm *to, struct shm *from, uint32_t id)
 			latency = shm_latency(to, SHM_SLOT_RETIRED, id);
 		atomic_store_explicit(
 		    &latency->of[kind].sum_us, sums[kind].sum_us, memory_order_relaxed);
+		atomic_store_explicit(
+		    &latency->of[kind].count, sums[kind].count, memory_order_relaxed);
 		for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
 			add_number(&latency->of[kind].buckets[i], sums[kind].buckets[i]);
 	}

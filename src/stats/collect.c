@@ -77,7 +77,6 @@ collect_histograms(struct histogram_sum sums[static LATENCY_KINDS], const struct
 {
 	if (tallies[TALLY_REQUESTS] == 0)
 		return false;
-	memset(sums, 0, LATENCY_KINDS * sizeof(*sums));
 	shm_latency_sum(shm, id, sums);
 	return true;
 }
@@ -108,21 +107,40 @@ collect_listener(
 	collect_spread(stats->latency, shm, conf->id, stats->sums);
 }
 
+static void
+collect_server_latency(
+    struct server_stats *stats, const struct shm *shm, enum collect_detail detail)
+{
+	struct histogram_sum sums[LATENCY_KINDS];
+
+	memset(stats->latency, 0, sizeof(stats->latency));
+	if (stats->sums[TALLY_REQUESTS] == 0)
+		return;
+	if (detail == COLLECT_PERCENTILES)
+		shm_latency_sum(shm, stats->conf->id, sums);
+	else
+		shm_latency_count(shm, stats->conf->id, sums);
+	for (size_t kind = 0; kind < LATENCY_KINDS; kind++) {
+		if (detail == COLLECT_PERCENTILES) {
+			collect_latency_stats(&stats->latency[kind], &sums[kind]);
+			continue;
+		}
+		stats->latency[kind].count = sums[kind].count;
+		stats->latency[kind].sum_us = sums[kind].sum_us;
+	}
+}
+
 void
 collect_server(struct server_stats *stats, const struct pool_config *pool,
-    const struct server_config *conf, const struct shm *shm)
+    const struct server_config *conf, const struct shm *shm, enum collect_detail detail)
 {
 	const struct entity *entity = shm_entity(shm, conf->id);
 	uint64_t since_ms = entity->health_since_ms;
-	struct histogram_sum latency[LATENCY_KINDS];
 
 	stats->conf = conf;
 	stats->pool = pool;
 	shm_sum_all(shm, conf->id, stats->sums);
-	memset(stats->latency, 0, sizeof(stats->latency));
-	if (collect_histograms(latency, shm, conf->id, stats->sums))
-		for (size_t kind = 0; kind < LATENCY_KINDS; kind++)
-			collect_latency_stats(&stats->latency[kind], &latency[kind]);
+	collect_server_latency(stats, shm, detail);
 	stats->health = entity->health;
 	stats->admin = entity->admin;
 	stats->weight = shm_weight(shm, conf);
@@ -144,7 +162,7 @@ collect_server(struct server_stats *stats, const struct pool_config *pool,
 
 static void
 collect_pool(struct stats *stats, struct pool_stats *pool, const struct pool_config *conf,
-    const struct shm *shm)
+    const struct shm *shm, enum collect_detail detail)
 {
 	pool->conf = conf;
 	shm_sum_all(shm, conf->id, pool->sums);
@@ -153,7 +171,7 @@ collect_pool(struct stats *stats, struct pool_stats *pool, const struct pool_con
 	for (size_t i = 0; i < conf->server_count; i++) {
 		struct server_stats *server = &pool->servers[i];
 
-		collect_server(server, conf, &conf->servers[i], shm);
+		collect_server(server, conf, &conf->servers[i], shm, detail);
 		pool->usable += server->usable;
 		pool->down += server->health == HEALTH_DOWN;
 	}
@@ -162,7 +180,7 @@ collect_pool(struct stats *stats, struct pool_stats *pool, const struct pool_con
 }
 
 struct stats *
-collect_all(const struct config *config, const struct shm *shm)
+collect_all(const struct config *config, const struct shm *shm, enum collect_detail detail)
 {
 	struct arena *arena = arena_new();
 	struct stats *stats = arena_alloc(arena, sizeof(*stats));
@@ -176,7 +194,7 @@ collect_all(const struct config *config, const struct shm *shm)
 		collect_listener(&stats->listeners[i], &config->listeners[i], shm);
 	stats->pools = arena_array(arena, config->pool_count, sizeof(*stats->pools));
 	for (size_t i = 0; i < config->pool_count; i++)
-		collect_pool(stats, &stats->pools[i], &config->pools[i], shm);
+		collect_pool(stats, &stats->pools[i], &config->pools[i], shm, detail);
 	return stats;
 }
 

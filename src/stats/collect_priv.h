@@ -13,6 +13,7 @@
 
 #include "weir/conf.h"
 #include "weir/shm.h"
+#include "weir/slice.h"
 #include "weir/tally.h"
 
 struct arena;
@@ -53,6 +54,7 @@ struct latency_spread {
 struct server_stats {
 	const struct server_config *conf;
 	const struct pool_config *pool;
+	struct slice labels; /* export_prometheus.c's */
 	uint64_t sums[TALLY_FIELDS];
 	struct latency_stats latency[LATENCY_KINDS];
 	enum health_state health;
@@ -90,17 +92,20 @@ struct stats {
 	size_t server_count, servers_down;
 };
 
+/* What is wanted of the latencies of servers, of which there may be thousands. */
+enum collect_detail { COLLECT_SUMS = 0, COLLECT_PERCENTILES };
+
 /*
  * Cost     O(objects x workers).
  * Returns  a copy of everything; collect_free() it.
  */
-struct stats *collect_all(const struct config *config, const struct shm *shm);
+struct stats *collect_all(const struct config *config, const struct shm *shm, enum collect_detail detail);
 void collect_free(struct stats *stats);
 /* Parts of the same, for answers that need no more. */
 void collect_process(struct process_stats *process, const struct config *config, const struct shm *shm);
 void collect_listener(struct listener_stats *stats, const struct listener_config *conf, const struct shm *shm);
 void collect_server(struct server_stats *stats, const struct pool_config *pool, const struct server_config *conf,
-    const struct shm *shm);
+    const struct shm *shm, enum collect_detail detail);
 
 /* The words that JSON, tables and the configuration use. */
 const char *collect_health_name(enum health_state state);

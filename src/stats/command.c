@@ -82,7 +82,7 @@ command_fail_server(struct command_call *call, const struct pool_config *pool, c
 static enum command_end
 command_status(struct command_call *call)
 {
-	struct stats *stats = collect_all(call->config, call->shm);
+	struct stats *stats = collect_all(call->config, call->shm, COLLECT_SUMS);
 	const struct process_stats *process = &stats->process;
 	struct json *json = &call->json;
 
@@ -113,7 +113,7 @@ command_status(struct command_call *call)
 static enum command_end
 command_listeners(struct command_call *call)
 {
-	struct stats *stats = collect_all(call->config, call->shm);
+	struct stats *stats = collect_all(call->config, call->shm, COLLECT_PERCENTILES);
 
 	json_open(&call->json, NULL, '[');
 	for (size_t i = 0; i < stats->config->listener_count; i++)
@@ -140,7 +140,7 @@ command_certs(struct command_call *call)
 static enum command_end
 command_pools(struct command_call *call)
 {
-	struct stats *stats = collect_all(call->config, call->shm);
+	struct stats *stats = collect_all(call->config, call->shm, COLLECT_PERCENTILES);
 
 	json_open(&call->json, NULL, '[');
 	for (size_t i = 0; i < stats->config->pool_count; i++)
@@ -168,7 +168,7 @@ command_servers(struct command_call *call)
 		for (size_t k = 0; (only == NULL || only == pool) && k < pool->server_count; k++) {
 			struct server_stats server;
 
-			collect_server(&server, pool, &pool->servers[k], call->shm);
+			collect_server(&server, pool, &pool->servers[k], call->shm, COLLECT_PERCENTILES);
 			export_json_server(&call->json, &server, true);
 		}
 	}
@@ -313,7 +313,7 @@ command_server(struct command_call *call)
 	else
 		end = command_set_admin(call, pool, server);
 	if (end == COMMAND_DONE) {
-		collect_server(&stats, pool, server, call->shm);
+		collect_server(&stats, pool, server, call->shm, COLLECT_PERCENTILES);
 		export_json_server(&call->json, &stats, true);
 	}
 	return end;

@@ -36,7 +36,7 @@ struct page {
 static unsigned
 page_json(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
-	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
+	struct stats *stats = collect_all(endpoint->config, endpoint->shm, COLLECT_PERCENTILES);
 
 	(void)query;
 	export_json(body, stats);
@@ -47,7 +47,7 @@ page_json(const struct endpoint *endpoint, const struct query *query, struct tex
 static unsigned
 page_metrics(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
-	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
+	struct stats *stats = collect_all(endpoint->config, endpoint->shm, COLLECT_SUMS);
 
 	(void)query;
 	export_prometheus(body, stats);
@@ -58,7 +58,7 @@ page_metrics(const struct endpoint *endpoint, const struct query *query, struct 
 static unsigned
 page_csv(const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
-	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
+	struct stats *stats = collect_all(endpoint->config, endpoint->shm, COLLECT_SUMS);
 
 	(void)query;
 	export_csv(body, stats);
@@ -95,7 +95,7 @@ static unsigned
 page_dashboard_data(
     const struct endpoint *endpoint, const struct query *query, struct text *body)
 {
-	struct stats *stats = collect_all(endpoint->config, endpoint->shm);
+	struct stats *stats = collect_all(endpoint->config, endpoint->shm, COLLECT_PERCENTILES);
 
 	(void)query;
 	export_dashboard(body, stats);

@@ -38,7 +38,7 @@ add_seconds(struct text *text, uint64_t us)
 struct series {
 	const char *object;
 	const char *name;
-	const char *pool, *server; /* server NULL: a listener or pool called `name` */
+	const struct slice *labels; /* of a server; NULL: a listener or pool called `name` */
 };
 
 static void
@@ -51,14 +51,14 @@ sample_begin(
 	text_puts(text, latency_names[kind]);
 	text_puts(text, "_seconds");
 	text_puts(text, suffix);
-	text_puts(text, "{");
-	text_puts(text, series->server != NULL ? "pool" : series->object);
-	text_puts(text, "=");
-	text_label_value(text, series->server != NULL ? series->pool : series->name);
-	if (series->server != NULL) {
-		text_puts(text, ",server=");
-		text_label_value(text, series->server);
+	if (series->labels != NULL) {
+		text_add(text, series->labels->ptr, series->labels->len - 1);
+		return;
 	}
+	text_puts(text, "{");
+	text_puts(text, series->object);
+	text_puts(text, "=");
+	text_label_value(text, series->name);
 }
 
 static void
@@ -100,7 +100,7 @@ export_listeners(struct text *text, const struct stats *stats, enum latency_kind
 	latency_head(text, "listener", kind, "histogram");
 	for (size_t i = 0; i < stats->config->listener_count; i++) {
 		const struct listener_stats *listener = &stats->listeners[i];
-		const struct series series = { "listener", listener->conf->name, NULL, NULL };
+		const struct series series = { "listener", listener->conf->name, NULL };
 
 		sample_histogram(text, &series, kind, &listener->latency[kind]);
 	}
@@ -112,7 +112,7 @@ export_pools(struct text *text, const struct stats *stats, enum latency_kind kin
 	latency_head(text, "pool", kind, "histogram");
 	for (size_t i = 0; i < stats->config->pool_count; i++) {
 		const struct pool_stats *pool = &stats->pools[i];
-		const struct series series = { "pool", pool->conf->name, NULL, NULL };
+		const struct series series = { "pool", pool->conf->name, NULL };
 
 		sample_histogram(text, &series, kind, &pool->latency[kind]);
 	}
@@ -127,8 +127,7 @@ export_servers(struct text *text, const struct stats *stats, enum latency_kind k
 
 		for (size_t k = 0; k < pool->conf->server_count; k++) {
 			const struct server_stats *server = &pool->servers[k];
-			const struct series series = { "server", NULL, pool->conf->name,
-				server->conf->name };
+			const struct series series = { "server", NULL, &server->labels };
 
 			if (server->latency[kind].count > 0)
 				sample_sums(text, &series, kind, &server->latency[kind]);

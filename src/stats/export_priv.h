@@ -36,7 +36,7 @@ void export_dashboard(struct text *text, const struct stats *stats);
 /* /stats.csv: HAProxy's columns. */
 void export_csv(struct text *text, const struct stats *stats);
 
-/* /metrics: Prometheus text format 0.0.4. */
-void export_prometheus(struct text *text, const struct stats *stats);
+/* /metrics: Prometheus text format 0.0.4.  Sets the labels of servers. */
+void export_prometheus(struct text *text, struct stats *stats);
 
 #endif

@@ -4,6 +4,11 @@
  */
 #include "export_priv.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "weir/arena.h"
+
 typedef uint64_t server_value_fn(const struct server_stats *server);
 typedef uint64_t pool_value_fn(const struct pool_stats *pool);
 
@@ -23,14 +28,28 @@ family_head(struct text *text, const char *object, const struct family *family)
 	    family->is_gauge ? "gauge" : "counter");
 }
 
+/* The name as samples of the family have it; for thousands of them, so it is made once. */
+struct sample_name {
+	char text[128];
+	size_t len;
+};
+
+static void
+name_init(struct sample_name *name, const char *object, const struct family *family)
+{
+	int len = snprintf(name->text, sizeof(name->text), "weir_%s%s%s", object, family->name,
+	    family->is_gauge ? "" : "_total");
+
+	name->len = len > 0 && (size_t)len < sizeof(name->text) ? (size_t)len : 0;
+}
+
 static void
 family_name(struct text *text, const char *object, const struct family *family)
 {
-	text_puts(text, "weir_");
-	text_puts(text, object);
-	text_puts(text, family->name);
-	if (!family->is_gauge)
-		text_puts(text, "_total");
+	struct sample_name name;
+
+	name_init(&name, object, family);
+	text_add(text, name.text, name.len);
 }
 
 static void
@@ -39,6 +58,23 @@ sample_end(struct text *text, uint64_t value)
 	text_add(text, " ", 1);
 	text_uint(text, value);
 	text_add(text, "\n", 1);
+}
+
+/* name{labels} value: one call, as most of the answer is made here. */
+static void
+sample_server(struct text *text, const struct sample_name *name,
+    const struct server_stats *server, uint64_t value)
+{
+	char *p = text_room(text, name->len + server->labels.len + 32);
+
+	memcpy(p, name->text, name->len);
+	p += name->len;
+	memcpy(p, server->labels.ptr, server->labels.len);
+	p += server->labels.len;
+	*p++ = ' ';
+	p += text_print_uint(p, value);
+	*p++ = '\n';
+	text_advance(text, p);
 }
 
 static void
@@ -71,22 +107,41 @@ sample_pool(
 	sample_end(text, value);
 }
 
-static void
-sample_server(struct text *text, const struct family *family, const struct server_stats *server,
-    uint64_t value)
+/* Is this counted for servers of such a pool at all? */
+static bool
+is_counted(enum tally_field field, enum pool_protocol protocol)
 {
-	family_name(text, "server_", family);
-	text_puts(text, "{pool=");
-	text_label_value(text, server->pool->name);
-	text_puts(text, ",server=");
-	text_label_value(text, server->conf->name);
-	text_puts(text, "}");
-	sample_end(text, value);
+	bool is_http = protocol == POOL_HTTP || protocol == POOL_HTTPS;
+
+	if (field >= TALLY_STATUS_1XX && field <= TALLY_STATUS_5XX)
+		return is_http;
+	if (field == TALLY_DATAGRAMS_IN || field == TALLY_DATAGRAMS_OUT)
+		return protocol == POOL_UDP;
+	return true;
+}
+
+static void
+export_servers_tally(struct text *text, const struct stats *stats, enum tally_field field,
+    const struct family *family)
+{
+	struct sample_name name;
+
+	name_init(&name, "server_", family);
+	family_head(text, "server_", family);
+	for (size_t i = 0; i < stats->config->pool_count; i++) {
+		const struct pool_stats *pool = &stats->pools[i];
+
+		if (!is_counted(field, pool->conf->protocol))
+			continue;
+		for (size_t k = 0; k < pool->conf->server_count; k++)
+			sample_server(
+			    text, &name, &pool->servers[k], pool->servers[k].sums[field]);
+	}
 }
 
 /* One family per row of tally_table and kind of object. */
 static void
-export_tally(struct text *text, const struct stats *stats, size_t field)
+export_tally(struct text *text, const struct stats *stats, enum tally_field field)
 {
 	const struct tally_info *info = &tally_table[field];
 	const struct family family = { info->name, info->help, info->is_gauge };
@@ -102,13 +157,8 @@ export_tally(struct text *text, const struct stats *stats, size_t field)
 		for (size_t i = 0; i < stats->config->pool_count; i++)
 			sample_pool(text, &family, &stats->pools[i], stats->pools[i].sums[field]);
 	}
-	if ((info->of & TALLY_OF_SERVER) == 0)
-		return;
-	family_head(text, "server_", &family);
-	for (size_t i = 0; i < stats->config->pool_count; i++)
-		for (size_t k = 0; k < stats->pools[i].conf->server_count; k++)
-			sample_server(text, &family, &stats->pools[i].servers[k],
-			    stats->pools[i].servers[k].sums[field]);
+	if ((info->of & TALLY_OF_SERVER) != 0)
+		export_servers_tally(text, stats, field, &family);
 }
 
 static uint64_t
@@ -213,10 +263,13 @@ export_servers(struct text *text, const struct stats *stats)
 	};
 
 	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		struct sample_name name;
+
+		name_init(&name, "server_", &rows[row].family);
 		family_head(text, "server_", &rows[row].family);
 		for (size_t i = 0; i < stats->config->pool_count; i++)
 			for (size_t k = 0; k < stats->pools[i].conf->server_count; k++)
-				sample_server(text, &rows[row].family, &stats->pools[i].servers[k],
+				sample_server(text, &name, &stats->pools[i].servers[k],
 				    rows[row].value(&stats->pools[i].servers[k]));
 	}
 }
@@ -302,11 +355,34 @@ export_certificates(struct text *text, const struct config *config)
 	}
 }
 
-void
-export_prometheus(struct text *text, const struct stats *stats)
+/* {pool="default/api:80",server="a"} */
+static void
+make_labels(struct stats *stats, struct pool_stats *pool)
 {
+	struct text text = { 0 };
+	size_t prefix;
+
+	text_puts(&text, "{pool=");
+	text_label_value(&text, pool->conf->name);
+	text_puts(&text, ",server=");
+	prefix = text.len;
+	for (size_t i = 0; i < pool->conf->server_count; i++) {
+		text.len = prefix;
+		text_label_value(&text, pool->servers[i].conf->name);
+		text_puts(&text, "}");
+		pool->servers[i].labels = (struct slice){
+			arena_strndup(stats->arena, text.data, text.len), text.len };
+	}
+	text_fini(&text);
+}
+
+void
+export_prometheus(struct text *text, struct stats *stats)
+{
+	for (size_t i = 0; i < stats->config->pool_count; i++)
+		make_labels(stats, &stats->pools[i]);
 	export_process(text, &stats->process);
-	for (size_t field = 0; field < TALLY_FIELDS; field++)
+	for (enum tally_field field = 0; field < TALLY_FIELDS; field++)
 		export_tally(text, stats, field);
 	export_prometheus_latency(text, stats);
 	export_pools(text, stats);

@@ -52,15 +52,37 @@ text_printf(struct text *text, const char *format, ...)
 	va_end(again);
 }
 
+char *
+text_room(struct text *text, size_t len)
+{
+	text_reserve(text, len);
+	return text->data + text->len;
+}
+
 void
-text_uint(struct text *text, uint64_t value)
+text_advance(struct text *text, const char *end)
+{
+	text->len = (size_t)(end - text->data);
+}
+
+size_t
+text_print_uint(char *at, uint64_t value)
 {
 	char digits[20], *p = digits + sizeof(digits);
+	size_t len;
 
 	do
 		*--p = (char)('0' + value % 10);
 	while ((value /= 10) != 0);
-	text_add(text, p, (size_t)(digits + sizeof(digits) - p));
+	len = (size_t)(digits + sizeof(digits) - p);
+	memcpy(at, p, len);
+	return len;
+}
+
+void
+text_uint(struct text *text, uint64_t value)
+{
+	text->len += text_print_uint(text_room(text, 20), value);
 }
 
 void

@@ -19,6 +19,11 @@ void text_add(struct text *text, const void *data, size_t len);
 void text_puts(struct text *text, const char *string);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_uint(struct text *text, uint64_t value);
+/* Room for `len` bytes behind the text; text_advance() says how far it was used.  For what is written a million times. */
+char *text_room(struct text *text, size_t len);
+void text_advance(struct text *text, const char *end);
+/* Returns the number of digits written, 20 at most. */
+size_t text_print_uint(char *at, uint64_t value);
 /* Empty again, memory given back. */
 void text_fini(struct text *text);
 
