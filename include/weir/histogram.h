@@ -33,10 +33,22 @@ enum latency_kind {
 	LATENCY_KINDS
 };
 
+enum { LATENCY_ENDS = 48 };
+
 /* Of one listener, pool or server.  Whole cache lines, so that two processes never write to the same one. */
 struct latency {
 	_Alignas(64) struct histogram of[LATENCY_KINDS];
+	_Atomic uint64_t ends[LATENCY_ENDS]; /* listener: how requests and sessions ended, by enum end */
 };
+
+/* Context: only the process that owns it. */
+static inline void
+latency_count_end(struct latency *latency, unsigned end)
+{
+	_Atomic uint64_t *count = &latency->ends[end];
+
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
+}
 
 /* JSON and /metrics: "connect", "first_byte", "total". */
 extern const char *const latency_names[LATENCY_KINDS];

@@ -170,6 +170,8 @@ struct latency *shm_latency(const struct shm *shm, int slot, uint32_t id);
 struct fault_ring *shm_faults(const struct shm *shm, int slot);
 /* As shm_sum_all(): those of all slots. */
 void shm_latency_sum(const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS]);
+/* How requests and sessions of a listener ended, by enum end; while a worker is retired some may be missing. */
+void shm_ends_sum(const struct shm *shm, uint32_t id, uint64_t sums[static LATENCY_ENDS]);
 /* Only `count` and `sum_us` of them, at a hundredth of the cost; the buckets are left as they are. */
 void shm_latency_count(const struct shm *shm, uint32_t id, struct histogram_sum sums[static LATENCY_KINDS]);
 

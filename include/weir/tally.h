@@ -29,6 +29,7 @@ enum tally_field {
 	TALLY_OVER_LIMIT,   /* listener: requests answered 503 by the limit of a route */
 	TALLY_BAD_REQUESTS, /* listener: malformed heads and framing */
 	TALLY_TLS_HANDSHAKES,
+	TALLY_TLS_RESUMED,      /* of those: with a session of before */
 	TALLY_TLS_FAILURES,     /* all that follow */
 	TALLY_TLS_TIMEOUTS,
 	TALLY_TLS_CLOSED,

@@ -50,6 +50,7 @@ client_refuse(const struct client *client, const struct refusal *refusal)
 		tally_add(tally, TALLY_SLOW_CLIENTS, 1);
 	tally_add(tally, tally_of_status(status), 1);
 	tally_add(tally, TALLY_BYTES_OUT, buf_len(out));
+	latency_count_end(client->listener->latency, refusal->end);
 	if (client->listener->accesslog != NULL)
 		accesslog_write(client->listener->accesslog,
 		    &(struct accesslog_entry){

@@ -77,6 +77,7 @@ tcp_end(struct tcp_client *c, enum end end)
 		tally_add(tallies[i], TALLY_BYTES_IN, in);
 		tally_add(tallies[i], TALLY_BYTES_OUT, out);
 	}
+	latency_count_end(listener->latency, end);
 	if (listener->accesslog != NULL)
 		accesslog_write(listener->accesslog,
 		    &(struct accesslog_entry){
@@ -115,6 +116,8 @@ tcp_handshake(struct tcp_client *c)
 	switch (transport_handshake(&c->client.transport)) {
 	case 0:
 		tally_add(tally, TALLY_TLS_HANDSHAKES, 1);
+		if (transport_tls_resumed(&c->client.transport))
+			tally_add(tally, TALLY_TLS_RESUMED, 1);
 		timer_clear(&c->client.timer);
 		c->state = TCP_PICK;
 		return STEP_NEXT;

@@ -164,6 +164,7 @@ flow_end(struct flow *flow, enum end end)
 	} else if (flow->bytes_out > 0) {
 		eject_count_success(flow->server);
 	}
+	latency_count_end(listener->latency, end);
 	if (listener->accesslog != NULL)
 		accesslog_write(listener->accesslog, &(struct accesslog_entry){
 							 .id = flow->id,

@@ -63,6 +63,7 @@ account(struct exchange *x, enum end end)
 	if (x->first_byte_us != 0)
 		count_latency(x, LATENCY_FIRST_BYTE, x->first_byte_us - x->started_us);
 	count_latency(x, LATENCY_TOTAL, total_us);
+	latency_count_end(x->listener->latency, end);
 
 	if (end == END_CLIENT_TIMEOUT_BODY)
 		tally_add(tally, TALLY_SLOW_CLIENTS, 1);

@@ -1,5 +1,9 @@
 #include "weir/ends.h"
 
+#include "weir/histogram.h"
+
+_Static_assert((int)ENDS <= (int)LATENCY_ENDS, "each end has its counter");
+
 /* clang-format off */
 const struct end_info end_table[ENDS] = {
 	[END_OK]                  = { "ok", 0, 0, "The request was served." },

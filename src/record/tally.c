@@ -46,6 +46,8 @@ const struct tally_info tally_table[TALLY_FIELDS] = {
 	    "Requests with a malformed head or malformed framing.", LISTENER, false },
 	[TALLY_TLS_HANDSHAKES] = { "tls_handshakes",
 	    "TLS handshakes with clients that succeeded.", LISTENER, false },
+	[TALLY_TLS_RESUMED] = { "tls_resumed",
+	    "TLS handshakes that resumed an earlier session.", LISTENER, false },
 	[TALLY_TLS_FAILURES] = { "tls_failures",
 	    "TLS handshakes with clients that failed.", LISTENER, false },
 	[TALLY_TLS_TIMEOUTS] = { "tls_timeouts",

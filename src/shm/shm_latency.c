@@ -63,6 +63,10 @@ shm_latency_retire(struct shm *shm, int slot, uint32_t id)
 	to = shm_latency(shm, SHM_SLOT_RETIRED, id);
 	for (unsigned kind = 0; kind < LATENCY_KINDS; kind++)
 		move_histogram(&to->of[kind], &from->of[kind]);
+	for (unsigned i = 0; i < LATENCY_ENDS; i++) {
+		add_number(&to->ends[i], atomic_load_explicit(&from->ends[i], memory_order_relaxed));
+		atomic_store_explicit(&from->ends[i], 0, memory_order_relaxed);
+	}
 }
 
 void
@@ -146,13 +150,44 @@ shm_latency_count(
 	add_up(shm, id, sums, true);
 }
 
+static void
+add_ends(const struct shm *shm, int slot, uint32_t id, uint64_t sums[static LATENCY_ENDS])
+{
+	const struct latency *latency;
+
+	if (!is_used(shm, slot, id))
+		return;
+	latency = shm_latency(shm, slot, id);
+	for (unsigned i = 0; i < LATENCY_ENDS; i++)
+		sums[i] += atomic_load_explicit(&latency->ends[i], memory_order_relaxed);
+}
+
+void
+shm_ends_sum(const struct shm *shm, uint32_t id, uint64_t sums[static LATENCY_ENDS])
+{
+	uint64_t live[SHM_SLOT_WORDS];
+
+	memset(sums, 0, LATENCY_ENDS * sizeof(*sums));
+	shm_live_slots(shm, live);
+	add_ends(shm, SHM_SLOT_RETIRED, id, sums);
+	for (int word = 0; word < SHM_SLOT_WORDS; word++)
+		for (uint64_t bits = live[word]; bits != 0; bits &= bits - 1)
+			add_ends(shm, word * 64 + __builtin_ctzll(bits), id, sums);
+}
+
 void
 shm_latency_copy(struct shm *to, struct shm *from, uint32_t id)
 {
 	struct histogram_sum sums[LATENCY_KINDS] = { 0 };
+	uint64_t ends[LATENCY_ENDS];
 	struct latency *latency = NULL;
 
 	shm_latency_sum(from, id, sums);
+	shm_ends_sum(from, id, ends);
+	for (unsigned i = 0; i < LATENCY_ENDS; i++)
+		if (ends[i] != 0)
+			atomic_store_explicit(&shm_latency(to, SHM_SLOT_RETIRED, id)->ends[i],
+			    ends[i], memory_order_relaxed);
 	for (unsigned kind = 0; kind < LATENCY_KINDS; kind++) {
 		if (sums[kind].count == 0)
 			continue;

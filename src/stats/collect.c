@@ -1,7 +1,9 @@
 #include "collect_priv.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "weir/arena.h"
 #include "weir/clock.h"
@@ -47,7 +49,8 @@ collect_process(struct process_stats *process, const struct config *config, cons
 		worker->slot = slot;
 		worker->state = info->state;
 		worker->generation = info->revision;
-		process->log_lines_lost += info->log_lines_lost;
+		worker->log_lines_lost = info->log_lines_lost;
+		process->log_lines_lost += worker->log_lines_lost;
 		if (worker->state == SLOT_RUNNING && worker->generation == process->generation)
 			process->workers_current++;
 		process->worker_count++;
@@ -104,6 +107,9 @@ collect_listener(
 {
 	stats->conf = conf;
 	shm_sum_all(shm, conf->id, stats->sums);
+	memset(stats->ends, 0, sizeof(stats->ends));
+	if (stats->sums[TALLY_REQUESTS] != 0 || stats->sums[TALLY_CONNECTIONS] != 0)
+		shm_ends_sum(shm, conf->id, stats->ends);
 	collect_spread(stats->latency, shm, conf->id, stats->sums);
 }
 
@@ -179,6 +185,55 @@ collect_pool(struct stats *stats, struct pool_stats *pool, const struct pool_con
 	stats->servers_down += pool->down;
 }
 
+/* proc(5): utime, stime and rss are the 14th, 15th and 24th field; the second is a name in brackets. */
+static void
+read_use(struct process_use *use, int pid)
+{
+	unsigned long user = 0, system = 0;
+	long resident = 0, ticks = sysconf(_SC_CLK_TCK), page = sysconf(_SC_PAGESIZE);
+	char path[40], text[1024];
+	const char *rest;
+	FILE *file;
+
+	*use = (struct process_use){ 0 };
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return;
+	if (fgets(text, sizeof(text), file) != NULL && (rest = strrchr(text, ')')) != NULL &&
+	    sscanf(rest + 1,
+		" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %*u "
+		"%*u %ld",
+		&user, &system, &resident) == 3 &&
+	    ticks > 0) {
+		use->cpu_ms = (user + system) * 1000 / (unsigned long)ticks;
+		use->resident = (uint64_t)resident * (uint64_t)page;
+	}
+	fclose(file);
+}
+
+static void
+collect_worker(struct worker_stats *worker, const struct config *config, const struct shm *shm)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct tally *tally = shm_tally(shm, worker->slot, config->listeners[i].id);
+
+		worker->active += tally_get(tally, TALLY_ACTIVE);
+		worker->requests += tally_get(tally, TALLY_REQUESTS);
+	}
+	read_use(&worker->use, worker->pid);
+}
+
+static void
+collect_use(struct stats *stats)
+{
+	struct process_stats *process = &stats->process;
+
+	read_use(&process->control, getpid());
+	for (size_t i = 0; i < process->worker_count; i++)
+		collect_worker(&process->workers[i], stats->config, stats->shm);
+}
+
 struct stats *
 collect_all(const struct config *config, const struct shm *shm, enum collect_detail detail)
 {
@@ -188,7 +243,9 @@ collect_all(const struct config *config, const struct shm *shm, enum collect_det
 	clock_update();
 	stats->arena = arena;
 	stats->config = config;
+	stats->shm = shm;
 	collect_process(&stats->process, config, shm);
+	collect_use(stats);
 	stats->listeners = arena_array(arena, config->listener_count, sizeof(*stats->listeners));
 	for (size_t i = 0; i < config->listener_count; i++)
 		collect_listener(&stats->listeners[i], &config->listeners[i], shm);

@@ -18,10 +18,18 @@
 
 struct arena;
 
+/* What the kernel counts of one process. */
+struct process_use {
+	uint64_t cpu_ms, resident; /* bytes; 0: it could not be read */
+};
+
 struct worker_stats {
 	int pid, slot;
 	enum slot_state state;
 	unsigned generation;
+	uint64_t active, requests; /* of all listeners */
+	uint64_t log_lines_lost;
+	struct process_use use;
 };
 
 struct process_stats {
@@ -30,6 +38,7 @@ struct process_stats {
 	uint64_t started_wall_s, loaded_wall_s, uptime_s;
 	uint64_t reloads, reload_failures, server_changes, worker_deaths;
 	uint64_t log_lines_lost;
+	struct process_use control; /* this process */
 	struct worker_stats workers[SHM_SLOTS];
 	size_t worker_count;
 	size_t workers_current; /* running, and of the present generation */
@@ -80,11 +89,13 @@ struct pool_stats {
 struct listener_stats {
 	const struct listener_config *conf;
 	uint64_t sums[TALLY_FIELDS];
+	uint64_t ends[LATENCY_ENDS]; /* by enum end */
 	struct latency_spread latency[LATENCY_KINDS];
 };
 
 struct stats {
 	struct arena *arena; /* owns all below */
+	const struct shm *shm;       /* borrowed */
 	const struct config *config; /* borrowed; its counts are those of the arrays */
 	struct process_stats process;
 	struct listener_stats *listeners;

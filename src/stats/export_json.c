@@ -6,6 +6,7 @@
 #include "weir/clock.h"
 
 #include "weir/addr.h"
+#include "weir/ends.h"
 
 static void
 export_sums(struct json *json, const uint64_t sums[static TALLY_FIELDS], unsigned of)
@@ -71,6 +72,10 @@ export_json_workers(struct json *json, const struct process_stats *process)
 		json_put_uint(json, "slot", (uint64_t)worker->slot);
 		json_put_string(json, "state", collect_slot_name(worker->state));
 		json_put_uint(json, "generation", worker->generation);
+		json_put_uint(json, "active", worker->active);
+		json_put_uint(json, "requests", worker->requests);
+		json_put_uint(json, "cpu_ms", worker->use.cpu_ms);
+		json_put_uint(json, "resident_bytes", worker->use.resident);
 		json_close(json, '}');
 	}
 	json_close(json, ']');
@@ -89,6 +94,11 @@ export_json_listener(struct json *json, const struct listener_stats *listener)
 		export_address(json, NULL, &conf->listen[i]);
 	json_close(json, ']');
 	export_sums(json, listener->sums, TALLY_OF_LISTENER);
+	json_open(json, "ends", '{');
+	for (size_t i = 0; i < ENDS; i++)
+		if (listener->ends[i] != 0)
+			json_put_uint(json, end_table[i].word, listener->ends[i]);
+	json_close(json, '}');
 	export_spread(json, listener->latency, false);
 	json_close(json, '}');
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "weir/arena.h"
+#include "weir/ends.h"
 
 typedef uint64_t server_value_fn(const struct server_stats *server);
 typedef uint64_t pool_value_fn(const struct pool_stats *pool);
@@ -333,6 +334,95 @@ export_process(struct text *text, const struct process_stats *process)
 	export_workers(text, process);
 }
 
+static uint64_t
+use_resident(const struct process_use *use)
+{
+	return use->resident;
+}
+
+static uint64_t
+use_cpu_ms(const struct process_use *use)
+{
+	return use->cpu_ms;
+}
+
+static void
+sample_use(struct text *text, const struct family *family, const struct process_use *use,
+    const char *labels, bool is_ms, uint64_t value)
+{
+	if (use->resident == 0)
+		return;
+	family_name(text, "", family);
+	text_puts(text, labels);
+	if (is_ms)
+		text_printf(text, " %llu.%03u\n", (unsigned long long)(value / 1000),
+		    (unsigned)(value % 1000));
+	else
+		sample_end(text, value);
+}
+
+/* What the processes take, and what each worker has; a worker is called by its slot, as process IDs come and go. */
+static void
+export_each_process(struct text *text, const struct process_stats *process)
+{
+	static const struct {
+		struct family family;
+		uint64_t (*value)(const struct process_use *use);
+		bool is_ms;
+	} rows[] = {
+		{ { "process_cpu_seconds", "Processor time of a process.", false }, use_cpu_ms, true },
+		{ { "process_resident_memory_bytes",
+		      "Memory of a process; what is shared counts in each.", true },
+		    use_resident, false },
+	};
+	static const struct family active = { "worker_active", "Connections open in a worker.", true },
+				   requests = { "worker_requests",
+					   "Requests and sessions of a worker, since it began.",
+					   false };
+	char labels[64];
+
+	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		family_head(text, "", &rows[row].family);
+		sample_use(text, &rows[row].family, &process->control, "{process=\"control\"}",
+		    rows[row].is_ms, rows[row].value(&process->control));
+		for (size_t i = 0; i < process->worker_count; i++) {
+			const struct worker_stats *worker = &process->workers[i];
+
+			snprintf(labels, sizeof(labels), "{process=\"worker\",worker=\"%d\"}",
+			    worker->slot);
+			sample_use(text, &rows[row].family, &worker->use, labels, rows[row].is_ms,
+			    rows[row].value(&worker->use));
+		}
+	}
+	family_head(text, "", &active);
+	for (size_t i = 0; i < process->worker_count; i++)
+		text_printf(text, "weir_worker_active{worker=\"%d\"} %llu\n",
+		    process->workers[i].slot, (unsigned long long)process->workers[i].active);
+	family_head(text, "", &requests);
+	for (size_t i = 0; i < process->worker_count; i++)
+		text_printf(text, "weir_worker_requests_total{worker=\"%d\"} %llu\n",
+		    process->workers[i].slot, (unsigned long long)process->workers[i].requests);
+}
+
+/* Only what happened: most of the reasons never do. */
+static void
+export_ends(struct text *text, const struct stats *stats)
+{
+	static const struct family family = { "ends",
+		"Requests and sessions by the reason why they ended, as the access log has it.", false };
+
+	family_head(text, "listener_", &family);
+	for (size_t i = 0; i < stats->config->listener_count; i++)
+		for (size_t end = 0; end < ENDS; end++) {
+			if (stats->listeners[i].ends[end] == 0)
+				continue;
+			text_puts(text, "weir_listener_ends_total{listener=");
+			text_label_value(text, stats->listeners[i].conf->name);
+			text_printf(text, ",end=\"%s\"}", end_table[end].word);
+			sample_end(text, stats->listeners[i].ends[end]);
+		}
+}
+
 static void
 export_certificates(struct text *text, const struct config *config)
 {
@@ -382,10 +472,12 @@ export_prometheus(struct text *text, struct stats *stats)
 	for (size_t i = 0; i < stats->config->pool_count; i++)
 		make_labels(stats, &stats->pools[i]);
 	export_process(text, &stats->process);
+	export_each_process(text, &stats->process);
 	for (enum tally_field field = 0; field < TALLY_FIELDS; field++)
 		export_tally(text, stats, field);
 	export_prometheus_latency(text, stats);
 	export_pools(text, stats);
 	export_servers(text, stats);
+	export_ends(text, stats);
 	export_certificates(text, stats->config);
 }
