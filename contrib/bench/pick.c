@@ -1,8 +1,10 @@
 /*
- * pick: what one choice of a server costs, by method and number of servers.  `make bench-pick` builds and runs it.
+ * pick: what one choice of a server costs, by method and number of servers.  `make bench-pick`
+ * builds and runs it.
  *
- * Nanoseconds of processor time of this thread for one choice and its release, the best of several rounds; a number of
- * requests stays in progress meanwhile, as it does in a busy worker, and other workers have some too.
+ * Nanoseconds of processor time of this thread for one choice and its release, the best of several
+ * rounds; a number of requests stays in progress meanwhile, as it does in a busy worker, and other
+ * workers have some too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +58,9 @@ make_config(struct arena *arena, enum balance_method method, size_t count)
 		pool->servers[i].name = arena_printf(arena, "server-%zu", i);
 		pool->servers[i].weight = 1 + (unsigned)(i % 5);
 		if (addr_parse(&pool->servers[i].address,
-			arena_printf(arena, "10.%zu.%zu.%zu:80", i >> 16 & 255, i >> 8 & 255, i & 255), 0) != 0)
+			arena_printf(
+			    arena, "10.%zu.%zu.%zu:80", i >> 16 & 255, i >> 8 & 255, i & 255),
+			0) != 0)
 			abort();
 	}
 	return config;
@@ -76,7 +80,8 @@ next_random(void)
 static struct addr clients[CLIENTS];
 static struct server *active[ACTIVE];
 
-/* One worker makes PICKS choices, each of which ends the request that began ACTIVE choices before. */
+/* One worker makes PICKS choices, each of which ends the request that began ACTIVE choices before.
+ */
 static double
 run_round(struct pool *pool, const struct addr *local)
 {
@@ -103,7 +108,8 @@ measure(enum balance_method method, size_t count)
 	struct addr local;
 	double best = 1e18;
 
-	if (shm == NULL || shm_bind_config(shm, config, 0) != 0 || addr_parse(&local, "192.0.2.1:80", 0) != 0)
+	if (shm == NULL || shm_bind_config(shm, config, 0) != 0 ||
+	    addr_parse(&local, "192.0.2.1:80", 0) != 0)
 		abort();
 	memset(active, 0, sizeof(active));
 	for (int w = 0; w < WORKERS; w++)
@@ -114,8 +120,9 @@ measure(enum balance_method method, size_t count)
 		/* What the others do is not measured. */
 		for (int w = 1; w < WORKERS; w++)
 			for (unsigned i = 0; i < 500; i++)
-				balance_pick(pools[w], &(struct balance_request){
-							   .client = &clients[i], .local = &local });
+				balance_pick(
+				    pools[w], &(struct balance_request){
+						  .client = &clients[i], .local = &local });
 		clock_update();
 		ns = run_round(pools[0], &local);
 		best = ns < best ? ns : best;
@@ -137,8 +144,9 @@ main(void)
 		char text[64];
 		uint64_t r = next_random();
 
-		snprintf(text, sizeof(text), "10.%u.%u.%u:%u", (unsigned)(r & 255), (unsigned)(r >> 8 & 255),
-		    (unsigned)(r >> 16 & 255), 1024 + (unsigned)(r >> 24 & 0x7fff));
+		snprintf(text, sizeof(text), "10.%u.%u.%u:%u", (unsigned)(r & 255),
+		    (unsigned)(r >> 8 & 255), (unsigned)(r >> 16 & 255),
+		    1024 + (unsigned)(r >> 24 & 0x7fff));
 		if (addr_parse(&clients[i], text, 0) != 0)
 			abort();
 	}

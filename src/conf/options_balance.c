@@ -24,14 +24,16 @@ eject_is_on(const void *structure)
 
 static const struct option eject_options[] = {
 	OPTION("errors", eject_config, errors, kind_count, .preset = "5", .min = "1", .max = "1000",
-	    .doc = "Failures in a row that take a server out: it refuses connections, does not answer "
-		   "in time, closes or resets before it answers, or answers with one of `status`."),
+	    .doc =
+		"Failures in a row that take a server out: it refuses connections, does not answer "
+		"in time, closes or resets before it answers, or answers with one of `status`."),
 	OPTION("time", eject_config, time_ms, kind_duration, .preset = "10s", .min = "100ms",
 	    .max = "1h",
-	    .doc = "How long; doubled each time that it fails again before it has been in use for as "
-		   "long as it was out."),
-	OPTION("time_max", eject_config, time_max_ms, kind_duration, .preset = "5m",
-	    .min = "100ms", .max = "24h", .doc = "How long at most."),
+	    .doc =
+		"How long; doubled each time that it fails again before it has been in use for as "
+		"long as it was out."),
+	OPTION("time_max", eject_config, time_max_ms, kind_duration, .preset = "5m", .min = "100ms",
+	    .max = "24h", .doc = "How long at most."),
 	OPTION("keep", eject_config, keep, kind_count, .preset = "50", .min = "0", .max = "100",
 	    .doc = "How many of the servers that health checks and operators leave in use stay in "
 		   "any case, in percent; one always does."),
@@ -45,8 +47,9 @@ const struct block conf_eject = {
 	.one_line = true,
 	.is_on = eject_is_on,
 	.finish = eject_finish,
-	.doc = "Servers to which requests fail are left out for a while, whatever health checks say. "
-	       "Without this block they are not.",
+	.doc =
+	    "Servers to which requests fail are left out for a while, whatever health checks say. "
+	    "Without this block they are not.",
 };
 
 /* retry */
@@ -55,7 +58,8 @@ static const struct option retry_options[] = {
 	OPTION("attempts", retry_config, attempts, kind_count, .preset = "4", .min = "1",
 	    .max = "8", .doc = "Servers that are tried for one request, the first included."),
 	OPTION("budget", retry_config, budget, kind_count, .preset = "", .min = "1", .max = "100",
-	    .doc = "Retries in percent of the requests, so that a pool whose servers fail does not get "
+	    .doc = "Retries in percent of the requests, so that a pool whose servers fail does not "
+		   "get "
 		   "a multiple of its load; each worker may save up ten. Without it there is no "
 		   "bound."),
 };
@@ -78,10 +82,11 @@ queue_is_on(const void *structure)
 static const struct option queue_options[] = {
 	OPTION("size", queue_config, size, kind_count, .preset = "100", .min = "1",
 	    .max = "1000000",
-	    .doc = "Requests and sessions that may wait at a time, those of all workers together; more "
+	    .doc = "Requests and sessions that may wait at a time, those of all workers together; "
+		   "more "
 		   "are refused."),
-	OPTION("timeout", queue_config, timeout_ms, kind_duration, .preset = "10s",
-	    .min = "10ms", .max = "1h", .doc = "How long one may wait; then it is refused."),
+	OPTION("timeout", queue_config, timeout_ms, kind_duration, .preset = "10s", .min = "10ms",
+	    .max = "1h", .doc = "How long one may wait; then it is refused."),
 };
 const struct block conf_queue = {
 	.name = "queue",
@@ -89,6 +94,7 @@ const struct block conf_queue = {
 	.where_offset = NOWHERE,
 	.one_line = true,
 	.is_on = queue_is_on,
-	.doc = "What the limits of connections keep out waits here, first come, first served. Refused "
-	       "are requests with 503, sessions by closing them. Without this block nothing waits.",
+	.doc =
+	    "What the limits of connections keep out waits here, first come, first served. Refused "
+	    "are requests with 503, sessions by closing them. Without this block nothing waits.",
 };

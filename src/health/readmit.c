@@ -22,8 +22,7 @@ struct readmit {
  * requests each time.
  */
 static void
-readmit_server(
-    struct shm *shm, const struct pool_config *pool, const struct server_config *server)
+readmit_server(struct shm *shm, const struct pool_config *pool, const struct server_config *server)
 {
 	const struct usage *usage = shm_usage(shm, server->id);
 

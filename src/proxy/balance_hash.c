@@ -11,9 +11,9 @@
  * A client whose server cannot be used (down, drained, full, tried before) goes to the server of
  * another slot that its hash leads to, so it comes back when the server does.
  *
- * Finding the owner of a slot takes a look at each server.  In a large pool a table of the owners is
- * made, some of it in each pick: every server claims its first slots, just so many that nearly all
- * slots are claimed by somebody.  The number of claims does not depend on that of the servers.
+ * Finding the owner of a slot takes a look at each server.  In a large pool a table of the owners
+ * is made, some of it in each pick: every server claims its first slots, just so many that nearly
+ * all slots are claimed by somebody.  The number of claims does not depend on that of the servers.
  */
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -52,7 +52,8 @@ slot_at(const struct hash_server *server, uint32_t place)
 	return (x * HASH_FACTOR_INVERSE & HASH_SLOT_MASK) ^ server->flip;
 }
 
-/* That of an odd number modulo 2^32, by Newton's method: each step doubles the bits that are right. */
+/* That of an odd number modulo 2^32, by Newton's method: each step doubles the bits that are right.
+ */
 static uint32_t
 inverse_of(uint32_t odd)
 {
@@ -131,9 +132,9 @@ claim(struct hash *hash, size_t index, uint32_t place)
 	const struct hash_server *server = &hash->servers[index];
 	uint32_t slot = slot_at(server, place), owner = hash->owners[slot];
 
-	if (owner != 0 && (hash->places[slot] < place ||
-			      (hash->places[slot] == place &&
-				  !is_first(server, &hash->servers[owner - 1]))))
+	if (owner != 0 &&
+	    (hash->places[slot] < place ||
+		(hash->places[slot] == place && !is_first(server, &hash->servers[owner - 1]))))
 		return;
 	hash->owners[slot] = (uint32_t)index + 1;
 	hash->places[slot] = place;

@@ -7,7 +7,8 @@
  * that know nothing of one another do not all run to the same one.
  *
  * Drawing takes one look into a table (Vose's alias method): each column belongs to one server and,
- * from a threshold on, to another, such that each server has as much of the table as its weight says.
+ * from a threshold on, to another, such that each server has as much of the table as its weight
+ * says.
  */
 #include <stdlib.h>
 
@@ -26,7 +27,7 @@ struct power {
 	uint64_t random;        /* state, never 0 */
 	size_t count;           /* columns: servers with a weight */
 	struct column *columns; /* owned */
-	uint64_t *parts;        /* owned; while the table is made: of each column, in 1/count of all */
+	uint64_t *parts; /* owned; while the table is made: of each column, in 1/count of all */
 	uint32_t *small, *large; /* owned; likewise: columns with less or more than their part */
 };
 

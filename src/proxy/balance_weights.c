@@ -14,9 +14,9 @@
 
 enum {
 	RECHECK_MS = 1000,
-	SLOW_STEPS = 64,        /* looks while a server starts slowly, ... */
+	SLOW_STEPS = 64,          /* looks while a server starts slowly, ... */
 	SLOW_RECHECK_MIN_MS = 20, /* ... but not more often */
-	SLOW_PART_MIN = 16,     /* of WEIGHT_ONE: it starts with a sixteenth */
+	SLOW_PART_MIN = 16,       /* of WEIGHT_ONE: it starts with a sixteenth */
 };
 
 static unsigned

@@ -7,9 +7,9 @@
  *
  * Each worker has the servers in a heap by what it knows of them.  Its own requests it knows at
  * once.  That others have sent more to a server is found when that server comes up: what is on top
- * is compared with shared memory, and sinks if there is more.  So as long as requests only come, the
- * choice is exact.  That others have finished some is found by looking: at all servers of a small
- * pool in each pick, at a few of a large one in turn, and at all of them ten times a second.
+ * is compared with shared memory, and sinks if there is more.  So as long as requests only come,
+ * the choice is exact.  That others have finished some is found by looking: at all servers of a
+ * small pool in each pick, at a few of a large one in turn, and at all of them ten times a second.
  */
 #include <stdlib.h>
 

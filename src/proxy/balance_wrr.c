@@ -6,8 +6,8 @@
  * often as its weight says, and its turns lie evenly among those of the others.  The due times
  * stand in a heap, so that a pick costs O(log n).
  *
- * The heap holds the servers that had a weight when the schedule was made.  It is made anew, keeping
- * due times, when the weights were read again.
+ * The heap holds the servers that had a weight when the schedule was made.  It is made anew,
+ * keeping due times, when the weights were read again.
  */
 #include <stdlib.h>
 
@@ -33,9 +33,9 @@ struct wrr_share {
 };
 
 struct wrr {
-	uint32_t round; /* of the weights that the schedule was made from */
-	uint64_t now;   /* latest due time of a pick */
-	size_t count;   /* servers in the schedule */
+	uint32_t round;           /* of the weights that the schedule was made from */
+	uint64_t now;             /* latest due time of a pick */
+	size_t count;             /* servers in the schedule */
 	struct wrr_entry *heap;   /* owned */
 	struct wrr_share *shares; /* owned; one for each server */
 };
@@ -89,8 +89,8 @@ heap_add(struct wrr *wrr, struct wrr_entry entry)
 
 /*
  * Until it is due with another step: half a step for one that joins.  One whose weight changes has
- * waited for a part of its time, and waits for the rest of it at the new pace: while a server starts
- * slowly that may change more often than it is due.
+ * waited for a part of its time, and waits for the rest of it at the new pace: while a server
+ * starts slowly that may change more often than it is due.
  */
 static uint64_t
 first_wait(const struct wrr *wrr, const struct wrr_share *share, uint64_t step)

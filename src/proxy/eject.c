@@ -16,7 +16,8 @@ enough_stay(const struct pool *pool, const struct server *out)
 		const struct server *server = pool->servers[i];
 		const struct entity *e = server->entity;
 
-		if (atomic_load(&e->health) == HEALTH_DOWN || atomic_load(&e->admin) != ADMIN_READY ||
+		if (atomic_load(&e->health) == HEALTH_DOWN ||
+		    atomic_load(&e->admin) != ADMIN_READY ||
 		    shm_weight(pool->shm, server->conf) == 0)
 			continue;
 		up++;
@@ -87,8 +88,7 @@ eject(struct server *server, uint32_t failures, enum end why)
 	tally_add(server->tally, TALLY_EJECTIONS, 1);
 	log_warnx("pool %s server %s: %u failures in a row (%s), left out for %llu ms",
 	    pool->conf->name, server->conf->name, failures,
-	    why == END_OK ? "bad status" : end_table[why].word,
-	    (unsigned long long)next.eject_ms);
+	    why == END_OK ? "bad status" : end_table[why].word, (unsigned long long)next.eject_ms);
 }
 
 void
@@ -99,8 +99,7 @@ eject_count_failure(struct server *server, enum end why)
 
 	if (!conf->on)
 		return;
-	failures =
-	    atomic_fetch_add_explicit(&server->usage->failures, 1, memory_order_relaxed) + 1;
+	failures = atomic_fetch_add_explicit(&server->usage->failures, 1, memory_order_relaxed) + 1;
 	if (failures >= conf->errors &&
 	    atomic_load_explicit(&server->entity->is_ejected, memory_order_relaxed) == 0)
 		eject(server, failures, why);

@@ -51,9 +51,8 @@ is_younger(const struct queue *queue, const struct waiter *waiter)
 	shm_live_slots(pool->shm, words);
 	for (int word = 0; word < SHM_SLOTS / 64; word++)
 		for (uint64_t bits = words[word]; bits != 0; bits &= bits - 1) {
-			uint64_t since = tally_get(shm_tally(pool->shm,
-						       word * 64 + __builtin_ctzll(bits),
-						       pool->conf->id),
+			uint64_t since = tally_get(
+			    shm_tally(pool->shm, word * 64 + __builtin_ctzll(bits), pool->conf->id),
 			    TALLY_QUEUE_SINCE);
 
 			if (since != 0 && since + TOLERANCE_MS < waiter->since_ms &&

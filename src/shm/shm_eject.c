@@ -20,8 +20,8 @@ shm_mark_start(struct shm *shm, uint32_t id)
 bool
 shm_eject(struct shm *shm, uint32_t server_id)
 {
-	return atomic_exchange_explicit(&shm_entity(shm, server_id)->is_ejected, 1,
-		   memory_order_acq_rel) == 0;
+	return atomic_exchange_explicit(
+		   &shm_entity(shm, server_id)->is_ejected, 1, memory_order_acq_rel) == 0;
 }
 
 bool
@@ -31,8 +31,7 @@ shm_readmit(struct shm *shm, uint32_t pool_id, uint32_t server_id, uint32_t fail
 
 	if (atomic_load_explicit(&server->is_ejected, memory_order_relaxed) == 0)
 		return false;
-	atomic_store_explicit(
-	    &shm_usage(shm, server_id)->failures, failures, memory_order_relaxed);
+	atomic_store_explicit(&shm_usage(shm, server_id)->failures, failures, memory_order_relaxed);
 	/* Pairs with the exchange of shm_eject(): who ejects it anew sees the failures set here. */
 	if (atomic_exchange_explicit(&server->is_ejected, 0, memory_order_acq_rel) == 0)
 		return false;

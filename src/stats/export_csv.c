@@ -197,8 +197,8 @@ csv_server(struct csv *csv, const struct server_stats *server, unsigned iid, uns
 	csv_uint(csv, CSV_ERESP, sums[TALLY_RESPONSE_ERRORS]);
 	csv_text(csv, CSV_STATUS, csv_server_status(server));
 	csv_uint(csv, CSV_WEIGHT, server->weight);
-	csv_uint(csv, CSV_ACT, 1);
-	csv_uint(csv, CSV_BCK, 0);
+	csv_uint(csv, CSV_ACT, !server->conf->backup);
+	csv_uint(csv, CSV_BCK, server->conf->backup);
 	if (health->type != HEALTH_OFF) {
 		csv_uint(csv, CSV_CHKFAIL, server->checks_failed);
 		csv_uint(csv, CSV_CHKDOWN, (server->transitions + 1) / 2);
@@ -242,12 +242,13 @@ csv_pool(struct csv *csv, const struct pool_stats *pool, unsigned iid)
 {
 	const struct pool_config *conf = pool->conf;
 	const uint64_t *sums = pool->sums;
-	uint64_t weight = 0, connections = 0, connect_errors = 0, response_errors = 0;
+	uint64_t weight = 0, backups = 0, connections = 0, connect_errors = 0, response_errors = 0;
 
 	for (size_t i = 0; i < conf->server_count; i++) {
 		const struct server_stats *server = &pool->servers[i];
 
 		weight += server->usable ? server->weight : 0;
+		backups += server->usable && server->conf->backup;
 		connections += server->sums[TALLY_CONNECTIONS];
 		connect_errors += server->sums[TALLY_CONNECT_ERRORS];
 		response_errors += server->sums[TALLY_RESPONSE_ERRORS];
@@ -266,8 +267,8 @@ csv_pool(struct csv *csv, const struct pool_stats *pool, unsigned iid)
 	csv_uint(csv, CSV_WRETR, sums[TALLY_RETRIES]);
 	csv_text(csv, CSV_STATUS, pool->usable > 0 ? "UP" : "DOWN");
 	csv_uint(csv, CSV_WEIGHT, weight);
-	csv_uint(csv, CSV_ACT, pool->usable);
-	csv_uint(csv, CSV_BCK, 0);
+	csv_uint(csv, CSV_ACT, pool->usable - backups);
+	csv_uint(csv, CSV_BCK, backups);
 	csv_uint(csv, CSV_PID, 1);
 	csv_uint(csv, CSV_IID, iid);
 	csv_uint(csv, CSV_SID, 0);

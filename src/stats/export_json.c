@@ -123,6 +123,7 @@ export_json_server(struct json *json, const struct server_stats *server, bool wi
 	export_address(json, "address", &server->conf->address);
 	json_put_uint(json, "weight", server->weight);
 	json_put_uint(json, "configured_weight", server->conf->weight);
+	json_put_bool(json, "backup", server->conf->backup);
 	put_limit(json, "max_connections", server->conf->max_connections);
 	json_put_string(json, "health", collect_health_name(server->health));
 	json_put_string(json, "admin", collect_admin_name(server->admin));

@@ -1,5 +1,6 @@
 /*
- * spread: 100,000 choices by each method, against the weights: chi-square; and what moves when servers come and go.
+ * spread: 100,000 choices by each method, against the weights: chi-square; and what moves when
+ * servers come and go.
  */
 #include "pools.h"
 
@@ -30,8 +31,8 @@ root(double x)
 }
 
 /*
- * Pearson's chi-square of `counts`, in parts of the value that chance exceeds once in 1,000 times (approximated by Wilson and
- * Hilferty).  The seeds are fixed: it is no dice.
+ * Pearson's chi-square of `counts`, in parts of the value that chance exceeds once in 1,000 times
+ * (approximated by Wilson and Hilferty).  The seeds are fixed: it is no dice.
  */
 static double
 deviation(const unsigned *counts, const unsigned *weights, size_t count)
@@ -55,9 +56,11 @@ deviation(const unsigned *counts, const unsigned *weights, size_t count)
 	return chi_square / (freedom * limit * limit * limit);
 }
 
-/* Clients at random; `workers` of them choose in an order at random; up to 64 requests stay in progress. */
+/* Clients at random; `workers` of them choose in an order at random; up to 64 requests stay in
+ * progress. */
 static void
-pick_many(struct setting *s, struct pool **workers, unsigned worker_count, bool stay, unsigned *counts)
+pick_many(
+    struct setting *s, struct pool **workers, unsigned worker_count, bool stay, unsigned *counts)
 {
 	struct server *held[64] = { NULL };
 
@@ -88,7 +91,8 @@ every_method_keeps_the_weights(void **state)
 	for (int method = BALANCE_WRR; method <= BALANCE_POWER_OF_TWO; method++)
 		for (unsigned seed = 1; seed <= 3; seed++) {
 			bool hashes = method == BALANCE_SOURCE_HASH || method == BALANCE_TUPLE_HASH;
-			struct setting s = setting_new((enum balance_method)method, STICKY_OFF, weights, 10);
+			struct setting s =
+			    setting_new((enum balance_method)method, STICKY_OFF, weights, 10);
 			struct pool *workers[4] = { s.pools, setting_other_worker(&s),
 				setting_other_worker(&s), setting_other_worker(&s) };
 			unsigned counts[10];
@@ -122,7 +126,8 @@ round_robin_is_fair_across_workers(void **state)
 	random_state = 42;
 	pick_many(&s, workers, 4, true, counts);
 	for (int i = 0; i < 5; i++)
-		assert_in_range(counts[i], PICKS / 18 * weights[i] - 8, PICKS / 18 * weights[i] + 64);
+		assert_in_range(
+		    counts[i], PICKS / 18 * weights[i] - 8, PICKS / 18 * weights[i] + 64);
 	for (int i = 1; i < 4; i++)
 		pools_free(workers[i], s.config);
 	setting_free(&s);
@@ -177,8 +182,8 @@ setting_without(size_t count, unsigned gone, unsigned turn)
 }
 
 /*
- * One that is taken out of the configuration moves only its own clients, evenly; so does one that is down.  By place or by
- * table: a pool of 200 begins with the one and ends with the other.
+ * One that is taken out of the configuration moves only its own clients, evenly; so does one that
+ * is down.  By place or by table: a pool of 200 begins with the one and ends with the other.
  */
 static void
 only_its_own_clients_move(void **state)
@@ -196,7 +201,8 @@ only_its_own_clients_move(void **state)
 
 		setting_set_health(&down, gone, HEALTH_DOWN);
 		for (uint32_t i = 0; i < CLIENTS; i++) {
-			unsigned before = owner(&all, all.pools, i), after = owner(&less, less.pools, i);
+			unsigned before = owner(&all, all.pools, i),
+				 after = owner(&less, less.pools, i);
 			unsigned meanwhile = owner(&down, down.pools, i);
 
 			assert_int_not_equal(after, gone);
@@ -223,7 +229,8 @@ only_its_own_clients_move(void **state)
 	}
 }
 
-/* Another machine, another order of the servers; and a worker that has made its table beside one that has not. */
+/* Another machine, another order of the servers; and a worker that has made its table beside one
+ * that has not. */
 static void
 all_choose_alike(void **state)
 {
@@ -234,7 +241,8 @@ all_choose_alike(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 40000; i++)
-		assert_int_equal(owner(&a, a.pools, i * 2654435761U), owner(&b, b.pools, i * 2654435761U));
+		assert_int_equal(
+		    owner(&a, a.pools, i * 2654435761U), owner(&b, b.pools, i * 2654435761U));
 	fresh = setting_other_worker(&a);
 	for (uint32_t i = 0; i < 2000; i++)
 		assert_int_equal(owner(&a, a.pools, i * 7919), owner(&a, fresh, i * 7919));

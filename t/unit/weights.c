@@ -79,7 +79,8 @@ slow_start_grows(void **state)
 	}
 }
 
-/* While traffic is thin a server that starts slowly must not be put off each time it weighs more. */
+/* While traffic is thin a server that starts slowly must not be put off each time it weighs more.
+ */
 static void
 slow_start_with_few_requests(void **state)
 {
@@ -125,6 +126,10 @@ starts_are_noted(void **state)
 	atomic_store(started, 0);
 	assert_true(shm_eject(s.shm, id));
 	assert_false(shm_eject(s.shm, id));
+	assert_false(shm_server_usable(s.shm, server(&s, 0)->conf));
+	assert_false(shm_server_stickable(s.shm, server(&s, 0)->conf));
+	shm_touch_pool(s.shm, pool_id);
+	assert_null(setting_pick(&s));
 	assert_int_equal(atomic_load(started), 0);
 	assert_true(shm_readmit(s.shm, pool_id, id, 0));
 	assert_false(shm_readmit(s.shm, pool_id, id, 0));
@@ -278,8 +283,8 @@ wlc_is_exact_across_workers(void **state)
 			balance_release(held[i]);
 	now_ms += 100;
 	for (unsigned i = 0; i < SERVERS; i++)
-		assert_in_range(balance_pick(workers[i % 4], &s.request)->conf->index, 0,
-		    SERVERS / 2 - 1);
+		assert_in_range(
+		    balance_pick(workers[i % 4], &s.request)->conf->index, 0, SERVERS / 2 - 1);
 	for (int i = 1; i < 4; i++)
 		pools_free(workers[i], s.config);
 	setting_free(&s);
