@@ -78,6 +78,7 @@ put_pool(struct json *json, const struct pool_stats *pool)
 	json_put_uint(json, NULL, sums[TALLY_STATUS_5XX]);
 	json_put_uint(json, NULL, sums[TALLY_RETRIES]);
 	json_put_uint(json, NULL, sums[TALLY_NO_SERVER]);
+	json_put_uint(json, NULL, sums[TALLY_QUEUED]);
 	json_put_uint(json, NULL, sums[TALLY_BYTES_IN]);
 	json_put_uint(json, NULL, sums[TALLY_BYTES_OUT]);
 	put_percentile(json, total, total->p50_us);
@@ -100,6 +101,7 @@ put_server(struct json *json, const struct server_stats *server, size_t pool)
 	json_put_string(json, NULL, collect_health_name(server->health));
 	json_put_string(json, NULL, collect_admin_name(server->admin));
 	json_put_bool(json, NULL, server->usable);
+	json_put_bool(json, NULL, server->ejected);
 	json_put_string(json, NULL, server->last_check);
 	if (server->has_since)
 		json_put_uint(json, NULL, server->since_s);
@@ -147,13 +149,13 @@ export_dashboard(struct text *text, const struct stats *stats)
 	json_close(&json, ']');
 	PUT_COLUMNS(&json, "pool_columns", "name", "protocol", "balance", "checks", "servers",
 	    "usable", "down", "active", "requests", "status_4xx", "status_5xx", "retries",
-	    "no_server", "bytes_in", "bytes_out", "p50_us", "p99_us");
+	    "no_server", "queued", "bytes_in", "bytes_out", "p50_us", "p99_us");
 	json_open(&json, "pools", '[');
 	for (size_t i = 0; i < stats->config->pool_count; i++)
 		put_pool(&json, &stats->pools[i]);
 	json_close(&json, ']');
 	PUT_COLUMNS(&json, "server_columns", "pool", "name", "address", "weight", "health",
-	    "admin", "usable", "last_check", "since_s", "active", "requests", "status_5xx",
+	    "admin", "usable", "ejected", "last_check", "since_s", "active", "requests", "status_5xx",
 	    "errors", "bytes_in", "bytes_out", "p50_us", "p99_us");
 	json_open(&json, "servers", '[');
 	for (size_t i = 0; i < stats->config->pool_count; i++)
