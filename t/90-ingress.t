@@ -55,9 +55,14 @@ is(accepts('class cce', ingress('i', [$id], $simple) . $two, qr/name: default\/i
 accepts('class by annotation', ingress('i', [ $id, 'kubernetes.io/ingress.class: cce' ], $simple, class => 'none') . $two,
     qr/name: default\/i:80/);
 accepts('no class, but annotations', ingress('i', [$id], $simple, class => 'none') . $two, qr/name: default\/i:80/);
-for my $class (qw(nginx alb)) {
+my $alb = 'alb.ingress.kubernetes.io/';
+like(accepts('class alb', ingress('i', [ "${alb}healthcheck-enabled: 'true'", "${alb}actions.a: '[]'" ], $simple, class => 'alb') . $two,
+    [ qr/name: default\/i:80\n    listen: \["0\.0\.0\.0:80", "\[::\]:80"\]|listen: \["127\.0\.0\.1:80"\]/, qr/prefix: \/\}, pool: "default\/a:80"/, qr/meta:\n      healthcheck-enabled: "true"\n      actions\.a: "\[\]"/ ]),
+    qr/\A[^\n]*\Q$alb\Ehealthcheck-enabled: belongs to NLB\/ALB, no effect on CLB\n[^\n]*actions\.a: belongs to NLB\/ALB, no effect on CLB\n\z/,
+    'class alb: rules are served, its annotations are told and kept');
+for my $class (qw(nginx mse)) {
     like(accepts("class $class", ingress('i', [$id], $simple, class => $class) . $two, qr/listeners: \[\]/),
-        qr/in:4:9: warning: Ingress default\/i is of class "$class": skipped; allowed: cce/, "class $class: skipped, and told");
+        qr/in:4:9: warning: Ingress default\/i is of class "$class": skipped; allowed: cce, alb/, "class $class: skipped, and told");
 }
 like(accepts('no class, no annotation', ingress('i', [], $simple, class => 'none') . $two, qr/listeners: \[\]/),
     qr/is of class none: skipped/, 'is not ours');

@@ -62,6 +62,14 @@ sub filled {
     return $t->write("filled/$base", $text);
 }
 
+# weir -T of a configuration, and of that.
+sub print_twice {
+    my ($text) = @_;
+    my (undef, $first) = $t->weir('-T', '-c', $t->write('printed.yaml', $text));
+    my (undef, $second) = $t->weir('-T', '-c', $t->write('printed.yaml', $first));
+    return ($first, $second);
+}
+
 sub expect {
     my ($path, $text, $what) = @_;
     spew($path, $text) if $ENV{UPDATE};
@@ -74,6 +82,9 @@ for my $file (glob "$dir/*.yaml") {
     my ($exit, $out, $err) = $t->weirgen('-s', $site, filled($file));
     is($exit, 0, "$base: accepted");
     expect("$dir/$base.expected.yaml", neutral($out), "$base: the configuration");
+    my ($printed, $again) = print_twice($out);
+    isnt($printed, '', "$base: weir prints it with its defaults");
+    is($again, $printed, "$base: and the same of what it has printed");
     expect("$dir/$base.expected.err", neutral($err), "$base: the diagnostics");
 }
 

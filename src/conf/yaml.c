@@ -42,6 +42,7 @@ struct reader {
 	struct arena *arena;
 	struct diag *diag;
 	const char *file; /* in the arena */
+	const char *begin; /* of the first line: of the text, or of the byte order mark before it */
 	const char *text;
 	const char *end;
 	yaml_parser_t parser;
@@ -94,7 +95,7 @@ where_of(struct reader *r, yaml_mark_t mark)
 	struct cursor *c = &r->cursor;
 
 	if (mark.line < c->line)
-		*c = (struct cursor){ .line_start = r->text, .at = r->text };
+		*c = (struct cursor){ .line_start = r->begin, .at = r->text };
 	else if (mark.line == c->line && mark.column < c->column) {
 		c->column = 0;
 		c->at = c->line_start;
@@ -122,7 +123,7 @@ where_of(struct reader *r, yaml_mark_t mark)
 static struct where
 where_of_byte(struct reader *r, size_t offset)
 {
-	const char *stop = r->text + offset, *line_start = r->text;
+	const char *stop = r->text + offset, *line_start = r->begin;
 	unsigned line = 1;
 
 	if (stop > r->end)
@@ -494,9 +495,14 @@ yaml_parse_wanted(struct arena *arena, struct diag *diag, const char *file, cons
 	r->diag = diag;
 	r->skip = skip;
 	r->file = arena_strdup(arena, file);
-	r->text = rewritten != NULL ? rewritten : text;
+	/* a mark of the byte order says nothing in UTF-8, and belongs to no word (RFC 3629 section 6) */
+	r->begin = r->text = rewritten != NULL ? rewritten : text;
+	if (len >= 3 && memcmp(r->text, "\xef\xbb\xbf", 3) == 0) {
+		r->text += 3;
+		len -= 3;
+	}
 	r->end = r->text + len;
-	r->cursor = (struct cursor){ .line_start = r->text, .at = r->text };
+	r->cursor = (struct cursor){ .line_start = r->begin, .at = r->text };
 	if (!yaml_parser_initialize(&r->parser)) {
 		diag_error(diag, (struct where){ .file = r->file }, "out of memory");
 	} else {

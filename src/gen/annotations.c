@@ -192,20 +192,32 @@ hint(struct annotation_set *set, const char *prefix, const char *key)
 			       : "; see weir-annotations(7)";
 }
 
+const char *
+annotation_name(const char *key)
+{
+	enum provider provider;
+	const char *prefix = known_prefix(key, &provider);
+
+	return prefix != NULL ? key + strlen(prefix) : key;
+}
+
 static void
-warn_unknown(struct annotation_set *set, const struct yaml_pair *pair)
+warn_unknown(struct annotation_set *set, struct yaml_pair *pair)
 {
 	enum provider provider;
 	const char *prefix = known_prefix(pair->key, &provider);
 
 	if (prefix == NULL)
 		return;
-	if (prefix == alb_prefix)
+	if (prefix == alb_prefix) {
 		diag_warning(
 		    set->diag, pair->where, "%s: belongs to NLB/ALB, no effect on CLB", pair->key);
-	else
+		if (pair->value->type == YAML_SCALAR && pair->key[strlen(prefix)] != '\0')
+			list_add(&set->foreign, pair);
+	} else {
 		diag_warning(set->diag, pair->where, "%.128s: unknown annotation%s", pair->key,
 		    hint(set, prefix, pair->key));
+	}
 }
 
 /* The text of the value without spaces around it; NULL when it is none. */
@@ -369,6 +381,7 @@ annotation_set_fini(struct annotation_set *set)
 {
 	list_fini(&set->written);
 	list_fini(&set->ignored);
+	list_fini(&set->foreign);
 }
 
 static const char *

@@ -157,6 +157,7 @@ struct annotation_set {
 	struct value values[ANNOTATION_COUNT];
 	struct list written; /* struct value in the order of the file */
 	struct list ignored; /* struct yaml_pair of the other provider */
+	struct list foreign; /* struct yaml_pair of other products of this provider: kept in the meta block */
 };
 
 /*
@@ -164,6 +165,8 @@ struct annotation_set {
  */
 void annotations_providers(const struct object *object, const struct yaml_pair **ack,
     const struct yaml_pair **cce);
+/* What stands behind the prefix of a key that has a known one. */
+const char *annotation_name(const char *key);
 /* Does any known prefix stand on `object`? */
 const struct yaml_pair *annotations_any(const struct object *object);
 /* Before the first annotations_read(); annotations_stop() after the last. */

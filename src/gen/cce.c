@@ -94,7 +94,7 @@ read_instance(struct service *service)
 	if (id != NULL && value_is_written(set, CCE_IP))
 		value_idle(set, &set->values[CCE_IP], "no effect: id counts");
 	if (!value_is_written(set, CCE_ID) && !value_is_written(set, CCE_AUTOCREATE) &&
-	    service->instance_ip == NULL)
+	    service->instance_ip == NULL && !service->is_alb)
 		diag_warning(service->gen->diag, service->object->where,
 		    "%s: neither %s nor %s is set; it gets a load balancer of its own",
 		    service->what, annotation_key(CCE_ID), annotation_key(CCE_AUTOCREATE));

@@ -205,5 +205,11 @@ explain_service(const struct service *service)
 		    pair->where.file, pair->where.line, pair->where.column, pair->key,
 		    provider_name(service->set.provider));
 	}
+	for (size_t i = 0; i < service->set.foreign.count; i++) {
+		const struct yaml_pair *pair = service->set.foreign.items[i];
+
+		fprintf(out, "  %s:%u:%u: %s: metadata: belongs to NLB/ALB, no effect on CLB\n",
+		    pair->where.file, pair->where.line, pair->where.column, pair->key);
+	}
 	explain_presets(service);
 }

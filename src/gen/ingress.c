@@ -9,20 +9,31 @@
 #include "cce_priv.h"
 #include "listen_priv.h"
 
-/* The class decides whose an Ingress is; without one, its annotations do. */
+static const char *
+class_of(const struct object *object)
+{
+	const char *class = yaml_get_text(object->spec, "ingressClassName");
+
+	if (class != NULL)
+		return class;
+	return yaml_get_text(
+	    yaml_get(object->metadata, "annotations"), "kubernetes.io/ingress.class");
+}
+
+/*
+ * The class decides whose an Ingress is; without one, its annotations do.  Of ACK's ALB the rules and
+ * certificates are served; its annotations are another product's.
+ */
 static bool
 is_wanted(struct gen *gen, const struct object *object)
 {
-	const char *class = yaml_get_text(object->spec, "ingressClassName");
+	const char *class = class_of(object);
 	const struct yaml_pair *ack, *cce;
 
 	annotations_providers(object, &ack, &cce);
-	if (class == NULL)
-		class = yaml_get_text(
-		    yaml_get(object->metadata, "annotations"), "kubernetes.io/ingress.class");
-	if (class != NULL ? strcmp(class, "cce") != 0 : cce == NULL) {
+	if (class != NULL ? !choice_has("cce, alb", class, false) : cce == NULL) {
 		diag_warning(gen->diag, object->where,
-		    "Ingress %s is of class %s: skipped; allowed: cce", object->label,
+		    "Ingress %s is of class %s: skipped; allowed: cce, alb", object->label,
 		    class != NULL ? quote_value(gen->arena, class) : "none");
 		return false;
 	}
@@ -218,7 +229,9 @@ generate(struct gen *gen, const struct object *object)
 {
 	struct service ingress = { .gen = gen, .object = object, .is_ingress = true };
 	struct annotation_set *set = &ingress.set;
+	const char *class = class_of(object);
 
+	ingress.is_alb = class != NULL && strcmp(class, "alb") == 0;
 	ingress.what = arena_printf(gen->arena, "Ingress %s", object->label);
 	annotations_read(set, gen->arena, gen->diag, object, ingress.what, PROVIDER_CCE, true);
 	read_ports(&ingress);
@@ -226,6 +239,7 @@ generate(struct gen *gen, const struct object *object)
 	check_pool_protocol(&ingress);
 	check_redirect_url(&ingress);
 	cce_read_policy(&ingress);
+	ingress.http2 = ingress.http2 || ingress.is_alb; /* which ALB offers unasked */
 	ingress_read_tls(&ingress);
 	cce_read_listener(&ingress);
 	annotations_check_protocols(set, service_protocols(&ingress));

@@ -87,5 +87,9 @@ meta_collect(struct service *service, struct list *meta)
 		else
 			add(service, meta, row->meta_key != NULL ? row->meta_key : row->name,
 			    value->text);
+	}	for (size_t i = 0; i < service->set.foreign.count; i++) {
+		const struct yaml_pair *pair = service->set.foreign.items[i];
+
+		add(service, meta, annotation_name(pair->key), pair->value->text);
 	}
 }

@@ -61,6 +61,7 @@ struct service {
 	size_t port_count;
 	bool is_local; /* externalTrafficPolicy */
 	bool is_ingress;
+	bool is_alb; /* an Ingress of ACK's class: ELB's annotations are not expected on it */
 
 	/* what ack.c or cce.c found out; the same for all ports */
 	const char *instance_id;  /* NULL: the Service's own */

@@ -94,6 +94,18 @@ done(struct parsed *p)
 	diag_free(p->diag);
 }
 
+/* Editors of some systems put a byte order mark in front. */
+static void
+byte_order_mark(void **state)
+{
+	struct parsed p = parse("\xef\xbb\xbf" "a: b\n");
+
+	(void)state;
+	assert_int_equal(diag_errors(p.diag), 0);
+	assert_string_equal(yaml_get_text(p.documents[0], "a"), "b");
+	done(&p);
+}
+
 /* The findings for `text` are these. */
 static void
 assert_findings_of(const char *text, size_t len, const char *expected)
@@ -441,6 +453,7 @@ main(void)
 		cmocka_unit_test(written_bytes_are_valid),
 		cmocka_unit_test(nearest_names),
 		cmocka_unit_test(values_are_passed_over),
+		cmocka_unit_test(byte_order_mark),
 		cmocka_unit_test(deep_values_are_not_passed_over),
 	};
 
