@@ -443,6 +443,11 @@ json_parse(struct arena *arena, struct diag *diag, struct source *source,
 	};
 	struct yaml_node *root;
 
+	if (value->type != YAML_SCALAR) {
+		diag_error(diag, value->where, "%s: %s; allowed: JSON as text", key,
+		    yaml_type_name(value->type));
+		return NULL;
+	}
 	cursor_init(&parser.cursor, source, value);
 	root = parse_value(&parser, 0);
 	if (root == NULL)
