@@ -38,6 +38,22 @@ my $weir = $t->start_weir(config => $config, env => { NOTIFY_SOCKET => $path, WA
 like(notified(qr/^READY=1$/m), qr/^STATUS=configuration 1, 2 workers$/m, 'ready, with a status line');
 ok(notified(qr/^WATCHDOG=1$/m), 'the watchdog is fed') for 1 .. 2;
 
+{
+    my ($worker) = $weir->workers;
+    my $silent = sub { my @n = $weir->log =~ /worker\[$worker\] does not answer: the watchdog is not fed/g; return scalar @n };
+    kill 'STOP', $worker;
+    $t->wait_until(sub { $silent->() >= 1 }, 'a worker that is stopped is found out');
+    my $fed = 0;
+    my $count = sub { while ($select->can_read(0)) { $manager->recv(my $text, 4096); $fed++ if $text =~ /^WATCHDOG=1$/m } };
+    $count->();
+    $fed = 0;
+    $t->wait_until(sub { $silent->() >= 4 }, 'so it is at later turns');
+    $count->();
+    is($fed, 0, 'while a worker does not answer the watchdog is not fed');
+    kill 'CONT', $worker;
+    ok(notified(qr/^WATCHDOG=1$/m), 'it is as soon as all answer again');
+}
+
 $weir->reload;
 like(notified(qr/^RELOADING=1$/m), qr/^MONOTONIC_USEC=\d+$/m, 'a reload is announced with its time');
 like(notified(qr/^READY=1$/m), qr/^STATUS=configuration 2\b/m, 'and its end');

@@ -145,6 +145,7 @@ struct slot_info {
 	_Atomic uint32_t state; /* enum slot_state */
 	_Atomic uint32_t revision; /* of the configuration that it serves */
 	_Atomic uint64_t log_lines_lost; /* written by the worker */
+	_Atomic uint32_t pongs;          /* likewise: how often it was asked whether it lives, and said so */
 };
 struct shm_global {
 	_Atomic int32_t master_pid;

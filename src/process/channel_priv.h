@@ -33,6 +33,7 @@ enum message_type {
 	MESSAGE_DRAINING,      /* from a worker: it accepts no more */
 	MESSAGE_CLOSE_IDLE,    /* no worker follows: clients that ask nothing need not be waited for */
 	MESSAGE_STOP,          /* leave at once */
+	MESSAGE_PING,          /* to workers: count up slot_info.pongs */
 	MESSAGE_LOG,           /* uint32_t, which of config->log_outputs; with the new descriptor */
 	MESSAGE_ERROR_LOG,     /* with the new descriptor */
 	MESSAGE_CERTS,         /* uint64_t: which ones; with a descriptor of what tls_files_pack() made */

@@ -138,8 +138,7 @@ on_watchdog(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	(void)arg;
-	systemd_notify("WATCHDOG=1");
+	watchdog_feed(arg);
 }
 
 /* Keys of tickets that are over are forgotten here too: workers to come inherit what this process
@@ -222,7 +221,7 @@ watch(struct master *master, struct event *events[static SIGNALS])
 	state_on_timer(-1, 0, master); /* not running yet: for later */
 	if (interval == 0)
 		return;
-	master->watchdog = require(event_new(master->base, -1, EV_PERSIST, on_watchdog, NULL));
+	master->watchdog = require(event_new(master->base, -1, EV_PERSIST, on_watchdog, master));
 	event_add(master->watchdog, &every);
 }
 

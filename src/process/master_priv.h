@@ -49,6 +49,7 @@ struct child {
 	struct event *deadline;        /* owned; then it is killed */
 	struct generation *generation; /* shared, counted */
 	uint32_t applied, settled;     /* changes of servers: see struct servers_done */
+	uint32_t pings;                /* workers: how often it was asked whether it lives */
 };
 TAILQ_HEAD(child_list, child);
 
@@ -194,6 +195,9 @@ void certs_forget(struct master *master, struct child *child);
 void certs_cancel(struct master *master);
 /* Callback of certs.timer. */
 void certs_on_timer(evutil_socket_t fd, short what, void *arg);
+
+/* watchdog.c: tell the service manager that all is well, if the workers answer, and ask them again. */
+void watchdog_feed(struct master *master);
 
 /* stop.c */
 

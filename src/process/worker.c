@@ -98,6 +98,9 @@ worker_on_message(void *arg, struct message *message)
 	case MESSAGE_SERVERS:
 		worker_keep_change(worker, message);
 		return;
+	case MESSAGE_PING:
+		atomic_fetch_add(&shm_slot_info(worker->job->shm, worker->job->slot)->pongs, 1);
+		return;
 	case MESSAGE_LOG:
 		worker_change_log(worker, message);
 		return;

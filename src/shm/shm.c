@@ -278,6 +278,7 @@ slot_info_clear(struct slot_info *info)
 	atomic_store_explicit(&info->revision, 0, memory_order_relaxed);
 	atomic_store_explicit(&info->state, SLOT_FREE, memory_order_relaxed);
 	atomic_store_explicit(&info->log_lines_lost, 0, memory_order_relaxed);
+	atomic_store_explicit(&info->pongs, 0, memory_order_relaxed);
 }
 
 int
