@@ -273,7 +273,7 @@ like(accepts('two default back ends', ingress('z', [$id], [], %$old, spec => ['d
     qr/has two default back ends, of Ingress default\/z and Ingress default\/b/, 'the first counts');
 
 my (undef, $account) = gen(ingress('i', [$id], [ [ 'x.example', path('/c', 'a') ] ]) . $two, '--explain');
-like($account, qr/^Ingress default\/i \(.*:4\): provider cce\n  listener default\/i:80: http on 127\.0\.0\.1:80\n    .*: host "x\.example", paths below "\/c": pool default\/a:80 with 1 servers\n/,
+like($account, qr/^Ingress default\/i \(.*:4\): provider cce\n  listener default\/i:80: http on 127\.0\.0\.1:80\n    .*: host "x\.example", paths below "\/c": pool default\/a:80 with 1 server\n/,
     '--explain has the rules');
 
 # --- traffic ---

@@ -107,8 +107,8 @@ explain_route(FILE *out, const struct gen_route *route)
 		print_text(out, route->rewrite);
 	}
 	if (route->share_count == 0)
-		fprintf(out, ": pool %s with %zu servers\n", route->pool->name,
-		    route->pool->servers.count);
+		fprintf(out, ": pool %s with %zu server%s\n", route->pool->name,
+		    route->pool->servers.count, route->pool->servers.count == 1 ? "" : "s");
 	for (size_t i = 0; i < route->share_count; i++)
 		fprintf(out, "%s %s with weight %u%s", i == 0 ? ": pools" : ",",
 		    route->shares[i].pool->name, route->shares[i].weight,
@@ -133,8 +133,8 @@ explain_listener(const struct service *service, const struct service_port *port)
 	if (listener->redirect_port != 0)
 		fprintf(out, ", redirects to https port %u\n", listener->redirect_port);
 	else if (listener->pool != NULL)
-		fprintf(out, ", pool %s with %zu servers\n", listener->pool->name,
-		    listener->pool->servers.count);
+		fprintf(out, ", pool %s with %zu server%s\n", listener->pool->name,
+		    listener->pool->servers.count, listener->pool->servers.count == 1 ? "" : "s");
 	else
 		fputc('\n', out);
 	for (size_t i = 0; i < listener->routes.count; i++)
