@@ -150,6 +150,10 @@ like(accepts('a rewrite of a plain path', ingress('i', [ $id, qq{${elb}rewrite-t
     qr/no effect on path "\/" \(in:\d+\): it belongs to url-match-mode REGEX/, 'has no effect');
 accepts('servers that speak TLS', ingress('i', [ $id, qq{${elb}pool-protocol: "https"} ], $simple, spec => $with_tls) . $two . $tls,
     qr/protocol: https\n    balance: \w+\n    tls: \{verify: off\}\n/);
+accepts('servers of gRPC', ingress('i', [ $id, qq{${elb}pool-protocol: "grpc"} ], $simple, spec => $with_tls) . $two . $tls,
+    [ qr/protocol: h2c\n/, qr/alpn: \[h2, http\/1\.1\]/ ]);
+refuses('gRPC without TLS to clients', ingress('i', [ $id, qq{${elb}pool-protocol: "grpc"} ], $simple) . $two,
+    qr/pool-protocol: "grpc" needs an HTTPS Ingress/);
 my $strict = $t->write('strict.yaml', $t->read('site.yaml') . "defaults: {verify_servers: true, server_ca: site-1}\n");
 accepts('and must prove it', ingress('i', [ $id, qq{${elb}pool-protocol: "https"} ], $simple, spec => $with_tls) . $two . $tls,
     qr/tls: \{verify: on, ca: site-1\}\n/, '-s', $strict);

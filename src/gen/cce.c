@@ -387,7 +387,8 @@ cce_read_policy(struct service *service)
 		    "(tried %s)",
 		    quote_value(service->gen->arena, ca->text), tried);
 	service->client_ca = ca != NULL ? ca->text : NULL;
-	service->http2 = value_is(&service->set, CCE_HTTP2_ENABLE, "true");
+	service->http2 = value_is(&service->set, CCE_HTTP2_ENABLE, "true") ||
+			 value_is(&service->set, CCE_POOL_PROTOCOL, "grpc"); /* which needs it */
 }
 
 void

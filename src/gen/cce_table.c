@@ -211,9 +211,10 @@ const struct annotation cce_annotations[CCE_END - ACK_END] = {
 	ROW(CCE_POOL_PROTOCOL) = { .name = "pool-protocol",
 	    ON_INGRESS,
 	    .kind = KIND_CHOICE,
-	    .choices = "http, https",
+	    .choices = "http, https, grpc",
 	    .doc = "https: requests go to the servers over TLS; their certificates are looked at only if "
-		   "the site file says so.",
+		   "the site file says so. grpc: requests go to the servers in HTTP/2, in the clear, and "
+		   "clients may speak it whatever http2-enable says.",
 	    .source = CCE_ING },
 	ROW(CCE_TLS_POLICY) = { .name = "tls-ciphers-policy",
 	    ELB,

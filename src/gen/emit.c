@@ -396,7 +396,7 @@ emit_sticky(FILE *out, const struct gen_pool *pool)
 static void
 emit_server_tls(FILE *out, const struct gen_pool *pool)
 {
-	if (pool->protocol != POOL_HTTPS)
+	if (pool->protocol != POOL_HTTPS && pool->protocol != POOL_H2)
 		return;
 	fprintf(out, "    tls: {verify: %s", pool->verify_servers ? "on" : "off");
 	if (pool->verify_servers && pool->server_ca != NULL) {
@@ -409,12 +409,6 @@ emit_server_tls(FILE *out, const struct gen_pool *pool)
 void
 emit_pool_settings(FILE *out, const struct gen_pool *pool)
 {
-	static const char *const protocols[] = {
-		[POOL_TCP] = "tcp",
-		[POOL_UDP] = "udp",
-		[POOL_HTTP] = "http",
-		[POOL_HTTPS] = "https",
-	};
 	static const char *const methods[] = {
 		[BALANCE_WRR] = "weighted_round_robin",
 		[BALANCE_WLC] = "weighted_least_connections",
@@ -423,7 +417,7 @@ emit_pool_settings(FILE *out, const struct gen_pool *pool)
 		[BALANCE_POWER_OF_TWO] = "power_of_two",
 	};
 
-	fprintf(out, "    protocol: %s\n    balance: %s\n", protocols[pool->protocol],
+	fprintf(out, "    protocol: %s\n    balance: %s\n", pool_protocol_name(pool->protocol),
 	    methods[pool->balance]);
 	emit_server_tls(out, pool);
 	if (pool->proxy_protocol)

@@ -155,13 +155,15 @@ check_pool_protocol(struct service *ingress)
 	struct annotation_set *set = &ingress->set;
 	struct value *value = value_get(set, CCE_POOL_PROTOCOL);
 
-	if (value == NULL || strcmp(value->text, "https") != 0)
+	if (value == NULL || strcmp(value->text, "http") == 0)
 		return;
 	if (find_port_of(ingress, GEN_HTTPS) == NULL)
 		value_error(set, value,
-		    "\"https\" needs an HTTPS Ingress (spec.tls or a certificate annotation)");
+		    "\"%s\" needs an HTTPS Ingress (spec.tls or a certificate annotation)",
+		    value->text);
 	if (value_is(set, CCE_CLASS, "union"))
-		value_warning(set, value, "\"https\" needs class \"performance\" on the cloud");
+		value_warning(
+		    set, value, "\"%s\" needs class \"performance\" on the cloud", value->text);
 }
 
 static void

@@ -264,6 +264,7 @@ build_pool(struct service *ingress, struct service *backend, struct service_port
 	cce_read_pool(backend);
 	backend->servers_tls =
 	    backend->servers_tls || value_is(&ingress->set, CCE_POOL_PROTOCOL, "https");
+	backend->servers_grpc = value_is(&ingress->set, CCE_POOL_PROTOCOL, "grpc");
 	pools_choose_place(backend);
 	annotations_check_served(&backend->set);
 	pools_add_servers(backend, port, pool);

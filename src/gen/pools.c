@@ -156,9 +156,10 @@ pools_set(const struct service *service, const struct service_port *port, struct
 {
 	bool is_l7 = port->protocol == GEN_HTTP || port->protocol == GEN_HTTPS;
 
-	pool->protocol = !is_l7                 ? (port->is_udp ? POOL_UDP : POOL_TCP)
-			 : service->servers_tls ? POOL_HTTPS
-						: POOL_HTTP;
+	pool->protocol = !is_l7                  ? (port->is_udp ? POOL_UDP : POOL_TCP)
+			 : service->servers_grpc ? (service->servers_tls ? POOL_H2 : POOL_H2C)
+			 : service->servers_tls  ? POOL_HTTPS
+						 : POOL_HTTP;
 	pool->verify_servers = service->gen->site.verify_servers;
 	pool->drain_s = is_l7 ? 0 : service->drain_s;
 	pool->weights = service->weights;

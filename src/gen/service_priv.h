@@ -91,7 +91,8 @@ struct service {
 	enum run_time_weights weights;
 	bool proxy_protocol; /* tcp and udp */
 	unsigned drain_s;    /* likewise; 0: off */
-	bool servers_tls; /* http and https listeners speak TLS to them */
+	bool servers_tls; /* http and https listeners speak TLS to them, ... */
+	bool servers_grpc; /* ... or HTTP/2 in the clear */
 	struct {
 		enum sticky_by by;
 		const char *name;
