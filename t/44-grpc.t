@@ -29,6 +29,8 @@ sub serve {
 serve('plain');
 serve('secure', ("$certs/back.pem") x 2);
 
+my $often = 'interval: 200ms, rise: 1, fall: 1';
+my $http1 = $t->origin('http1');
 sub config {
     my ($name) = @_;
     return $t->config(<<"CONFIG", workers => 2, access => $t->path('access.log'));
@@ -42,6 +44,15 @@ pools:
     protocol: h2
     tls: {verify: on, ca: $certs/back.pem, server_name: back.test}
     servers: [{name: $name, address: "127.0.0.1:$port{secure}"}]
+  - {name: echo, protocol: h2c, health: {type: grpc, service: echo, $often}, servers: [{name: a, address: "127.0.0.1:$port{plain}"}]}
+  - name: echo_tls
+    protocol: h2
+    tls: {verify: on, ca: $certs/back.pem, server_name: back.test}
+    health: {type: grpc, $often}
+    servers: [{name: a, address: "127.0.0.1:$port{secure}"}]
+  - {name: unknown, protocol: h2c, health: {type: grpc, service: other, $often}, servers: [{name: a, address: "127.0.0.1:$port{plain}"}]}
+  - {name: over_http, protocol: h2c, health: {type: http, path: /none, status: [415, 2xx], $often}, servers: [{name: a, address: "127.0.0.1:$port{plain}"}]}
+  - {name: no_h2, protocol: h2c, health: {type: grpc, $often}, servers: [{name: a, address: "@{[ $http1->address ]}"}]}
 CONFIG
 }
 my $weir = $t->start_weir(config => config('a'));
@@ -68,6 +79,27 @@ subtest 'what the server and the log see' => sub {
         'the access log');
     $t->wait_until(sub { $weir->stats_server('plain', 'a')->{active} == 0 }, 'no request is counted as active');
     is($weir->stats_server('plain', 'a')->{connect_errors}, 0, 'no errors');
+};
+
+subtest 'health' => sub {
+    my $is = sub {
+        my ($pool, $state, $text) = @_;
+        my $server;
+        eval { $t->wait_until(sub { $server = $weir->stats_server($pool, 'a');
+            $server->{health} eq $state && $server->{last_check} =~ $text }, $pool) };
+        is($server->{health}, $state, "$pool is $state");
+        like($server->{last_check}, $text, 'because of that');
+    };
+    $is->('echo', 'up', qr/^SERVING$/);
+    $is->('echo_tls', 'up', qr/^SERVING$/);
+    $is->('unknown', 'down', qr/^grpc-status 5/);
+    $is->('over_http', 'up', qr/^(?:200|415)$/);
+    $is->('no_h2', 'down', qr/./);
+    peer('serving', "127.0.0.1:$port{plain}", 0);
+    $is->('echo', 'down', qr/^NOT_SERVING$/);
+    peer('serving', "127.0.0.1:$port{plain}", 1);
+    $is->('echo', 'up', qr/^SERVING$/);
+    like($t->read('plain.log'), qr/^check b'\\n\\x04echo'$/m, 'the server was asked about the service');
 };
 
 subtest 'reloads' => sub {

@@ -34,7 +34,8 @@ enum tls_verify { TLS_VERIFY_OFF = 0, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED }
 enum balance_method { BALANCE_WRR = 0, BALANCE_WLC, BALANCE_SOURCE_HASH, BALANCE_TUPLE_HASH, BALANCE_POWER_OF_TWO };
 enum sticky_by { STICKY_OFF = 0, STICKY_COOKIE_INSERT, STICKY_SOURCE_IP, STICKY_COOKIE_PREFIX };
 enum run_time_weights { WEIGHTS_YIELD = 0, WEIGHTS_KEEP, WEIGHTS_RESET };
-enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP };
+enum health_type { HEALTH_OFF = 0, HEALTH_TCP, HEALTH_HTTP, HEALTH_UDP, HEALTH_GRPC };
+enum { HEALTH_SERVICE_MAX = 512 };
 enum forwarded_for { FORWARDED_FOR_APPEND = 0, FORWARDED_FOR_REPLACE, FORWARDED_FOR_OFF };
 enum log_format { LOG_FORMAT_INHERIT = 0, LOG_FORMAT_JSON, LOG_FORMAT_COMBINED, LOG_FORMAT_CUSTOM };
 
@@ -435,7 +436,8 @@ struct health_config {
 	uint32_t interval_ms, timeout_ms;
 	unsigned rise, fall;
 	const char *path;   /* http */
-	const char *host;   /* http; NULL: the server's own address */
+	const char *host;   /* http, grpc; NULL: the server's own address */
+	const char *service; /* grpc: which is asked about; NULL: the server as a whole */
 	const char *method; /* http: GET | HEAD */
 	struct status_set status; /* http: accepted */
 	uint16_t port;      /* 0: the server's own */

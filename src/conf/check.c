@@ -364,6 +364,15 @@ check_health(struct load *l, const struct pool_config *pool)
 		diag_error(l->diag, pool->where,
 		    "pool \"%s\" has a health check by HEAD that looks for a body; allowed: method GET",
 		    pool->name);
+	if (health->type == HEALTH_GRPC && !pool_is_h2(pool) && !load_is_broken(l, &pool->protocol))
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has protocol %s and a health check of type grpc; allowed: protocol h2 "
+		    "or h2c",
+		    pool->name, pool_protocol_name(pool->protocol));
+	if (health->service != NULL && strlen(health->service) > HEALTH_SERVICE_MAX)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\" has a health check of a service whose name is too long; allowed: %d bytes",
+		    pool->name, HEALTH_SERVICE_MAX);
 	if (health->expect.len > 0 && health->payload.len == 0 && !load_is_broken(l, &health->payload))
 		diag_error(l->diag, pool->where,
 		    "pool \"%s\" has a health check that expects an answer to an empty datagram; "

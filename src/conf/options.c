@@ -288,15 +288,30 @@ health_is_http(const void *structure)
 	return ((const struct health_config *)structure)->type == HEALTH_HTTP;
 }
 
+static bool
+health_is_grpc(const void *structure)
+{
+	return ((const struct health_config *)structure)->type == HEALTH_GRPC;
+}
+
+static bool
+health_has_host(const void *structure)
+{
+	return health_is_http(structure) || health_is_grpc(structure);
+}
+
 #define HEALTH(key, field, of_kind, ...) OPTION(key, health_config, field, of_kind, __VA_ARGS__)
-#define CHECKED .applies = health_is_on, .scope = "with type tcp, http or udp"
+#define CHECKED .applies = health_is_on, .scope = "with type tcp, http, grpc or udp"
 #define UDP_CHECKED .applies = health_is_udp, .scope = "with type udp"
+#define GRPC_CHECKED .applies = health_is_grpc, .scope = "with type grpc"
 #define HTTP_CHECKED .applies = health_is_http, .scope = "with type http"
 static const struct option health_options[] = {
 	HEALTH("type", type, kind_enum, .preset = "off",
 	    WORDS({ "off", HEALTH_OFF }, { "tcp", HEALTH_TCP }, { "http", HEALTH_HTTP },
-		{ "udp", HEALTH_UDP }),
-	    .doc = "tcp: a connection is made; http: a request is answered as expected; udp: a "
+		{ "udp", HEALTH_UDP }, { "grpc", HEALTH_GRPC }),
+	    .doc = "tcp: a connection is made; http: a request is answered as expected (over "
+		   "HTTP/2 in pools with protocol h2 or h2c); grpc: the gRPC health protocol says "
+		   "SERVING (protocol h2 or h2c); udp: a "
 		   "datagram is answered, or, if it is an empty one, not refused within the "
 		   "timeout; off: servers are taken as up."),
 	HEALTH("interval", interval_ms, kind_duration, .preset = "5s", .min = "100ms",
@@ -319,12 +334,17 @@ static const struct option health_options[] = {
 	    .doc = "Port that is checked; without it the server's own."),
 	HEALTH("path", path, kind_url_path, .preset = "/", HTTP_CHECKED,
 	    .doc = "Path of the request, may have a query."),
-	HEALTH("host", host, kind_host_field, .preset = "", HTTP_CHECKED,
+	HEALTH("service", service, kind_text, .preset = "", GRPC_CHECKED,
+	    .doc = "gRPC service that is asked about, as its protocol names it; without it the "
+		   "server as a whole. 512 bytes at most."),
+	HEALTH("host", host, kind_host_field, .preset = "", .applies = health_has_host,
+	    .scope = "with type http or grpc",
 	    .doc = "Host field of the request; without it the server's address."),
 	HEALTH("method", method, kind_word, .preset = "GET", HTTP_CHECKED,
 	    WORDS({ "GET", 0 }, { "HEAD", 1 }), .doc = "Method of the request."),
 	HEALTH("version", version, kind_word, .preset = "1.1", HTTP_CHECKED,
-	    WORDS({ "1.0", 0 }, { "1.1", 1 }), .doc = "HTTP version of the request."),
+	    WORDS({ "1.0", 0 }, { "1.1", 1 }),
+	    .doc = "HTTP version of the request, where servers do not speak HTTP/2."),
 	HEALTH("status", status, kind_status, .preset = "2xx", .min = "1", HTTP_CHECKED,
 	    .doc = "Statuses that count as good."),
 	HEALTH("body", body, kind_text, .preset = "", HTTP_CHECKED,

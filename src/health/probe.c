@@ -21,7 +21,7 @@
 enum probe_state {
 	PROBE_CONNECTING = 0, /* connect() is under way; all that a TCP check wants to know */
 	PROBE_SECURING,       /* TLS handshake */
-	PROBE_ASKING,         /* connected: probe_http.c sends and reads */
+	PROBE_ASKING,         /* connected: probe_http.c or probe_h2.c sends and reads */
 	PROBE_LISTENING,      /* udp: the datagram is out; silence is a pass if it was empty */
 	PROBE_ENDED,          /* the verdict stands; `alarm` delivers it */
 };
@@ -39,6 +39,7 @@ struct probe {
 	struct event alarm; /* the deadline of the whole probe */
 	const struct health_config *health;
 	struct probe_http http;
+	struct probe_h2 *h2; /* owned; NULL: the server speaks HTTP/1.1, or nothing was asked yet */
 	uint8_t preface[PROXYPROTO_PRINT_MAX]; /* says that nobody but weir asks */
 	size_t preface_len;
 	probe_done_fn *done;
@@ -80,6 +81,7 @@ probe_free(struct probe *probe)
 	if (probe->fd != -1)
 		close(probe->fd);
 	probe_http_fini(&probe->http);
+	probe_h2_free(probe->h2);
 	free(probe);
 }
 
@@ -105,9 +107,27 @@ probe_deliver(struct probe *probe)
 }
 
 static enum probe_step
+probe_ask_h2(struct probe *probe)
+{
+	if (probe->h2 == NULL && probe->ssl != NULL && !probe_tls_is_h2(probe->ssl)) {
+		snprintf(probe->text, sizeof(probe->text), "TLS: HTTP/2 not chosen (ALPN)");
+		return PROBE_FAILED;
+	}
+	if (probe->h2 == NULL)
+		probe->h2 = probe_h2_new(probe->health, probe->ssl != NULL, &probe->address);
+	if (probe->h2 == NULL) {
+		probe_error_text(ENOMEM, probe->text);
+		return PROBE_FAILED;
+	}
+	return probe_h2_run(probe->h2, probe->fd, probe->ssl, probe->text);
+}
+
+static enum probe_step
 probe_ask(struct probe *probe)
 {
 	probe->state = PROBE_ASKING;
+	if (pool_is_h2(probe->pool))
+		return probe_ask_h2(probe);
 	return probe_http_run(&probe->http, probe->health, probe->fd, probe->ssl, probe->text);
 }
 
@@ -131,7 +151,7 @@ probe_connected(struct probe *probe)
 		probe_error_text(error, probe->text);
 		return PROBE_FAILED;
 	}
-	if (probe->health->type != HEALTH_HTTP) {
+	if (probe->health->type != HEALTH_HTTP && probe->health->type != HEALTH_GRPC) {
 		/* A server that expects the header would complain of a connection without it. */
 		if (probe->preface_len > 0)
 			send(probe->fd, probe->preface, probe->preface_len, MSG_NOSIGNAL);
@@ -309,7 +329,7 @@ probe_start(struct event_base *base, const struct pool_config *pool,
 	}
 	if (is_udp)
 		probe->state = PROBE_LISTENING;
-	if (health->type == HEALTH_HTTP)
+	if (health->type == HEALTH_HTTP && !pool_is_h2(pool))
 		probe_http_init(&probe->http, health, &address, probe->preface, probe->preface_len);
 	if (event_add(&probe->ready, NULL) == -1 || event_add(&probe->alarm, &timeout) == -1) {
 		probe_free(probe);

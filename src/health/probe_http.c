@@ -70,6 +70,21 @@ status_set_print(const struct status_set *set, char *text, size_t size)
 	}
 }
 
+bool
+probe_status_is_good(
+    const struct health_config *health, unsigned status, char text[static PROBE_TEXT_SIZE])
+{
+	char accepted[PROBE_TEXT_SIZE - 16];
+
+	if (status_set_has(&health->status, status)) {
+		snprintf(text, PROBE_TEXT_SIZE, "%u", status);
+		return true;
+	}
+	status_set_print(&health->status, accepted, sizeof(accepted));
+	snprintf(text, PROBE_TEXT_SIZE, "%u, not in %s", status, accepted);
+	return false;
+}
+
 static enum probe_step
 probe_http_failed(char text[static PROBE_TEXT_SIZE], const char *why)
 {
@@ -145,18 +160,12 @@ static enum probe_step
 head_judge(struct probe_http *http, const struct health_config *health, const struct message *head,
     char text[static PROBE_TEXT_SIZE])
 {
-	char accepted[PROBE_TEXT_SIZE - 16];
 	size_t rest = http->filled - head->head_len;
 
-	if (!status_set_has(&health->status, head->status)) {
-		status_set_print(&health->status, accepted, sizeof(accepted));
-		snprintf(text, PROBE_TEXT_SIZE, "%u, not in %s", head->status, accepted);
+	if (!probe_status_is_good(health, head->status, text))
 		return PROBE_FAILED;
-	}
-	if (health->body == NULL) {
-		snprintf(text, PROBE_TEXT_SIZE, "%u", head->status);
+	if (health->body == NULL)
 		return PROBE_PASSED;
-	}
 	http->in_body = true;
 	http->status = head->status;
 	http->framing = head->framing;

@@ -15,10 +15,11 @@
 #include "weir/conf.h"
 #include "weir/message.h"
 
-enum { PROBE_TEXT_SIZE = 48 }; /* as entity.last_check */
+enum { PROBE_TEXT_SIZE = 48 /* as entity.last_check */, PROBE_SERVICE_MAX = HEALTH_SERVICE_MAX };
 
 struct event_base;
 struct probe;
+struct probe_h2;
 struct ssl_st; /* SSL */
 struct tls_servers;
 
@@ -70,12 +71,23 @@ void probe_http_fini(struct probe_http *http);
 enum probe_step probe_http_run(struct probe_http *http, const struct health_config *health, int fd,
     struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE]);
 
+/* Is the status one of those accepted?  Sets text. */
+bool probe_status_is_good(const struct health_config *health, unsigned status, char text[static PROBE_TEXT_SIZE]);
+
+/* probe_h2.c: the same for servers that speak HTTP/2, and gRPC.  Returns NULL when memory is short. */
+struct probe_h2 *probe_h2_new(const struct health_config *health, bool is_tls, const struct addr *address);
+/* NULL is allowed and does nothing. */
+void probe_h2_free(struct probe_h2 *h2);
+enum probe_step probe_h2_run(struct probe_h2 *h2, int fd, struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE]);
+
 /* probe_tls.c: the same as recv(), send() and connect() in the clear, with errno; NULL ssl: these. */
 ssize_t probe_receive(int fd, struct ssl_st *ssl, void *data, size_t size);
 ssize_t probe_send(int fd, struct ssl_st *ssl, const void *data, size_t len);
 /* Starts a handshake on the connected `fd`.  Returns NULL when memory is short. */
 struct ssl_st *probe_tls_new(const struct tls_servers *tls, const struct health_config *health,
     const struct addr *address, int fd);
+/* Did the server choose HTTP/2 in it? */
+bool probe_tls_is_h2(struct ssl_st *ssl);
 /* PROBE_PASSED: it is done. */
 enum probe_step probe_tls_handshake(struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE]);
 void probe_tls_free(struct ssl_st *ssl);

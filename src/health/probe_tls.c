@@ -51,6 +51,16 @@ probe_tls_handshake(struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE])
 	return PROBE_FAILED;
 }
 
+bool
+probe_tls_is_h2(struct ssl_st *ssl)
+{
+	const unsigned char *name;
+	unsigned len;
+
+	SSL_get0_alpn_selected(ssl, &name, &len);
+	return len == 2 && memcmp(name, "h2", 2) == 0;
+}
+
 void
 probe_tls_free(struct ssl_st *ssl)
 {

@@ -214,7 +214,8 @@ csv_server(struct csv *csv, const struct server_stats *server, unsigned iid, uns
 		bool is_up = server->health == HEALTH_UP;
 
 		csv_text(csv, CSV_CHECK_STATUS,
-		    health->type == HEALTH_HTTP ? (is_up ? "L7OK" : "L7STS")
+		    health->type == HEALTH_HTTP || health->type == HEALTH_GRPC
+			? (is_up ? "L7OK" : "L7STS")
 						: (is_up ? "L4OK" : "L4CON"));
 	}
 	if (pool_is_http(pool)) {

@@ -4,6 +4,7 @@
   grpc_peer.py serve PORT LOG [CERT KEY]     serves until it is killed; prints "ready"; LOG gets a line per event
   grpc_peer.py calls TARGET [CA NAME]        makes all calls; prints one line "ok NAME" or "not ok NAME: why" for each
   grpc_peer.py unary TARGET COUNT [CA NAME]  COUNT unary calls, one after the other; prints how many succeeded
+  grpc_peer.py serving TARGET 0|1            what its health service says from now on
   grpc_peer.py stream TARGET [CA NAME]       a bidirectional stream: each line of standard input goes out, each answer is
                                              printed at once; prints the status in the end
 """
@@ -235,6 +236,10 @@ def count(target, number, ca=None, name=None):
     print(good)
 
 
+def serving(target, value):
+    channel(target).unary_unary("/test.Echo/Serving")(value.encode(), timeout=20)
+
+
 def stream(target, ca=None, name=None):
     lines = iter(sys.stdin.buffer.readline, b"")
     call = channel(target, ca, name).stream_stream("/test.Echo/Both")((line.rstrip() for line in lines), timeout=60)
@@ -247,4 +252,4 @@ def stream(target, ca=None, name=None):
 
 
 if __name__ == "__main__":
-    {"serve": serve, "calls": calls, "unary": count, "stream": stream}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "calls": calls, "unary": count, "serving": serving, "stream": stream}[sys.argv[1]](*sys.argv[2:])

@@ -520,7 +520,7 @@ pool_values(void **state)
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], health: {type: icmp, path: /}}\n",
-	    "f:3:76: error: type: \"icmp\" is not known here; allowed: off, tcp, http or udp\n");
+	    "f:3:76: error: type: \"icmp\" is not known here; allowed: off, tcp, http, udp or grpc\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], health: {path: /}}\n",
@@ -529,7 +529,7 @@ pool_values(void **state)
 	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], health: {type: tcp, path: /, host: x, method: GET, status: [2xx]}}\n",
 	    "f:3:81: error: path has no meaning here; it is allowed with type http\n"
-	    "f:3:90: error: host has no meaning here; it is allowed with type http\n"
+	    "f:3:90: error: host has no meaning here; it is allowed with type http or grpc\n"
 	    "f:3:99: error: method has no meaning here; it is allowed with type http\n"
 	    "f:3:112: error: status has no meaning here; it is allowed with type http\n");
 	assert_findings("version: 1\n"
