@@ -29,13 +29,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char path[64], *paths[] = { path };
 	struct options options = { .check = true, .paths = paths, .path_count = 1 };
 	int fd = memfd_create("manifest", MFD_CLOEXEC);
+	struct known known = { 0 };
 	bool changed;
 
 	be_quiet();
 	if (fd == -1 || write(fd, data, size) != (ssize_t)size)
 		abort();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	run_once(&options, false, &changed);
+	run_once(&options, &known, false, &changed);
+	known_fini(&known);
 	close(fd);
 	return 0;
 }
