@@ -423,6 +423,33 @@ export_ends(struct text *text, const struct stats *stats)
 		}
 }
 
+/* Who owns it, what it costs: to be joined with the others by the pool. */
+static void
+export_meta(struct text *text, const struct config *config)
+{
+	static const struct family family = { "pool_meta",
+		"What the configuration says of a pool beside how it works; always 1.", true };
+	bool has_head = false;
+
+	for (size_t i = 0; i < config->pool_count; i++) {
+		const struct pool_config *pool = &config->pools[i];
+
+		for (size_t k = 0; k < pool->meta_count; k++) {
+			if (!has_head)
+				family_head(text, "", &family);
+			has_head = true;
+			family_name(text, "", &family);
+			text_puts(text, "{pool=");
+			text_label_value(text, pool->name);
+			text_puts(text, ",key=");
+			text_label_value(text, pool->meta[k].key);
+			text_puts(text, ",value=");
+			text_label_value(text, pool->meta[k].value);
+			text_puts(text, "} 1\n");
+		}
+	}
+}
+
 static void
 export_certificates(struct text *text, const struct config *config)
 {
@@ -480,4 +507,5 @@ export_prometheus(struct text *text, struct stats *stats)
 	export_servers(text, stats);
 	export_ends(text, stats);
 	export_certificates(text, stats->config);
+	export_meta(text, stats->config);
 }
