@@ -87,11 +87,15 @@ subtest 'servers with limits, several workers' => sub {
     $reset->reset;
     ok(wait_pool('web', queued => 2), 'also by a reset');
 
-    # HTTP/2 waits as well.
+    # HTTP/2 waits as well, and leaves when the client does.
+    my $hasty = $t->spawn(sub { exec 'curl', qw(-q -sk --noproxy * --http2 --max-time 2), "https://127.0.0.1:$tls/hasty" });
+    ok(wait_pool('web', queued => 3), 'an HTTP/2 stream waits');
+    $t->reap($hasty);
+    ok(wait_pool('web', queued => 2), 'and leaves with its client');
     my ($pid) = $t->spawn(sub {
         exec 'sh', '-c', "curl -q -sk --noproxy '*' --http2 --max-time 30 -w '%{http_code} %{http_version}' https://127.0.0.1:$tls/h2 > " . $t->path('h2.out');
     });
-    ok(wait_pool('web', queued => 3), 'an HTTP/2 stream waits');
+    ok(wait_pool('web', queued => 3), 'another one');
     my ($exit, $out) = $t->curl('-k', '--http2', '-i', "https://127.0.0.1:$tls/h2-over");
     like($out, qr{^HTTP/2 503}, 'a further one is refused');
     like($out, qr/proxy-status: weir; error=connection_limit_reached/, 'with the same words');

@@ -257,6 +257,41 @@ dead_workers_hold_nothing(void **state)
 	setting_free(&s);
 }
 
+/* Servers of a running pool get limits: what is in progress counts, also with those that leave. */
+static void
+limits_come_later(void **state)
+{
+	struct setting s = setting_new(BALANCE_WRR, STICKY_OFF, NULL, 2);
+	struct pool *pool = s.pools;
+	struct server *first = server(&s, 0), *second = server(&s, 1), *third;
+	struct server_config *only;
+
+	(void)state;
+	assert_true(balance_hold(first));
+	assert_true(balance_hold(second));
+	assert_true(balance_hold(second));
+	assert_int_equal(atomic_load(&second->usage->active), 0);
+	only = conf_copy_servers(second->conf, 1);
+	only->max_connections = 3;
+	assert_int_equal(shm_bind_servers(s.shm, pool->conf, only, 1, 1), 0);
+	pool_set_servers(pool, &s.config->pools[0], only, 1, 1);
+	assert_int_equal(atomic_load(&second->usage->active), 2);
+	third = setting_pick(&s);
+	assert_ptr_equal(third, second);
+	assert_null(setting_pick(&s));
+	assert_true(pool->is_full);
+	balance_release(first);
+	assert_null(setting_pick(&s));
+	balance_release(second);
+	assert_ptr_equal(setting_pick(&s), second);
+	for (int i = 0; i < 3; i++)
+		balance_release(second);
+	assert_int_equal(atomic_load(&second->usage->active), 0);
+	assert_int_equal(atomic_load(&first->usage->active), 0);
+	assert_int_equal(tally_get(second->tally, TALLY_COUNTED), 0);
+	setting_free(&s);
+}
+
 /* Thousands of requests through four workers in turn: the levels differ by one at most. */
 static void
 wlc_is_exact_across_workers(void **state)
@@ -325,6 +360,7 @@ main(void)
 		cmocka_unit_test(backups_wait),
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(dead_workers_hold_nothing),
+		cmocka_unit_test(limits_come_later),
 		cmocka_unit_test(wlc_is_exact_across_workers),
 		cmocka_unit_test(power_of_two_levels),
 	};
