@@ -31,6 +31,8 @@ struct commands_ops {
 	/* The same with other servers for pools; uid and pid say who asks, -1: unknown.  len: COMMANDS_APPLY_MAX at most. */
 	void (*apply)(void *arg, const char *text, size_t len, int64_t uid, int64_t pid,
 	    void (*done)(void *done_arg, bool ok, const char *text), void *done_arg);
+	/* An operator has changed the state or the weight of a server. */
+	void (*changed)(void *arg);
 };
 
 /* fd: non-blocking listening Unix socket, stays the caller's. */

@@ -231,6 +231,13 @@ void *shm_sticky_save(const struct shm *shm, size_t *len);
 long shm_sticky_load(struct shm *shm, const void *data, size_t len);
 /* Entries in what shm_sticky_save() made. */
 uint64_t shm_sticky_count(const void *data);
+/*
+ * The same for what operators want of servers: admin states and run-time weights.  A weight is not taken over where a
+ * reload would have ended it.  `config` is bound.
+ */
+void *shm_states_save(const struct shm *shm, size_t *len);
+long shm_states_load(struct shm *shm, const struct config *config, const void *data, size_t len);
+enum { SHM_STATE_SIZE = 32, SHM_STATES_FILE_MAX = SHM_CAPACITY_MAX * SHM_STATE_SIZE };
 /* Bytes at most of a table, for checks of files. */
 enum { SHM_STICKY_FILE_MAX = 1 << 29 };
 /* Returns the entity id of the server, renewing the entry; UINT32_MAX if none. */

@@ -159,7 +159,8 @@ static const struct option global_options[] = {
 	    .preset = WEIR_LOCALSTATEDIR "/lib/weir", .doc = "Keeps what outlives a restart."),
 	OPTION("state_interval", global_config, state_interval_ms, kind_duration, .preset = "5m",
 	    .min = "1s", .max = "24h",
-	    .doc = "How often the sticky table is written there; it is also when weir ends."),
+	    .doc = "How often the sticky table is written there; it is also when weir ends. What "
+		   "weirctl(1) changes of servers is written at once."),
 	OPTION("limits", global_config, limits, kind_block, .preset = "{}", .block = &limits_block),
 };
 static const struct block global_block = {

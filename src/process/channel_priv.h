@@ -27,6 +27,7 @@ enum message_type {
 	MESSAGE_CERTS_TAKEN,  /* struct certs_taken */
 	MESSAGE_APPLY,  /* from control: struct apply_request, then the change as text */
 	MESSAGE_SERVERS_DONE, /* struct servers_done */
+	MESSAGE_STATE, /* from control: an operator has changed a server, which is to be kept */
 	/* From the master. */
 	MESSAGE_START,         /* accept clients, start checking */
 	MESSAGE_DRAIN,         /* finish what is there, then leave */

@@ -10,6 +10,7 @@
 
 #include "child_priv.h"
 #include "master_priv.h"
+#include "state_priv.h"
 #include "weir/arena.h"
 #include "weir/clock.h"
 #include "weir/log.h"
@@ -161,6 +162,8 @@ on_message(struct child *child, const struct message *message)
 	} else if (message->type == MESSAGE_APPLY && child->kind == CHILD_CONTROL &&
 		   message->len >= sizeof(struct apply_request)) {
 		servers_ask(master, child, message);
+	} else if (message->type == MESSAGE_STATE && child->kind == CHILD_CONTROL) {
+		state_on_change(master);
 	} else if (message->type == MESSAGE_SERVERS_DONE && message->len == sizeof(done)) {
 		memcpy(&done, message->payload, sizeof(done));
 		servers_on_done(child, &done);

@@ -84,6 +84,14 @@ control_apply(void *arg, const char *text, size_t len, int64_t uid, int64_t pid,
 }
 
 static void
+control_on_change(void *arg)
+{
+	struct control *control = arg;
+
+	child_tell(control->job, MESSAGE_STATE, NULL, 0);
+}
+
+static void
 control_set_servers(void *arg, struct servers_set set)
 {
 	struct control *control = arg;
@@ -145,7 +153,8 @@ static void
 control_start(struct control *control)
 {
 	static const struct commands_ops ops = { .reload = control_reload,
-		.apply = control_apply };
+		.apply = control_apply,
+		.changed = control_on_change };
 	const struct child_job *job = control->job;
 
 	if (control->commands != NULL || control->draining)

@@ -218,6 +218,8 @@ watch(struct master *master, struct event *events[static SIGNALS])
 	master->quit_timer = require(evtimer_new(master->base, stop_on_timer, master));
 	master->refill = require(evtimer_new(master->base, on_refill, master));
 	master->saving = require(evtimer_new(master->base, state_on_timer, master));
+	master->saving_servers =
+	    require(evtimer_new(master->base, state_on_servers_timer, master));
 	state_on_timer(-1, 0, master); /* not running yet: for later */
 	if (interval == 0)
 		return;
@@ -251,6 +253,7 @@ master_free(struct master *master, struct event *events[static SIGNALS])
 	event_free(master->quit_timer);
 	event_free(master->refill);
 	event_free(master->saving);
+	event_free(master->saving_servers);
 	if (master->watchdog != NULL)
 		event_free(master->watchdog);
 	event_base_free(master->base);

@@ -116,7 +116,8 @@ struct master {
 	struct event *refill; /* owned; starts again those that died */
 	struct event *watchdog; /* owned; NULL: nobody watches */
 	struct event *quit_timer; /* owned */
-	struct event *saving; /* owned; keeps the state now and then, ... */
+	struct event *saving_servers; /* owned; keeps what an operator has changed, ... */
+	struct event *saving; /* owned; keeps all of the state now and then, ... */
 	pid_t saver;          /* ... by this process; 0, -1: none */
 	char *pid_path; /* owned */
 	int pid_fd;

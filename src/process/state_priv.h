@@ -14,6 +14,10 @@ struct shm;
 void state_load(struct shm *shm, const struct config *config);
 /* Callback of master.saving. */
 void state_on_timer(evutil_socket_t fd, short what, void *arg);
+/* Callback of master.saving_servers. */
+void state_on_servers_timer(evutil_socket_t fd, short what, void *arg);
+/* An operator has changed a server: that is kept soon. */
+void state_on_change(struct master *master);
 /* Some process has ended. */
 void state_on_reap(struct master *master);
 /* Keep it: all workers have ended, and nobody follows. */

@@ -20,7 +20,6 @@ static const uint64_t shm_magic = 0x7765697273686d31; /* "weirshm1" */
 enum {
 	SHM_VERSION = 4,
 	SHM_PAGE = 4096, /* parts start at multiples: a slot can be given back to the kernel */
-	SHM_WEIGHT_MAX = 256,
 	SHM_SUM_TRIES = 200,
 	SHM_RETIRE_TRIES = 100000,
 };

@@ -7,6 +7,7 @@
 #include "weir/conf.h"
 #include "weir/shm.h"
 
+enum { SHM_WEIGHT_MAX = 256 };
 enum { SHM_SLOT_WORDS = SHM_SLOTS / 64, SHM_STICKY_WAYS = 8, SHM_STICKY_SETS_MAX = 1 << 22 };
 
 /*

@@ -313,6 +313,7 @@ command_server(struct command_call *call)
 	else
 		end = command_set_admin(call, pool, server);
 	if (end == COMMAND_DONE) {
+		commands_on_change(call);
 		collect_server(&stats, pool, server, call->shm, COLLECT_PERCENTILES);
 		export_json_server(&call->json, &stats, true);
 	}

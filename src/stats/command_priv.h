@@ -49,5 +49,7 @@ enum command_end command_sticky(struct command_call *call);
 enum command_end commands_reload(struct command_call *call);
 enum command_end commands_reload_certs(struct command_call *call);
 enum command_end commands_apply(struct command_call *call);
+/* commands.c: a server is not what it was. */
+void commands_on_change(const struct command_call *call);
 
 #endif

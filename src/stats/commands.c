@@ -134,6 +134,12 @@ commands_apply(struct command_call *call)
 	return COMMAND_LATER;
 }
 
+void
+commands_on_change(const struct command_call *call)
+{
+	call->commands->ops->changed(call->commands->arg);
+}
+
 /* Returns false when `line` holds what no request may hold. */
 static bool
 commands_split(struct command_call *call, char *line, size_t len, char *words[static WORDS_MAX])

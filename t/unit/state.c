@@ -268,6 +268,67 @@ a_million_fit_in_64_mb(void **state)
 	setting_free(&s);
 }
 
+/* ---- what operators want of servers ---- */
+
+struct kept { /* as in the file */
+	uint64_t key[2];
+	uint32_t admin;
+	int32_t weight;
+	uint32_t config_weight, unused;
+};
+
+static void
+operators_are_remembered(void **state)
+{
+	struct setting s = setting_new(BALANCE_WRR, STICKY_OFF, NULL, 3);
+	struct setting next = setting_new(BALANCE_WRR, STICKY_OFF, NULL, 3);
+	uint32_t pool = s.config->pools[0].id;
+	size_t len;
+	void *data = shm_states_save(s.shm, &len);
+
+	(void)state;
+	assert_int_equal(len, 0);
+	free(data);
+	shm_set_admin(s.shm, pool, setting_server_id(&s, 0), ADMIN_MAINT);
+	shm_set_weight(s.shm, pool, setting_server_id(&s, 2), 0);
+	data = shm_states_save(s.shm, &len);
+	assert_int_equal(len, 2 * sizeof(struct kept));
+	assert_int_equal(shm_states_load(next.shm, next.config, data, len), 2);
+	assert_int_equal(shm_entity(next.shm, setting_server_id(&next, 0))->admin, ADMIN_MAINT);
+	assert_int_equal(shm_entity(next.shm, setting_server_id(&next, 0))->weight, -1);
+	assert_int_equal(shm_entity(next.shm, setting_server_id(&next, 1))->admin, ADMIN_READY);
+	assert_int_equal(shm_entity(next.shm, setting_server_id(&next, 2))->weight, 0);
+	free(data);
+	setting_free(&s);
+	setting_free(&next);
+}
+
+/* A file that is whole, and holds what no server can be: nothing of it counts. */
+static void
+impossible_states_are_refused(void **state)
+{
+	static const struct kept bad[] = { { .admin = 3 }, { .admin = UINT32_MAX }, { .weight = 257 },
+		{ .weight = -2 }, { .weight = INT32_MIN }, { .unused = 1 } };
+	struct setting s = setting_new(BALANCE_WRR, STICKY_OFF, NULL, 2);
+	struct kept list[2];
+
+	(void)state;
+	memset(list, 0, sizeof(list));
+	memcpy(list[0].key, shm_entity(s.shm, setting_server_id(&s, 0))->key, sizeof(list[0].key));
+	list[0].admin = ADMIN_DRAIN;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		list[1] = bad[i];
+		assert_int_equal(shm_states_load(s.shm, s.config, list, sizeof(list)), -1);
+	}
+	for (size_t len = 1; len < sizeof(list[0]); len++)
+		assert_int_equal(shm_states_load(s.shm, s.config, list, len), -1);
+	assert_int_equal(shm_entity(s.shm, setting_server_id(&s, 0))->admin, ADMIN_READY);
+	assert_int_equal(shm_states_load(s.shm, s.config, list, 0), 0);
+	assert_int_equal(shm_states_load(s.shm, s.config, list, sizeof(list[0])), 1);
+	assert_int_equal(shm_entity(s.shm, setting_server_id(&s, 0))->admin, ADMIN_DRAIN);
+	setting_free(&s);
+}
+
 int
 main(void)
 {
@@ -278,6 +339,8 @@ main(void)
 		cmocka_unit_test(time_passes_while_weir_is_gone),
 		cmocka_unit_test(nonsense_is_bounded),
 		cmocka_unit_test(a_million_fit_in_64_mb),
+		cmocka_unit_test(operators_are_remembered),
+		cmocka_unit_test(impossible_states_are_refused),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
