@@ -105,8 +105,9 @@ my @slow = (
 for my $case (@slow) {
     my ($name, $to, $sub, $want) = @$case;
     my $listener = $to == $tls ? 'tls' : 'slow';
-    my $count = $weir->stats_listener($listener)->{slow_clients};
-    my $counted = sub { $t->wait_until(sub { $weir->stats_listener($listener)->{slow_clients} > $count }, "$name: counted") };
+    my $counter = $to == $tls ? 'tls_failures' : 'slow_clients';
+    my $count = $weir->stats_listener($listener)->{$counter};
+    my $counted = sub { $t->wait_until(sub { $weir->stats_listener($listener)->{$counter} > $count }, "$name: counted") };
     my $client = $t->client($to);
     $sub->($client, $counted);
     eval { 1 while $client->fill(Time::HiRes::time() + ($name =~ /HTTP\/2/ ? 0.2 : 15)); 1 };

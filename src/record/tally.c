@@ -80,7 +80,7 @@ const struct tally_info tally_table[TALLY_FIELDS] = {
 	[TALLY_FLOODS] = { "floods",
 	    "HTTP/2 connections ended because the client exceeded a flood limit.", LISTENER, false },
 	[TALLY_SLOW_CLIENTS] = { "slow_clients",
-	    "Requests and connections given up because the client sent a handshake, head or body, or read a response, too slowly.",
+	    "Requests and connections given up because the client sent a head or body, or read a response, too slowly.",
 	    LISTENER, false },
 	[TALLY_COMPRESSED] = { "compressed",
 	    "Responses that were compressed.", LISTENER, false },
