@@ -4,9 +4,10 @@
  *
  * The first byte says how: bit 0: HTTP/2 (the preface is put before the client's bytes), bit 1: the
  * client's bytes come in pieces, bit 2: the server closes behind its answer, bit 3: the worker
- * drains meanwhile.  Then the length of the server's answer (two bytes, high one first), the
- * answer, and the client's bytes.  The server answers each blank line that it reads; without an
- * answer of its own, with a short one that is well-formed.
+ * drains meanwhile, bit 4: the server is asked in HTTP/2, bit 5: it begins with SETTINGS then.
+ * Then the length of the server's answer (two bytes, high one first), the answer, and the client's
+ * bytes.  The server answers each blank line that it reads; without an answer of its own, with a
+ * short one that is well-formed.  In HTTP/2 it answers once, to what follows its SETTINGS.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -29,7 +30,16 @@
 
 #include "../../src/front/front_priv.h"
 
-enum { HTTP2 = 1, PIECES = 2, CLOSES = 4, DRAINS = 8, TURNS_MAX = 20000, PIECE = 7 };
+enum {
+	HTTP2 = 1,
+	PIECES = 2,
+	CLOSES = 4,
+	DRAINS = 8,
+	TO_HTTP2 = 16,
+	GREETS = 32,
+	TURNS_MAX = 20000,
+	PIECE = 7
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -38,6 +48,8 @@ struct server {
 	struct event *event;
 	int fd;
 	unsigned matched; /* of the blank line */
+	unsigned reads;
+	bool speaks_http2;
 };
 
 static struct event_base *base;
@@ -45,10 +57,10 @@ static struct front *front;
 static struct config *config;
 static struct shm *shm;
 static LIST_HEAD(, server) servers = LIST_HEAD_INITIALIZER(servers);
-static int web_fd, origin_fd, slot;
+static int web_fd, grpc_fd, origin_fd, slot;
 static const uint8_t *answer;
 static size_t answer_len;
-static bool closes;
+static bool closes, greets, speaks_http2;
 
 static void
 server_end(struct server *s)
@@ -60,6 +72,20 @@ server_end(struct server *s)
 	close(s->fd);
 	LIST_REMOVE(s, link);
 	free(s);
+}
+
+/* Returns whether to go on. */
+static bool
+answer_http2(struct server *s)
+{
+	static const char settings[] = "\0\0\0\4\0\0\0\0";
+
+	if (greets && s->reads++ == 0)
+		return send(s->fd, settings, sizeof(settings), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+	if (answer_len > 0 && send(s->fd, answer, answer_len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return false;
+	answer_len = 0;
+	return !closes;
 }
 
 static void
@@ -74,6 +100,11 @@ on_server(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (n <= 0) {
 		server_end(s);
+		return;
+	}
+	if (s->speaks_http2) {
+		if (!answer_http2(s))
+			server_end(s);
 		return;
 	}
 	for (ssize_t i = 0; i < n; i++) {
@@ -105,6 +136,7 @@ on_origin(evutil_socket_t fd, short what, void *arg)
 		free(s);
 		return;
 	}
+	s->speaks_http2 = speaks_http2;
 	s->event = event_new(base, s->fd, EV_READ | EV_PERSIST, on_server, s);
 	event_add(s->event, NULL);
 	LIST_INSERT_HEAD(&servers, s, link);
@@ -124,7 +156,7 @@ listen_anywhere(unsigned *port)
 	return fd;
 }
 
-static struct sockaddr_in web_address;
+static struct sockaddr_in web_address, grpc_address;
 
 static void
 set_up(void)
@@ -142,22 +174,32 @@ set_up(void)
 	    "    response_headers: {set: {X-Set: a}, remove: [X-Gone]}\n"
 	    "    routes: [{path: {prefix: /r}, redirect: {scheme: https}}]\n"
 	    "    pool: web\n"
+	    "  - name: grpc\n"
+	    "    listen: ['127.0.0.1:%u']\n"
+	    "    protocol: http\n"
+	    "    http2: {cleartext: on}\n"
+	    "    compression: {gzip: on, min_size: 0}\n"
+	    "    pool: grpc\n"
 	    "pools:\n"
+	    "  - {name: grpc, protocol: h2c, servers: [{name: a, address: '127.0.0.1:%u'}]}\n"
 	    "  - {name: web, sticky: {by: cookie_insert, name: S}, servers: [{name: a, address: "
 	    "'127.0.0.1:%u'}]}\n";
 	static const int no_logs[1] = { -1 };
-	unsigned web_port, origin_port;
+	unsigned web_port, grpc_port, origin_port;
 	struct diag *diag = diag_new();
 	struct event *event;
 	char text[2048];
 
 	signal(SIGPIPE, SIG_IGN);
 	web_fd = listen_anywhere(&web_port);
+	grpc_fd = listen_anywhere(&grpc_port);
 	origin_fd = listen_anywhere(&origin_port);
 	web_address = (struct sockaddr_in){ .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 		.sin_port = htons((uint16_t)web_port) };
-	snprintf(text, sizeof(text), format, web_port, origin_port);
+	grpc_address = web_address;
+	grpc_address.sin_port = htons((uint16_t)grpc_port);
+	snprintf(text, sizeof(text), format, web_port, grpc_port, origin_port, origin_port);
 	config = conf_load_text("fuzz", text, strlen(text), diag);
 	if (config == NULL)
 		diag_print(diag, "fuzz", stderr);
@@ -172,6 +214,7 @@ set_up(void)
 	clock_update();
 	front = front_new(base, config, shm, slot, no_logs);
 	assert(front_listen(front, &config->listeners[0], web_fd) == 0);
+	assert(front_listen(front, &config->listeners[1], grpc_fd) == 0);
 }
 
 static void
@@ -226,6 +269,8 @@ end_client(int fd)
 		while (!LIST_EMPTY(&servers))
 			server_end(LIST_FIRST(&servers));
 	}
+	for (int i = 0; i < 4; i++)
+		turn(); /* kept connections see that their server has gone */
 }
 
 int
@@ -246,10 +291,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		answer_len = size - 3;
 	answer = data + 3;
 	closes = how & CLOSES;
+	speaks_http2 = how & TO_HTTP2;
+	greets = how & GREETS;
 	front_worker(front)->draining = how & DRAINS;
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(fd, (struct sockaddr *)&web_address, sizeof(web_address)) == -1) {
+	if (connect(fd, (struct sockaddr *)(speaks_http2 ? &grpc_address : &web_address),
+		sizeof(web_address)) == -1) {
 		close(fd);
 		return 0;
 	}
