@@ -111,6 +111,24 @@ set_addresses(struct service *service, struct gen_listener *listener)
 }
 
 static void
+set_tls(const struct service *service, struct gen_listener *listener)
+{
+	listener->certificate = service->certificate;
+	listener->policy = service->policy;
+	listener->client_ca = service->client_ca;
+	listener->server_names = service->server_names;
+	listener->server_name_count = service->server_name_count;
+}
+
+static void
+set_http(const struct service *service, struct gen_listener *listener)
+{
+	listener->timeouts = service->timeouts_l7;
+	listener->forwarded = service->forwarded;
+	listener->gzip = service->gzip;
+}
+
+static void
 set_protocol(const struct service *service, struct gen_listener *listener)
 {
 	switch (listener->protocol) {
@@ -121,28 +139,16 @@ set_protocol(const struct service *service, struct gen_listener *listener)
 		listener->timeouts.flow = service->flow_s;
 		break;
 	case GEN_HTTP:
-		listener->timeouts = service->timeouts_l7;
-		listener->forwarded = service->forwarded;
-		listener->gzip = service->gzip;
+		set_http(service, listener);
 		break;
 	case GEN_HTTPS:
+		set_http(service, listener);
+		set_tls(service, listener);
 		listener->http2 = service->http2;
-		listener->timeouts = service->timeouts_l7;
-		listener->forwarded = service->forwarded;
-		listener->gzip = service->gzip;
-		listener->certificate = service->certificate;
-		listener->policy = service->policy;
-		listener->client_ca = service->client_ca;
-		listener->server_names = service->server_names;
-		listener->server_name_count = service->server_name_count;
 		break;
 	case GEN_TLS:
 		listener->timeouts = service->timeouts_l4;
-		listener->certificate = service->certificate;
-		listener->policy = service->policy;
-		listener->client_ca = service->client_ca;
-		listener->server_names = service->server_names;
-		listener->server_name_count = service->server_name_count;
+		set_tls(service, listener);
 		break;
 	}
 }
