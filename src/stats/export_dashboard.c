@@ -119,6 +119,24 @@ put_server(struct json *json, const struct server_stats *server, size_t pool)
 }
 
 static void
+put_certificates(struct json *json, const struct config *config)
+{
+	PUT_COLUMNS(json, "certificate_columns", "id", "key", "names", "not_after_s");
+	json_open(json, "certificates", '[');
+	for (size_t i = 0; i < config->certificate_count; i++) {
+		const struct certificate_info *info = &config->certificates[i];
+
+		json_open(json, NULL, '[');
+		json_put_string(json, NULL, info->id);
+		json_put_string(json, NULL, info->key);
+		json_put_string(json, NULL, info->names);
+		json_put_uint(json, NULL, info->not_after > 0 ? (uint64_t)info->not_after : 0);
+		json_close(json, ']');
+	}
+	json_close(json, ']');
+}
+
+static void
 put_process(struct json *json, const struct process_stats *process)
 {
 	json_put_string(json, "version", WEIR_VERSION);
@@ -129,6 +147,7 @@ put_process(struct json *json, const struct process_stats *process)
 	json_put_uint(json, "reloads", process->reloads);
 	json_put_uint(json, "reload_failures", process->reload_failures);
 	json_put_uint(json, "worker_deaths", process->worker_deaths);
+	json_put_uint(json, "log_lines_lost", process->log_lines_lost);
 	json_put_uint(json, "workers", process->workers_current);
 	json_put_uint(json, "workers_wanted", process->workers_wanted);
 }
@@ -154,6 +173,7 @@ export_dashboard(struct text *text, const struct stats *stats)
 	for (size_t i = 0; i < stats->config->pool_count; i++)
 		put_pool(&json, &stats->pools[i]);
 	json_close(&json, ']');
+	put_certificates(&json, stats->config);
 	PUT_COLUMNS(&json, "server_columns", "pool", "name", "address", "weight", "health",
 	    "admin", "usable", "ejected", "last_check", "since_s", "active", "requests", "status_5xx",
 	    "errors", "bytes_in", "bytes_out", "p50_us", "p99_us");
