@@ -192,7 +192,7 @@ time_passes_while_weir_is_gone(void **state)
 		struct setting next = another_run(16, names, 1);
 
 		now_ms = 123456789;
-		now_wall_s = 2000000000 + cases[i].gone_s;
+		now_wall_s = INT64_C(2000000000) + cases[i].gone_s;
 		shm_sticky_load(next.shm, data, len);
 		assert_int_equal(sticky_find_source(&next.pools[0], &client) != NULL, cases[i].is_known);
 		setting_free(&next);
