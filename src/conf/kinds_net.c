@@ -305,6 +305,14 @@ hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+static char
+hex_byte(const char *digits)
+{
+	int byte = hex_value(digits[0]) * 16 + hex_value(digits[1]);
+
+	return (char)byte;
+}
+
 static const char *
 bytes_parse(struct arena *arena, const struct option *option, const char *text, void *at)
 {
@@ -326,8 +334,7 @@ bytes_parse(struct arena *arena, const struct option *option, const char *text, 
 		return "is longer than 1024 bytes";
 	bytes = arena_alloc(arena, len);
 	for (size_t i = 0; i < len; i++)
-		bytes[i] = is_hex ? (char)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]))
-				  : text[i];
+		bytes[i] = is_hex ? hex_byte(text + 2 * i) : text[i];
 	*(struct slice *)at = (struct slice){ bytes, len };
 	return NULL;
 }
