@@ -36,6 +36,12 @@ size_t buf_kept(void);
 /* Free what is kept (at the end of a process, so that leak checkers see only leaks). */
 void buf_trim(void);
 
+/*
+ * Put bytes behind those that are there; *buf is taken when it is NULL, and replaced by a large one when it is too
+ * small.  Returns 0, or -1 when a large one has no room for them either: then nothing was put.
+ */
+int buf_append(struct buf **buf, const void *bytes, size_t len);
+
 static inline size_t
 buf_len(const struct buf *buf)
 {
@@ -52,6 +58,15 @@ static inline char *
 buf_head(struct buf *buf)
 {
 	return buf->data + buf->start;
+}
+
+/* What is not consumed moves to the front. */
+static inline void
+buf_pack(struct buf *buf)
+{
+	memmove(buf->data, buf_head(buf), buf_len(buf));
+	buf->end -= buf->start;
+	buf->start = 0;
 }
 
 static inline void

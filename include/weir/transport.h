@@ -104,6 +104,11 @@ ssize_t transport_read(struct transport *transport, void *data, size_t size);
 ssize_t transport_peek(struct transport *transport, void *data, size_t size);
 /* Returns the bytes taken (above 0; with TLS they may still be in `unsent`) or IO_*. */
 ssize_t transport_writev(struct transport *transport, const struct iovec *iov, int count);
+/*
+ * Write from the buffer; when all of it was taken it is given back and *buf is NULL.
+ * Returns 0 when some was taken, IO_WAIT or IO_ERROR.
+ */
+int transport_write_buf(struct transport *transport, struct buf **buf);
 /* Returns 0 when the socket took everything, IO_WAIT or IO_ERROR. */
 int transport_flush(struct transport *transport);
 /* Call on_ready in the next turn of the loop: there is more to do, but others should have their turn. */

@@ -71,6 +71,28 @@ buf_kept(void)
 	return bytes;
 }
 
+int
+buf_append(struct buf **buf, const void *bytes, size_t len)
+{
+	if (*buf == NULL)
+		*buf = buf_take(BUF_SMALL);
+	if (buf_room(*buf) < len && (*buf)->size_class == BUF_SMALL) {
+		struct buf *larger = buf_take(BUF_LARGE);
+
+		memcpy(larger->data, buf_head(*buf), buf_len(*buf));
+		larger->end = (uint32_t)buf_len(*buf);
+		buf_give(*buf);
+		*buf = larger;
+	}
+	if (buf_room(*buf) < len)
+		return -1;
+	if (len == 0)
+		return 0; /* and no bytes: they may be NULL */
+	memcpy((*buf)->data + (*buf)->end, bytes, len);
+	(*buf)->end += (uint32_t)len;
+	return 0;
+}
+
 void
 buf_trim(void)
 {

@@ -161,9 +161,7 @@ h2_make_output(struct h2 *h2)
 		if (h2->out != NULL && buf_room(h2->out) < FRAME_MAX) {
 			if (h2->out->start == 0)
 				return; /* the client must read first */
-			memmove(h2->out->data, buf_head(h2->out), buf_len(h2->out));
-			h2->out->end -= h2->out->start;
-			h2->out->start = 0;
+			buf_pack(h2->out);
 			continue;
 		}
 		n = nghttp2_session_mem_send(h2->session, &data);
@@ -189,22 +187,15 @@ write_output(struct h2 *h2)
 	struct transport *t = &h2->client->transport;
 
 	for (;;) {
-		struct iovec iov;
-		ssize_t n;
+		int result;
 
 		h2_make_output(h2);
 		if (h2->out == NULL)
 			return transport_flush(t);
-		iov = (struct iovec){ buf_head(h2->out), buf_len(h2->out) };
-		n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
-		if (n < 0)
-			return (int)n;
+		result = transport_write_buf(t, &h2->out);
+		if (result < 0)
+			return result;
 		h2->out_stalled_ms = 0;
-		buf_consume(h2->out, (size_t)n);
-		if (buf_len(h2->out) == 0) {
-			buf_give(h2->out);
-			h2->out = NULL;
-		}
 	}
 }
 

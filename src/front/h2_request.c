@@ -22,28 +22,11 @@ refuse(struct h2_stream *s, enum end end)
 	s->is_refused = true;
 }
 
-/* Appends to a buffer that grows to the large class and no further. */
 static void
 append(struct h2_stream *s, struct buf **buf, const void *bytes, size_t len)
 {
-	if (*buf == NULL)
-		*buf = buf_take(BUF_SMALL);
-	if (buf_room(*buf) < len && (*buf)->size_class == BUF_SMALL) {
-		struct buf *larger = buf_take(BUF_LARGE);
-
-		memcpy(larger->data, (*buf)->data, (*buf)->end);
-		larger->end = (*buf)->end;
-		buf_give(*buf);
-		*buf = larger;
-	}
-	if (buf_room(*buf) < len) {
+	if (buf_append(buf, bytes, len) < 0)
 		refuse(s, END_REQUEST_TOO_LARGE);
-		return;
-	}
-	if (len == 0)
-		return; /* and no bytes: a value may be NULL */
-	memcpy((*buf)->data + (*buf)->end, bytes, len);
-	(*buf)->end += (uint32_t)len;
 }
 
 static void

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "weir/buf.h"
 #include "weir/clock.h"
 #include "weir/pace.h"
 
@@ -178,6 +179,22 @@ ssize_t
 transport_writev(struct transport *t, const struct iovec *iov, int count)
 {
 	return t->paced == NULL ? write_now(t, iov, count) : write_paced(t, iov, count);
+}
+
+int
+transport_write_buf(struct transport *t, struct buf **buf)
+{
+	struct iovec iov = { buf_head(*buf), buf_len(*buf) };
+	ssize_t n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
+
+	if (n < 0)
+		return (int)n;
+	buf_consume(*buf, (size_t)n);
+	if (buf_len(*buf) == 0) {
+		buf_give(*buf);
+		*buf = NULL;
+	}
+	return 0;
 }
 
 int

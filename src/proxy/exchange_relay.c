@@ -333,11 +333,8 @@ room_for_head(struct upstream *up)
 
 	if (in == NULL)
 		in = up->in = buf_take(BUF_LARGE);
-	if (buf_room(in) == 0 && in->start > 0) {
-		memmove(in->data, buf_head(in), buf_len(in));
-		in->end -= in->start;
-		in->start = 0;
-	}
+	if (buf_room(in) == 0)
+		buf_pack(in);
 	return in;
 }
 

@@ -217,9 +217,7 @@ make_output(struct h2_upstream *conn)
 		if (conn->out != NULL && buf_room(conn->out) < FRAME_MAX) {
 			if (conn->out->start == 0)
 				return; /* the server must read first */
-			memmove(conn->out->data, buf_head(conn->out), buf_len(conn->out));
-			conn->out->end -= conn->out->start;
-			conn->out->start = 0;
+			buf_pack(conn->out);
 			continue;
 		}
 		conn->is_in_callback = true;
@@ -247,22 +245,15 @@ write_output(struct h2_upstream *conn)
 	struct transport *t = &conn->socket->transport;
 
 	for (;;) {
-		struct iovec iov;
-		ssize_t n;
+		int result;
 
 		make_output(conn);
 		if (conn->out == NULL)
 			return transport_flush(t);
-		iov = (struct iovec){ buf_head(conn->out), buf_len(conn->out) };
-		n = t->writable ? transport_writev(t, &iov, 1) : IO_WAIT;
-		if (n < 0)
-			return (int)n;
+		result = transport_write_buf(t, &conn->out);
+		if (result < 0)
+			return result;
 		conn->stuck_ms = 0;
-		buf_consume(conn->out, (size_t)n);
-		if (buf_len(conn->out) == 0) {
-			buf_give(conn->out);
-			conn->out = NULL;
-		}
 	}
 }
 
