@@ -290,6 +290,7 @@ limits_come_later(void **state)
 	assert_int_equal(atomic_load(&first->usage->active), 0);
 	assert_int_equal(tally_get(second->tally, TALLY_COUNTED), 0);
 	setting_free(&s);
+	free(only);
 }
 
 /* Thousands of requests through four workers in turn: the levels differ by one at most. */
