@@ -165,6 +165,9 @@ subtest 'sessions' => sub {
         unlike($r->{text}, qr/Max Early Data: [1-9]/, '... and without early data');
     }
     my $session = $t->path('session-tls1_3');
+    my $next = $t->path('session-next');
+    s_client('web', '-servername', 'a.wild.test', '-tls1_3', '-sess_in', $session, '-sess_out', $next);
+    is(resumptions('web', $next, 1, '-servername', 'a.wild.test', '-tls1_3'), 1, 'TLS 1.3: a resumption brings the next ticket');
     $weir->reload;
     is(resumptions('web', $session, 4, '-servername', 'a.wild.test', '-tls1_3'), 4, 'sessions outlive a reload');
 };

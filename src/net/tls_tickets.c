@@ -265,7 +265,10 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c, E
 	}
 	if (!set_key(key, c, mac, iv, seals != 0))
 		return -1;
-	return key == &keys[0] ? 1 : 2;
+	if (seals)
+		return 1;
+	/* 2: a new one goes out.  A client of TLS 1.3 uses each once (RFC 8446 appendix C.4). */
+	return key == &keys[0] && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
 }
 
 void
