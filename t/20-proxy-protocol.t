@@ -16,10 +16,10 @@ sub v2 {
     return $signature . pack('CCn', 0x21, 0x11, 12) . inet_aton($from) . inet_aton($to) . pack('nn', $from_port, $to_port);
 }
 
-# Answers what came before the first ";", with it, in hexadecimal.
+# Answers what came up to a ";" at the end, in hexadecimal.  Ports are bytes too, and one may be a ";".
 my $hex = $t->tcp_server('hex', sub {
     my ($c) = @_;
-    $c->send(unpack('H*', $c->read_match(qr/;/)) . "\n");
+    $c->send(unpack('H*', $c->read_match(qr/\w;\z/)) . "\n");
 });
 # Speaks first: what it has got by then.
 my $greeter = $t->tcp_server('greeter', sub {
