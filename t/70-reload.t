@@ -120,6 +120,15 @@ my $weir = $t->start_weir(config => config());
         'an address that is gone refuses connections');
     $weir->reload(config(listen => [ "127.0.0.1:$port", "127.0.0.1:$second" ]));
     is($t->http_get($second, '/')->{status}, 200, 'and is served when it comes back');
+    # At once, while a worker that has the old socket is slow to let go of it.
+    for my $n (1 .. 3) {
+        my ($slow) = $weir->workers;
+        kill STOP => $slow;
+        $t->spawn(sub { select undef, undef, undef, 0.3; kill CONT => $slow });
+        $weir->reload(config());
+        $weir->reload(config(listen => [ "127.0.0.1:$port", "127.0.0.1:$second" ]));
+        is($t->http_get($second, '/')->{status}, 200, "an address goes and comes back at once, $n");
+    }
     $weir->reload(config(listen => ["*:$port"]));
     $load->wait_ok(50);
     $weir->reload(config(listen => ["0.0.0.0:$port"]));

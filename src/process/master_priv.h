@@ -62,6 +62,7 @@ enum change_step {
 	CHANGE_SETTLING, /* the new children serve; old workers have not all stopped accepting yet */
 	CHANGE_APPLYING, /* children get other servers; no new ones are started */
 	CHANGE_HANDOVER, /* in force; old workers accept what was under way to addresses that are gone */
+	CHANGE_CLOSING,  /* in force; old workers were told to close these addresses, which another change may want */
 };
 
 struct waiter { /* a control process that wants to know how a reload went */

@@ -27,6 +27,7 @@ enum {
 	HANDOVER_MIN_MS = 250,
 	HANDOVER_MAX_MS = 2000,
 	SETTLE_MAX_MS = 1000, /* for old workers to stop accepting */
+	CLOSE_MAX_MS = 5000,  /* for old workers to close what is gone: only the next change waits */
 };
 
 static void
@@ -372,9 +373,12 @@ old_workers_accept(const struct master *master)
 void
 reload_on_drained(struct master *master)
 {
-	if (master->change.step != CHANGE_SETTLING || old_workers_accept(master))
+	enum change_step step = master->change.step;
+
+	if ((step != CHANGE_SETTLING && step != CHANGE_CLOSING) || old_workers_accept(master))
 		return;
-	reload_settle(master, true);
+	if (step == CHANGE_SETTLING)
+		reload_settle(master, true);
 	change_end(master);
 }
 
@@ -451,7 +455,9 @@ finish_handover(struct master *master)
 {
 	drain_old(master, true);
 	sockets_close_retired(master->sockets);
-	change_end(master);
+	master->change.step = CHANGE_CLOSING;
+	change_timer(master, CLOSE_MAX_MS);
+	reload_on_drained(master);
 }
 
 /*
@@ -490,6 +496,9 @@ reload_on_timer(evutil_socket_t fd, short what, void *arg)
 		reload_settle(
 		    master, true); /* a worker that does not answer is no reason to wait */
 		change_end(master);
+		return;
+	case CHANGE_CLOSING:
+		change_end(master); /* neither is it here */
 		return;
 	case CHANGE_HANDOVER:
 		if (reload_handover_done(master, master->change.since_us))
