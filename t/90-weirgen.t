@@ -79,7 +79,7 @@ sub refuses { local $Test::Builder::Level = $Test::Builder::Level + 1; return $g
     }
     ($exit, $out) = $t->weirgen('--list-annotations');
     is($exit, 0, '--list-annotations');
-    like($out, qr/^\Q$ack\Escheduler\tenforced\tyes\trr, wrr, sch, tch\trr\t/m, 'has ACK keys');
+    like($out, qr/^\Q$ack\Escheduler\tenforced\trr, wrr, sch, tch\trr\t/m, 'has ACK keys');
     like($out, qr/^\Q$elb\Elb-algorithm\tenforced\t/m, 'has CCE keys');
     is(scalar(grep { /^service|^kubernetes|^ingress/ } split /\n/, $out), 155, 'all of them');
 }

@@ -410,25 +410,6 @@ annotations_check_protocols(struct annotation_set *set, unsigned protocols)
 	}
 }
 
-void
-annotations_check_served(struct annotation_set *set)
-{
-	for (size_t i = 0; i < set->written.count; i++) {
-		struct value *value = set->written.items[i];
-		const struct annotation *row = value->row;
-
-		if (!value->is_valid || value->no_effect)
-			continue;
-		if (row->unserved == NULL ||
-		    (strcmp(row->unserved, "*") != 0 &&
-			!choice_has(row->unserved, value->text, row->ignore_case)))
-			continue;
-		value_warning(set, value, "%s is not served by this version",
-		    quote_value(set->arena, value->text));
-		value_idle(set, value, "not served by this version");
-	}
-}
-
 struct value *
 value_get(struct annotation_set *set, enum annotation_id id)
 {

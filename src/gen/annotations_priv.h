@@ -76,7 +76,6 @@ struct annotation {
 	const char *preset;  /* what the cloud applies when it is absent; NULL: nothing */
 	unsigned protocols;  /* ON_... */
 	enum outcome outcome;
-	const char *unserved; /* values that the daemon cannot serve yet: "*" all, else a list; NULL: serves all */
 	const char *meta_key; /* in the pool's meta block; NULL: the name; "": not there */
 	bool in_meta;         /* in the meta block although it is enforced */
 	const char *doc;      /* one sentence: what it does */
@@ -181,8 +180,6 @@ void annotations_read(struct annotation_set *set, struct arena *arena, struct di
 void annotation_set_fini(struct annotation_set *set);
 /* Warn about annotations that apply to none of `protocols` (ON_...), the listeners of the object. */
 void annotations_check_protocols(struct annotation_set *set, unsigned protocols);
-/* Warn about values that the daemon cannot serve yet; those without effect are passed over. */
-void annotations_check_served(struct annotation_set *set);
 
 /* NULL when absent or not valid. */
 struct value *value_get(struct annotation_set *set, enum annotation_id id);

@@ -46,21 +46,14 @@ print_fields(FILE *out, const struct json_field *fields)
 		fprintf(out, "%s%s", f == fields ? "" : ", ", f->name);
 }
 
-static const char *
-served_word(const struct annotation *row)
-{
-	return row->unserved == NULL ? "yes" : strcmp(row->unserved, "*") == 0 ? "no" : "in part";
-}
-
 static void
 list_text(FILE *out)
 {
-	fputs("KEY\tOUTCOME\tSERVED\tVALUES\tDEFAULT\tWHAT IT DOES\tSOURCE\n", out);
+	fputs("KEY\tOUTCOME\tVALUES\tDEFAULT\tWHAT IT DOES\tSOURCE\n", out);
 	for (unsigned id = 0; id < ANNOTATION_COUNT; id++) {
 		const struct annotation *row = annotation_row(id);
 
-		fprintf(
-		    out, "%s\t%s\t%s\t", annotation_key(id), outcome_word(row), served_word(row));
+		fprintf(out, "%s\t%s\t", annotation_key(id), outcome_word(row));
 		print_values(out, row);
 		fprintf(out, "\t%s\t%s\t%s\n", row->preset != NULL ? row->preset : "-", row->doc,
 		    row->source);
@@ -99,10 +92,6 @@ list_mdoc_row(FILE *out, enum annotation_id id)
 	if (row->preset != NULL)
 		fprintf(out, "Default: %s.\n", row->preset);
 	fprintf(out, "Outcome: %s.\n", outcome_word(row));
-	if (row->unserved != NULL && strcmp(row->unserved, "*") == 0)
-		fputs("Not served by this version.\n", out);
-	else if (row->unserved != NULL)
-		fprintf(out, "Not served by this version: %s.\n", row->unserved);
 	fprintf(out, "Source: %s.\n", row->source);
 }
 

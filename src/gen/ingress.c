@@ -245,7 +245,6 @@ generate(struct gen *gen, const struct object *object)
 	ingress_read_tls(&ingress);
 	cce_read_listener(&ingress);
 	annotations_check_protocols(set, service_protocols(&ingress));
-	annotations_check_served(set);
 	build(&ingress);
 	annotation_set_fini(set);
 }

@@ -266,7 +266,6 @@ build_pool(struct service *ingress, struct service *backend, struct service_port
 	    backend->servers_tls || value_is(&ingress->set, CCE_POOL_PROTOCOL, "https");
 	backend->servers_grpc = value_is(&ingress->set, CCE_POOL_PROTOCOL, "grpc");
 	pools_choose_place(backend);
-	annotations_check_served(&backend->set);
 	pools_add_servers(backend, port, pool);
 	pools_set(backend, port, pool);
 	pool->slow_start_s = read_slow_start(ingress, backend);

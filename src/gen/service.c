@@ -146,7 +146,6 @@ generate(struct gen *gen, const struct object *object)
 	pools_choose_place(&service);
 	listen_apply_source_ranges(&service);
 	annotations_check_protocols(&service.set, service_protocols(&service));
-	annotations_check_served(&service.set);
 	build(&service);
 	if (gen->explain != NULL)
 		explain_service(&service);
