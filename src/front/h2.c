@@ -8,10 +8,10 @@
 #include "weir/arena.h"
 #include "weir/buf.h"
 #include "weir/clock.h"
+#include "weir/h2_frames.h"
 #include "weir/log.h"
 
 enum {
-	FRAME_MAX = 16 * 1024 + 10, /* we allow no larger ones, and send none */
 	READS_MAX = 8,        /* in one go, so that one busy client cannot starve the others */
 	QUEUE_MAX = 256,      /* frames of nghttp2's own that wait to be made */
 	HEAD_MAX = 256 * 1024 /* of a response, counted as nghttp2 does: no bound of its own */
@@ -154,30 +154,10 @@ set_up(void)
 void
 h2_make_output(struct h2 *h2)
 {
-	while (!h2->is_broken && !h2->is_receiving) {
-		const uint8_t *data;
-		ssize_t n;
-
-		if (h2->out != NULL && buf_room(h2->out) < FRAME_MAX) {
-			if (h2->out->start == 0)
-				return; /* the client must read first */
-			buf_pack(h2->out);
-			continue;
-		}
-		n = nghttp2_session_mem_send(h2->session, &data);
-		if (n < 0)
-			h2->is_broken = true;
-		if (n <= 0)
-			return;
-		if (h2->out == NULL)
-			h2->out = buf_take(BUF_LARGE);
-		if ((size_t)n > buf_room(h2->out)) {
-			h2->is_broken = true;
-			return;
-		}
-		memcpy(h2->out->data + h2->out->end, data, (size_t)n);
-		h2->out->end += (uint32_t)n;
-	}
+	if (h2->is_broken || h2->is_receiving)
+		return;
+	if (h2_frames_fill(h2->session, &h2->out) < 0)
+		h2->is_broken = true;
 }
 
 /* Returns 0 when the client took everything, IO_WAIT or IO_ERROR. */
@@ -325,7 +305,7 @@ h2_run(struct h2 *h2)
 	static char bytes[32 * 1024]; /* what is read is parsed at once */
 	struct transport *t = &h2->client->transport;
 
-	for (int reads = 0; t->readable && (h2->out == NULL || buf_len(h2->out) < FRAME_MAX);
+	for (int reads = 0; t->readable && (h2->out == NULL || buf_len(h2->out) < H2_FRAME_MAX);
 	     reads++) {
 		ssize_t n;
 

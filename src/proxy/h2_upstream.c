@@ -7,11 +7,11 @@
 #include "weir/arena.h"
 #include "weir/buf.h"
 #include "weir/clock.h"
+#include "weir/h2_frames.h"
 #include "weir/log.h"
 #include "weir/upstream.h"
 
 enum {
-	FRAME_MAX = 16 * 1024 + 10, /* we allow no larger ones, and send none */
 	READS_MAX = 8,         /* in one go, so that one busy server cannot starve the others */
 	QUEUE_MAX = 256,       /* frames of nghttp2's own that wait to be made */
 	HEAD_MAX = 256 * 1024, /* of a request, counted as nghttp2 does: no bound of its own */
@@ -210,32 +210,15 @@ set_up(void)
 static void
 make_output(struct h2_upstream *conn)
 {
-	while (!conn->is_broken && !conn->is_in_callback) {
-		const uint8_t *data;
-		ssize_t n;
+	int result;
 
-		if (conn->out != NULL && buf_room(conn->out) < FRAME_MAX) {
-			if (conn->out->start == 0)
-				return; /* the server must read first */
-			buf_pack(conn->out);
-			continue;
-		}
-		conn->is_in_callback = true;
-		n = nghttp2_session_mem_send(conn->session, &data);
-		conn->is_in_callback = false;
-		if (n < 0)
-			h2_upstream_break(conn, END_INTERNAL, NULL);
-		if (n <= 0)
-			return;
-		if (conn->out == NULL)
-			conn->out = buf_take(BUF_LARGE);
-		if ((size_t)n > buf_room(conn->out)) {
-			h2_upstream_break(conn, END_INTERNAL, NULL);
-			return;
-		}
-		memcpy(conn->out->data + conn->out->end, data, (size_t)n);
-		conn->out->end += (uint32_t)n;
-	}
+	if (conn->is_broken || conn->is_in_callback)
+		return;
+	conn->is_in_callback = true;
+	result = h2_frames_fill(conn->session, &conn->out);
+	conn->is_in_callback = false;
+	if (result < 0)
+		h2_upstream_break(conn, END_INTERNAL, NULL);
 }
 
 /* Returns 0 when the server took everything, IO_WAIT or IO_ERROR. */
