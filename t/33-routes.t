@@ -82,6 +82,11 @@ my @cases = (
     [ 'a.example', '/v1/deepest', 'prefix' ],
     [ 'a.example', '/v1/deep/er', 'longer' ],
     [ 'a.example', '/v10', 'host' ],
+    [ 'a.example', '/v1' . '/a' x 10_000, 'prefix' ],
+    [ 'a.example', '/v1/deep' . '/' x 10_000, 'longer' ],
+    [ 'a.example', '/v1' . '/' x 10_000 . 'deep', 'prefix' ],
+    [ 'a.example', '/v1/dee' . '/p' x 10_000, 'prefix' ],
+    [ 'a.example', '/a' x 10_000, 'host' ],
     [ 'a.example', '/foo', 'text' ],
     [ 'a.example', '/foobar', 'text' ],
     [ 'a.example', '/foobar/a', 'text' ],
@@ -113,7 +118,7 @@ my @cases = (
 for my $case (@cases) {
     my ($host, $path, $route) = @$case;
     my $r = get($host, $path);
-    is($r->{headers}{'x-route'} // $r->{status}, $route // 404, "$host $path goes " . ($route // 'nowhere'));
+    is($r->{headers}{'x-route'} // $r->{status}, $route // 404, "$host " . substr($path, 0, 40) . " goes " . ($route // 'nowhere'));
 }
 
 for my $case (

@@ -33,6 +33,7 @@ struct host {
 	const struct route **exprs; /* owned; the longest expression first */
 	const struct route *any;    /* for what no path matches; NULL: none */
 	size_t start_count, expr_count;
+	size_t prefix_len; /* of the longest prefix by segments */
 };
 
 struct router {
@@ -163,6 +164,15 @@ without_slash(struct slice path)
 	return path;
 }
 
+/* What stands before the last segment, with its slash. */
+static struct slice
+without_segment(struct slice path)
+{
+	while (path.len > 0 && path.ptr[path.len - 1] != '/')
+		path.len--;
+	return path;
+}
+
 /* len  set to the length of what was found */
 static const struct route *
 find_prefix(
@@ -171,14 +181,19 @@ find_prefix(
 	const struct route *route = NULL;
 	struct slice path = query->path;
 
+	/* All that is longer is skipped at once: else a path of thousands of segments would be hashed
+	 * as often. */
+	if (path.len > host->prefix_len && path.ptr[host->prefix_len] == '/')
+		path.len = host->prefix_len;
+	else if (path.len > host->prefix_len)
+		path = without_segment((struct slice){ path.ptr, host->prefix_len });
 	while (route == NULL) {
 		path = without_slash(path);
 		route = choose(find(router, KEY_PREFIX, host, path), query);
 		*len = path.len;
 		if (path.len == 0)
 			break;
-		while (path.len > 0 && path.ptr[path.len - 1] != '/')
-			path.len--;
+		path = without_segment(path);
 	}
 	return route;
 }
@@ -329,7 +344,10 @@ add_route(struct router *router, const struct route *route)
 			host->any = route;
 		break;
 	case PATH_PREFIX:
-		insert(router, KEY_PREFIX, host, without_slash(path), route);
+		path = without_slash(path);
+		insert(router, KEY_PREFIX, host, path, route);
+		if (path.len > host->prefix_len)
+			host->prefix_len = path.len;
 		break;
 	case PATH_STARTS_WITH:
 		host->starts =
