@@ -86,6 +86,9 @@ my @refused = (
     'tab before the first field' => "GET /x HTTP/1.1\r\n\tHost: t\r\n\r\n",
     'a line of white space' => "${get} \r\n\r\n",
     'a line of white space before a field' => "${get} \r\nX: y\r\n\r\n",
+    # Each option is looked for among all fields.
+    'more options of Connection than anybody needs' => "${get}Connection: " . join(',', 1 .. 33) . "\r\n\r\n",
+    'more options in several fields' => $get . join('', map { "Connection: o$_\r\n" } 1 .. 33) . "\r\n",
     # Names.
     'no colon' => "${get}Xy\r\n\r\n",
     'empty name' => "${get}: y\r\n\r\n",

@@ -69,9 +69,13 @@ drop_named(struct message *m, struct slice option)
 
 struct connection_options {
 	bool close, keep_alive, upgrade;
+	unsigned named; /* others */
 };
 
-static void
+/* Each option is looked for among all fields: a head could be full of both. */
+enum { OPTIONS_MAX = 32 };
+
+static enum h1_result
 read_connection(struct message *m, const struct field *f, struct connection_options *options)
 {
 	struct slice rest = message_value(m, f), option;
@@ -83,9 +87,12 @@ read_connection(struct message *m, const struct field *f, struct connection_opti
 			options->keep_alive = true;
 		else if (slice_equal_nocase(option, SLICE("upgrade")))
 			options->upgrade = true;
-		else
+		else if (options->named++ < OPTIONS_MAX)
 			drop_named(m, option);
+		else
+			return h1_bad("too many connection options", (size_t)(option.ptr - m->base));
 	}
+	return H1_DONE;
 }
 
 /*
@@ -114,7 +121,7 @@ offers_upgrade(const struct message *m, const struct field *f)
 enum h1_result
 h1_read_fields(struct message *m, bool is_request)
 {
-	struct connection_options options = { false, false, false };
+	struct connection_options options = { .named = 0 };
 	const struct field *coding = NULL, *host = NULL, *upgrade = NULL;
 	bool may_upgrade = false;
 	enum h1_result result;
@@ -152,7 +159,9 @@ h1_read_fields(struct message *m, bool is_request)
 			host = f;
 			break;
 		case FIELD_CONNECTION:
-			read_connection(m, f, &options);
+			result = read_connection(m, f, &options);
+			if (result != H1_DONE)
+				return result;
 			f->dropped = true;
 			break;
 		case FIELD_KEEP_ALIVE:
