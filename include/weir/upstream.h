@@ -39,10 +39,12 @@ struct upstream {
 	const struct upstream_user *user_ops; /* NULL while idle */
 	void *user;
 	uint64_t opened_us;         /* when connect() was called */
+	uint64_t taken_turn;        /* of the loop, when it was last taken without a look; 0: never */
 	bool is_idle;
 	bool is_connected;
 	bool is_secured;            /* the TLS handshake is over, where the pool has TLS */
 	bool is_reused;             /* it has served before: it may turn out dead */
+	bool is_stale;              /* what the server sent came before the request: nobody asked for it */
 };
 
 /*
@@ -118,10 +120,11 @@ upstream_may_end(const struct upstream *upstream)
 	return upstream->leg == NULL || h2_leg_has_ended(upstream->leg);
 }
 
-/* Is it still open and silent? */
+/* Is it still open and silent?  Then what comes from now on is an answer to what is sent now. */
 static inline bool
 upstream_is_quiet(struct upstream *upstream)
 {
+	upstream->taken_turn = 0;
 	return upstream->leg != NULL || transport_is_quiet(&upstream->transport);
 }
 

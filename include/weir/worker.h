@@ -50,6 +50,7 @@ struct worker {
 	struct udp *udp;             /* owned; NULL: no UDP listener (front/udp.c) */
 	struct grave *graves;
 	struct deferred *deferred;
+	uint64_t turn;               /* of the event loop, from 1 on */
 	uint64_t request_ids;        /* the next request ID */
 	uint64_t trace_seeds[2];     /* for IDs of traces that begin here */
 	unsigned traces_skipped;     /* begun here since one was sampled */

@@ -460,6 +460,7 @@ front_turn(struct front *front)
 	worker_run_deferred(&front->worker);
 	udp_turn(&front->worker);
 	worker_clear_graves(&front->worker);
+	front->worker.turn++;
 	return has_more;
 }
 

@@ -374,8 +374,8 @@ exchange_run(struct exchange *x)
 static void
 on_upstream_ready(void *user, struct upstream *up)
 {
-	(void)up;
-	exchange_run(user);
+	if (!up->is_stale || exchange_server_closed(user) == STEP_NEXT)
+		exchange_run(user);
 }
 
 static void

@@ -32,6 +32,14 @@ on_ready(struct transport *transport)
 			transport->readable = false;
 		return;
 	}
+	/*
+	 * All events of a turn were fetched before the first of them was handled.  What one of the turn
+	 * tells in which a request was sent is older than that request, and no response to it (RFC 9112
+	 * section 9.2): a 408, or somebody else's response.
+	 */
+	if (up->taken_turn == up->worker->turn && transport->readable &&
+	    !transport_is_quiet(transport))
+		up->is_stale = true;
 	up->user_ops->on_ready(up->user, up);
 }
 
@@ -123,6 +131,7 @@ upstream_take_idle(struct worker *worker, struct server *server, const struct sl
 	server->idle_count--;
 	up->is_idle = false;
 	up->is_reused = true;
+	up->taken_turn = worker->turn;
 	up->user_ops = ops;
 	up->user = user;
 	return up;
