@@ -50,6 +50,13 @@ chunked_is_in_trailers(const struct chunked *c)
 	return c->state >= CHUNKED_TRAILER && c->state <= CHUNKED_TRAILER_LF;
 }
 
+/* All data has come, but not the end. */
+static inline bool
+chunked_is_behind_data(const struct chunked *c)
+{
+	return c->state >= CHUNKED_TRAILER && c->state <= CHUNKED_END_LF;
+}
+
 static inline bool
 chunked_is_end(const struct chunked *c)
 {
@@ -69,5 +76,7 @@ ptrdiff_t chunked_next(struct chunked *c, const char *bytes, size_t len, size_t 
  * Returns the bytes taken; -1 when the coding is broken.
  */
 ptrdiff_t chunked_skim(struct chunked *c, const char *bytes, size_t len);
+/* The same, but for trailers: it stops before them, unless the empty line shows that there are none. */
+ptrdiff_t chunked_skim_data(struct chunked *c, const char *bytes, size_t len);
 
 #endif

@@ -25,6 +25,7 @@ enum end {
 	END_NO_ROUTE,
 	END_REDIRECTED,
 	END_RESPONDED,
+	END_LAST_HOP,
 	END_OVER_LIMIT,
 	END_TOO_OFTEN,
 	/* The servers'. */

@@ -162,6 +162,13 @@ exchange_is_queued(const struct exchange *x)
 	return x->state == EXCHANGE_QUEUE;
 }
 
+/* Does the client hold its body back until the server asks for it?  Then the server is waited for, not the client. */
+static inline bool
+exchange_awaits_continue(const struct exchange *x)
+{
+	return x->request.expect_continue && !x->body_begun && x->interim_count == 0;
+}
+
 /* Are there bytes of the response that the client did not take yet? */
 static inline bool
 exchange_has_more(const struct exchange *x)
@@ -183,16 +190,21 @@ void exchange_fail(struct exchange *x, enum end end);
 /* Count and log it as ended by `end`, and give back all it holds. */
 void exchange_free(struct exchange *x, enum end end);
 /*
- * The whole HTTP/1.1 response to give the client for `end` (not END_OK, and with a status, or END_REDIRECTED or
- * END_RESPONDED) in a buffer that the caller owns; accounted already.
+ * The whole HTTP/1.1 response to give the client for `end` (one of exchange_has_answer()) in a buffer that the caller owns; accounted already.
  * close  in: say Connection: close; out: the connection must be closed.
  */
 struct buf *exchange_answer(struct exchange *x, enum end end, bool *close);
+/* Is `end` no error, though no server was asked? */
+static inline bool
+exchange_is_answered(enum end end)
+{
+	return end == END_REDIRECTED || end == END_RESPONDED || end == END_LAST_HOP;
+}
 /* Is there an answer for `end`? */
 static inline bool
 exchange_has_answer(enum end end)
 {
-	return end_table[end].status != 0 || end == END_REDIRECTED || end == END_RESPONDED;
+	return end_table[end].status != 0 || exchange_is_answered(end);
 }
 /* The request ID; text: room for one of ours. */
 struct slice exchange_id(const struct exchange *x, char text[static EXCHANGE_ID_SIZE]);

@@ -20,6 +20,7 @@ enum field_id {
 	FIELD_EXPECT,
 	FIELD_HOST,
 	FIELD_KEEP_ALIVE,
+	FIELD_MAX_FORWARDS,
 	FIELD_PROXY_AUTHENTICATE,
 	FIELD_PROXY_AUTHORIZATION,
 	FIELD_PROXY_CONNECTION,
@@ -69,6 +70,7 @@ struct message {
 	bool expect_continue;
 	uint64_t content_length;     /* FRAMING_LENGTH; HEAD responses: as said, if has_length */
 	bool has_length;
+	int32_t max_forwards;        /* TRACE and OPTIONS: how often the request may be passed on; -1: not said */
 	struct slice host;           /* request: Host, or the authority of an absolute-form target; may be empty */
 	struct slice path;           /* request: path and query: origin-form of the target */
 	unsigned field_count;
@@ -89,6 +91,9 @@ message_value(const struct message *m, const struct field *f)
 
 /* The first field with this id; NULL if there is none. */
 const struct field *message_find(const struct message *m, enum field_id id);
+
+/* Does one of the fields with this id, which are lists, have this element? */
+bool message_has_element(const struct message *m, enum field_id id, struct slice wanted);
 
 /* Which known field a name is. */
 enum field_id field_identify(const char *name, size_t len);

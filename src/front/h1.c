@@ -195,6 +195,7 @@ start_exchange(struct h1_client *c, struct exchange *x)
 	c->body_left = request->content_length;
 	c->body_at = head_end;
 	c->body_ready = 0;
+	c->scanned = 0;
 	c->client_closes =
 	    !request->keep_alive && request->framing == FRAMING_NONE && c->in->end == head_end;
 	chunked_init(&c->chunked);

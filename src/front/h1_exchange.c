@@ -6,6 +6,14 @@
 #include "weir/outv.h"
 #include "weir/rewrite.h"
 
+ssize_t
+h1_wait_for_body(struct h1_client *c)
+{
+	if (!exchange_awaits_continue(c->x))
+		h1_watch_stall(c);
+	return IO_WAIT;
+}
+
 /* Bytes that have come behind those handed on, reading if there are none.  Returns their number or
  * IO_*. */
 static ssize_t
@@ -20,18 +28,14 @@ body_bytes(struct h1_client *c, const char **bytes)
 		return (ssize_t)first.len;
 	}
 	if (c->body == NULL) {
-		if (!t->readable) {
-			h1_watch_stall(c);
-			return IO_WAIT;
-		}
+		if (!t->readable)
+			return h1_wait_for_body(c);
 		c->body = buf_take(BUF_LARGE);
 		n = transport_read(t, c->body->data, c->body->size);
 		if (n <= 0) {
 			buf_give(c->body);
 			c->body = NULL;
-			if (n == IO_WAIT)
-				h1_watch_stall(c);
-			return n == IO_WAIT ? IO_WAIT : IO_CLOSED;
+			return n == IO_WAIT ? h1_wait_for_body(c) : IO_CLOSED;
 		}
 		timer_clear(&c->client.timer);
 		c->body->end = (uint32_t)n;
@@ -71,11 +75,15 @@ h1_peek_body(struct exchange *x, const char **bytes)
 		return len;
 	if (c->framing == FRAMING_LENGTH)
 		return (uint64_t)len < c->body_left ? len : (ssize_t)c->body_left;
+	if (c->body_ready == 0 && chunked_is_behind_data(&c->chunked))
+		return h1_take_trailers(c, bytes);
 	if (c->body_ready == 0) {
-		ptrdiff_t n = chunked_skim(&c->chunked, *bytes, (size_t)len);
+		ptrdiff_t n = chunked_skim_data(&c->chunked, *bytes, (size_t)len);
 
 		if (n < 0)
 			return IO_ERROR;
+		if (n == 0)
+			return h1_take_trailers(c, bytes);
 		c->body_ready = (uint32_t)n;
 	}
 	return (ssize_t)c->body_ready;
@@ -162,7 +170,9 @@ build_response(struct h1_client *c, const struct response_piece *piece, struct o
 	struct response_edits edits = { .drop_coding = drop_coding,
 		.add_coding = piece->is_coded && !x->wants_decoded,
 		.fields = piece->edits,
-		.upgrade = head->status == 101 };
+		/* RFC 9110 section 15.5.22: 426 must say which protocol is asked for. */
+		.upgrade = head->status == 101 ||
+			   (head->status == 426 && message_find(head, FIELD_UPGRADE) != NULL) };
 
 	if (!is_interim) {
 		c->keep_alive = may_keep(c, x) && head->framing != FRAMING_CLOSE && !drop_coding;

@@ -39,7 +39,7 @@ struct h1_client {
 	struct chunked chunked;
 	uint32_t body_at;    /* position in c->in of the body bytes not yet handed on */
 	uint32_t body_ready; /* FRAMING_CHUNKED: checked bytes not yet handed on */
-	uint32_t scanned;    /* of the request head; H1_LINGER: bytes thrown away */
+	uint32_t scanned;    /* of the request head, or of its trailers; H1_LINGER: bytes thrown away */
 	uint8_t state;       /* enum h1_state */
 	uint8_t framing;     /* enum framing of the request */
 	bool keep_alive;     /* go on after this exchange */
@@ -100,6 +100,15 @@ enum step h1_close(struct h1_client *c, bool reset);
 extern const struct exchange_ops h1_exchange_ops;
 /* Write c->out.  Returns 0 when nothing of it is left, IO_WAIT or IO_ERROR. */
 int h1_write_out(struct h1_client *c);
+
+/* No bytes of the body can be had: somebody must be waited for.  Returns IO_WAIT. */
+ssize_t h1_wait_for_body(struct h1_client *c);
+
+/*
+ * h1_trailers.c: what stands behind the last chunk, once it is there as a whole, without the fields
+ * that may not be passed on.  As peek_body() of struct exchange_ops.
+ */
+ssize_t h1_take_trailers(struct h1_client *c, const char **bytes);
 
 /* h1_tunnel.c */
 void h1_switched(struct exchange *x);

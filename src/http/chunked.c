@@ -151,17 +151,34 @@ chunked_next(struct chunked *c, const char *bytes, size_t len, size_t *data_at, 
 	return (ptrdiff_t)at;
 }
 
-ptrdiff_t
-chunked_skim(struct chunked *c, const char *bytes, size_t len)
+static ptrdiff_t
+skim(struct chunked *c, const char *bytes, size_t len, bool with_trailers)
 {
 	size_t at = 0, data_at, data_len;
 
 	while (at < len && c->state != CHUNKED_END) {
-		ptrdiff_t n = chunked_next(c, bytes + at, len - at, &data_at, &data_len);
+		ptrdiff_t n;
 
+		/* Nearly always there are none. */
+		if (c->state == CHUNKED_TRAILER && !with_trailers &&
+		    !(len - at >= 2 && memcmp(bytes + at, "\r\n", 2) == 0))
+			break;
+		n = chunked_next(c, bytes + at, len - at, &data_at, &data_len);
 		if (n < 0)
 			return -1;
 		at += (size_t)n;
 	}
 	return (ptrdiff_t)at;
+}
+
+ptrdiff_t
+chunked_skim(struct chunked *c, const char *bytes, size_t len)
+{
+	return skim(c, bytes, len, true);
+}
+
+ptrdiff_t
+chunked_skim_data(struct chunked *c, const char *bytes, size_t len)
+{
+	return skim(c, bytes, len, false);
 }

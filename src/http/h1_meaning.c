@@ -1,7 +1,12 @@
 /*
  * h1_meaning: what the fields and the target of a head say together.
  */
+#include <arpa/inet.h>
+#include <string.h>
+
 #include "h1_parse_priv.h"
+
+enum { MAX_FORWARDS = 1000 };
 
 /* RFC 9112 section 6.2: digits only; a second Content-Length, even an equal one, is refused. */
 static enum h1_result
@@ -24,6 +29,29 @@ read_content_length(struct message *m, const struct field *f)
 	return H1_DONE;
 }
 
+/* RFC 9110 section 7.6.2, for the methods that it is about. */
+static enum h1_result
+read_max_forwards(struct message *m, const struct field *f)
+{
+	struct slice text = message_value(m, f);
+
+	if (m->max_forwards != -1)
+		return h1_bad("repeated Max-Forwards", f->name);
+	if (text.len == 0)
+		return h1_bad("malformed Max-Forwards", f->value);
+	m->max_forwards = 0;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return h1_bad("malformed Max-Forwards", f->value + i);
+		/* More than anybody needs is as good as the most that is supported. */
+		if (m->max_forwards < MAX_FORWARDS)
+			m->max_forwards = m->max_forwards * 10 + (text.ptr[i] - '0');
+	}
+	if (m->max_forwards > MAX_FORWARDS)
+		m->max_forwards = MAX_FORWARDS;
+	return H1_DONE;
+}
+
 /* Fields that a Connection option may not take away: they decide about framing, routing, identity
  * or trust. */
 static bool
@@ -41,6 +69,7 @@ may_be_nominated(const struct message *m, const struct field *f)
 	case FIELD_TRANSFER_ENCODING:
 	case FIELD_COOKIE:
 	case FIELD_EXPECT:
+	case FIELD_MAX_FORWARDS:
 	case FIELD_X_FORWARDED_FOR:
 	case FIELD_X_FORWARDED_PROTO:
 		return false;
@@ -69,10 +98,10 @@ drop_named(struct message *m, struct slice option)
 
 struct connection_options {
 	bool close, keep_alive, upgrade;
-	unsigned named; /* others */
+	unsigned count;
 };
 
-/* Each option is looked for among all fields: a head could be full of both. */
+/* Each option is looked for among all fields and trailers: a message could be full of both. */
 enum { OPTIONS_MAX = 32 };
 
 static enum h1_result
@@ -81,16 +110,16 @@ read_connection(struct message *m, const struct field *f, struct connection_opti
 	struct slice rest = message_value(m, f), option;
 
 	while (list_next(&rest, &option)) {
+		if (options->count++ == OPTIONS_MAX)
+			return h1_bad("too many connection options", (size_t)(option.ptr - m->base));
 		if (slice_equal_nocase(option, SLICE("close")))
 			options->close = true;
 		else if (slice_equal_nocase(option, SLICE("keep-alive")))
 			options->keep_alive = true;
 		else if (slice_equal_nocase(option, SLICE("upgrade")))
 			options->upgrade = true;
-		else if (options->named++ < OPTIONS_MAX)
-			drop_named(m, option);
 		else
-			return h1_bad("too many connection options", (size_t)(option.ptr - m->base));
+			drop_named(m, option);
 	}
 	return H1_DONE;
 }
@@ -121,13 +150,14 @@ offers_upgrade(const struct message *m, const struct field *f)
 enum h1_result
 h1_read_fields(struct message *m, bool is_request)
 {
-	struct connection_options options = { .named = 0 };
+	struct connection_options options = { .count = 0 };
 	const struct field *coding = NULL, *host = NULL, *upgrade = NULL;
 	bool may_upgrade = false;
 	enum h1_result result;
 
 	m->has_length = m->upgrade = m->expect_continue = false;
 	m->content_length = 0;
+	m->max_forwards = -1;
 	m->host = (struct slice){ m->base, 0 }; /* empty, not NULL, for those that search it */
 	for (unsigned i = 0; i < m->field_count; i++) {
 		struct field *f = &m->fields[i];
@@ -175,8 +205,18 @@ h1_read_fields(struct message *m, bool is_request)
 			f->dropped = true;
 			break;
 		case FIELD_EXPECT:
+			/* RFC 9110 section 10.1.1: HTTP/1.0 does not know it. */
 			m->expect_continue =
+			    m->minor >= 1 &&
 			    slice_equal_nocase(message_value(m, f), SLICE("100-continue"));
+			f->dropped = m->minor == 0;
+			break;
+		case FIELD_MAX_FORWARDS:
+			if (m->method != METHOD_OPTIONS && m->method != METHOD_TRACE)
+				break;
+			result = read_max_forwards(m, f);
+			if (result != H1_DONE)
+				return result;
 			break;
 		}
 	}
@@ -197,11 +237,20 @@ h1_read_fields(struct message *m, bool is_request)
 	return H1_DONE;
 }
 
-static bool
-is_ip6_octet(char c)
+/* Bytes of the IPv6 literal, with its brackets, that `host` begins with; 0: it is none. */
+static size_t
+ip6_len(struct slice host)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
-	       c == ':' || c == '.';
+	const char *end = memchr(host.ptr, ']', host.len);
+	size_t len = end != NULL ? (size_t)(end - host.ptr) - 1 : 0;
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+
+	if (len == 0 || len >= sizeof(text))
+		return 0;
+	memcpy(text, host.ptr + 1, len);
+	text[len] = '\0';
+	return inet_pton(AF_INET6, text, &address) == 1 ? len + 2 : 0;
 }
 
 /* host [ ":" port ], RFC 3986 section 3.2.2.  `host` may be empty (RFC 9112 section 3.2). */
@@ -209,13 +258,13 @@ static bool
 host_is_valid(struct slice host)
 {
 	size_t at = 0;
+	unsigned port = 0;
 
 	if (h1_span(host.ptr, 0, host.len, IN_HOST) != host.len)
 		return false;
 	if (host.len > 0 && host.ptr[0] == '[') {
-		for (at = 1; at < host.len && is_ip6_octet(host.ptr[at]); at++)
-			;
-		if (at == host.len || host.ptr[at++] != ']')
+		at = ip6_len(host);
+		if (at == 0)
 			return false;
 	} else {
 		while (at < host.len && host.ptr[at] != ':')
@@ -224,9 +273,13 @@ host_is_valid(struct slice host)
 	}
 	if (at < host.len && host.ptr[at++] != ':')
 		return false;
-	for (; at < host.len; at++)
+	for (; at < host.len; at++) {
 		if (host.ptr[at] < '0' || host.ptr[at] > '9')
 			return false;
+		port = port * 10 + (unsigned)(host.ptr[at] - '0');
+		if (port > UINT16_MAX)
+			return false;
+	}
 	return true;
 }
 

@@ -9,6 +9,19 @@ message_find(const struct message *m, enum field_id id)
 	return NULL;
 }
 
+bool
+message_has_element(const struct message *m, enum field_id id, struct slice wanted)
+{
+	for (unsigned i = 0; i < m->field_count; i++) {
+		struct slice rest = message_value(m, &m->fields[i]), element;
+
+		while (m->fields[i].id == id && list_next(&rest, &element))
+			if (slice_equal_nocase(element, wanted))
+				return true;
+	}
+	return false;
+}
+
 struct known_name {
 	const char *name; /* lower case */
 	uint8_t len, id;
@@ -29,6 +42,7 @@ static const struct known_name known_fields[] = {
 	KNOWN("upgrade", FIELD_UPGRADE),
 	KNOWN("connection", FIELD_CONNECTION),
 	KNOWN("keep-alive", FIELD_KEEP_ALIVE),
+	KNOWN("max-forwards", FIELD_MAX_FORWARDS),
 	KNOWN("content-length", FIELD_CONTENT_LENGTH),
 	KNOWN("x-forwarded-for", FIELD_X_FORWARDED_FOR),
 	KNOWN("proxy-connection", FIELD_PROXY_CONNECTION),
@@ -55,14 +69,14 @@ static const uint8_t known_first[KNOWN_LEN_MAX + 2] = {
 	6,
 	8,
 	8,
-	8,
-	8,
+	9,
 	9,
 	10,
 	11,
-	13,
+	12,
 	14,
 	15,
+	16,
 };
 
 static bool
@@ -92,11 +106,12 @@ field_may_trail(struct slice name)
 {
 	static const struct slice none[] = { SLICE("authorization"), SLICE("cache-control"),
 		SLICE("content-encoding"), SLICE("content-range"), SLICE("content-type"),
-		SLICE("forwarded"), SLICE("location"), SLICE("max-forwards"), SLICE("pragma"),
+		SLICE("forwarded"), SLICE("location"), SLICE("pragma"),
 		SLICE("proxy-authentication-info"), SLICE("range"), SLICE("retry-after"),
 		SLICE("set-cookie"), SLICE("vary"), SLICE("via"), SLICE("www-authenticate"),
 		SLICE("x-real-ip"), SLICE("x-request-id") };
-	static const struct slice prefixes[] = { SLICE("if-"), SLICE("x-forwarded-") };
+	static const struct slice prefixes[] = { SLICE("client-cert"), SLICE("if-"),
+		SLICE("x-client-"), SLICE("x-forwarded-") };
 
 	if (name.len == 0 || field_identify(name.ptr, name.len) != FIELD_OTHER)
 		return false; /* all that weir knows are about the message as a whole */
@@ -104,7 +119,7 @@ field_may_trail(struct slice name)
 		if (slice_equal_nocase(name, none[i]))
 			return false;
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (name.len > prefixes[i].len &&
+		if (name.len >= prefixes[i].len &&
 		    strncasecmp(name.ptr, prefixes[i].ptr, prefixes[i].len) == 0)
 			return false;
 	return true;

@@ -175,7 +175,11 @@ reply_print(const struct reply *reply)
 	snprintf(text, sizeof(text), "Content-Length: %zu\r\n", reply->body.len);
 	if (has_length)
 		append(out, slice_of(text));
-	append(out, reply->close ? SLICE("Connection: close\r\n\r\n") : SLICE("\r\n"));
+	if (reply->close)
+		append(out, SLICE("Connection: close\r\n"));
+	else if (reply->request != NULL && reply->request->minor == 0)
+		append(out, SLICE("Connection: keep-alive\r\n"));
+	append(out, SLICE("\r\n"));
 	if (has_length && (reply->request == NULL || reply->request->method != METHOD_HEAD))
 		append(out, reply->body);
 	if (out->end < out->size)

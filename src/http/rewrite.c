@@ -1,5 +1,7 @@
 #include "weir/rewrite.h"
 
+#include <stdio.h>
+
 /* The whole line of a field, with its CR LF: up to the next field, or to the empty line. */
 static struct slice
 field_line(const struct message *m, unsigned i)
@@ -90,6 +92,15 @@ add_host(struct outv *out, const struct message *m, const struct request_edits *
 	outv_text(out, SLICE("\r\n"));
 }
 
+static void
+add_max_forwards(struct outv *out, int count)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "Max-Forwards: %d\r\n", count);
+
+	outv_copy(out, text, (size_t)len);
+}
+
 /* Position of the last X-Forwarded-For that is passed on; -1: none. */
 static int
 last_forwarded_for(const struct message *m, const struct request_edits *edits)
@@ -138,6 +149,8 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 			outv_text(out, value.len > 0 ? SLICE(", ") : SLICE(""));
 			outv_text(out, slice_of(ip));
 			outv_text(out, SLICE("\r\n"));
+		} else if (f->id == FIELD_MAX_FORWARDS && m->max_forwards > 0) {
+			add_max_forwards(out, m->max_forwards - 1);
 		} else if (f->id == FIELD_COOKIE && is_within(edits->cookie_cut, value)) {
 			struct slice cut = edits->cookie_cut, end = field_line_end(m, i);
 

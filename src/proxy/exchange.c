@@ -546,6 +546,11 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 		exchange_end(x, unpooled_end(x, limit));
 		return;
 	}
+	/* RFC 9110 section 7.6.2: then weir is the final recipient, and TRACE is none of its methods. */
+	if (x->request.max_forwards == 0) {
+		exchange_end(x, x->request.method == METHOD_TRACE ? END_METHOD : END_LAST_HOP);
+		return;
+	}
 	x->pool = &x->worker->pools[pool->index];
 	tally_add(x->pool->tally, TALLY_REQUESTS, 1);
 	retry_earn(x->pool);

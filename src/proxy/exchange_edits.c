@@ -17,23 +17,24 @@ enum { ID_LEN_MAX = 128 };
 /* One worker, one thread, one head at a time. */
 static struct field_edits edits;
 
-static struct slice
-path_of(const struct message *request)
-{
-	struct slice path = request->path;
-	const char *query = memchr(path.ptr, '?', path.len);
-
-	if (query != NULL)
-		path.len = (size_t)(query - path.ptr);
-	return path;
-}
-
+/* With its question mark; at the end of the path when there is none. */
 static struct slice
 query_of(const struct message *request)
 {
-	struct slice path = path_of(request);
+	struct slice path = request->path;
+	const char *query = memchr(path.ptr, '?', path.len);
+	size_t len = query != NULL ? (size_t)(query - path.ptr) : path.len;
 
-	return (struct slice){ path.ptr + path.len, request->path.len - path.len };
+	return (struct slice){ path.ptr + len, path.len - len };
+}
+
+/* An absolute target may have none, which is "/" (RFC 9110 section 4.2.3). */
+static struct slice
+path_of(const struct message *request)
+{
+	size_t len = request->path.len - query_of(request).len;
+
+	return len > 0 ? (struct slice){ request->path.ptr, len } : SLICE("/");
 }
 
 /* ---- request ID ---- */
@@ -155,8 +156,6 @@ write_part(const struct exchange *x, const struct text_part *part, const struct 
 		edits_write(&edits, (struct slice){ request->base, request->method_len });
 		break;
 	case TEXT_PATH:
-		if (path_of(request).len == 0)
-			edits_write(&edits, SLICE("/"));
 		edits_write(&edits, path_of(request));
 		break;
 	case TEXT_QUERY:
@@ -340,8 +339,10 @@ exchange_target(const struct exchange *x, char *text, size_t size)
 	struct slice path = path_of(&x->request), groups[REGEX_GROUPS], parts[3];
 	size_t len = 0;
 
-	if (path.len == 1 && path.ptr[0] == '*')
-		return path; /* OPTIONS of the server as a whole */
+	/* OPTIONS of the server as a whole. */
+	if (x->request.method == METHOD_OPTIONS &&
+	    (x->request.path.len == 0 || slice_equal(path, SLICE("*"))))
+		return SLICE("*");
 	if (x->route->regex != NULL && regex_match(x->route->regex, path, groups) != REGEX_YES)
 		return (struct slice){ NULL, 0 };
 	edits_init(&edits);
@@ -412,10 +413,12 @@ exchange_answer(struct exchange *x, enum end end, bool *close)
 		reply.status = respond->status;
 		reply.content_type = slice_of(respond->content_type);
 		reply.body = slice_of(respond->body);
+	} else if (end == END_LAST_HOP) {
+		reply.status = 200;
 	}
 	*close = *close || end == END_REQUEST_MALFORMED;
 	reply.close = *close;
-	if (end == END_REDIRECTED || end == END_RESPONDED)
+	if (exchange_is_answered(end))
 		out = reply_print(&reply);
 	if (out == NULL) {
 		reply.location = (struct slice){ NULL, 0 };

@@ -262,6 +262,20 @@ begin_relay(struct exchange *x)
 	return step;
 }
 
+/* RFC 9110 section 7.8: a server must not switch to a protocol that the client did not name. */
+static bool
+was_offered(const struct exchange *x)
+{
+	for (unsigned i = 0; i < response.field_count; i++) {
+		struct slice rest = message_value(&response, &response.fields[i]), protocol;
+
+		while (response.fields[i].id == FIELD_UPGRADE && list_next(&rest, &protocol))
+			if (!message_has_element(&x->request, FIELD_UPGRADE, protocol))
+				return false;
+	}
+	return true;
+}
+
 static enum step
 interim_response(struct exchange *x)
 {
@@ -269,7 +283,7 @@ interim_response(struct exchange *x)
 	size_t taken;
 
 	if (response.status == 101) {
-		if (!x->request.upgrade || !response.upgrade)
+		if (!x->request.upgrade || !response.upgrade || !was_offered(x))
 			return response_failed(x, END_RESPONSE_MALFORMED);
 		x->status = 101;
 		eject_count_success(x->server);

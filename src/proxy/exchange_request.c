@@ -10,20 +10,6 @@
 
 enum { TARGET_SIZE = 48 * 1024 };
 
-/* Does the client say that it does (RFC 9110 section 10.1.4)?  gRPC demands it. */
-static bool
-takes_trailers(const struct message *request)
-{
-	for (unsigned i = 0; i < request->field_count; i++) {
-		struct slice rest = message_value(request, &request->fields[i]), element;
-
-		while (request->fields[i].id == FIELD_TE && list_next(&rest, &element))
-			if (slice_equal_nocase(element, SLICE("trailers")))
-				return true;
-	}
-	return false;
-}
-
 static void
 build_head(struct exchange *x, struct outv *out)
 {
@@ -34,7 +20,9 @@ build_head(struct exchange *x, struct outv *out)
 		.forwarded = &x->listener->conf->forwarded,
 		.is_tls = x->is_tls,
 		.upgrade = x->request.upgrade && x->upstream->leg == NULL,
-		.te_trailers = x->upstream->leg != NULL && takes_trailers(&x->request),
+		/* Does the client say that it takes them (RFC 9110 section 10.1.4)?  gRPC demands it. */
+		.te_trailers = x->upstream->leg != NULL &&
+			       message_has_element(&x->request, FIELD_TE, SLICE("trailers")),
 		.cookie_cut = x->cookie_cut,
 	};
 
@@ -141,7 +129,8 @@ exchange_push_body(struct exchange *x)
 			break;
 		}
 		if (len == IO_WAIT) {
-			timer_clear(&x->upstream->timer); /* the front watches over its client */
+			if (!exchange_awaits_continue(x)) /* the front watches over its client */
+				timer_clear(&x->upstream->timer);
 			break;
 		}
 		if (len < 0)

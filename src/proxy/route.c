@@ -516,6 +516,8 @@ router_find(const struct router *router, const struct message *request, const st
 	*limit = false;
 	if (behind != NULL)
 		query.path.len = (size_t)(behind - query.path.ptr);
+	if (query.path.len == 0)
+		query.path = SLICE("/"); /* RFC 9110 section 4.2.3 */
 	if (router->host_count == 1 && router->in_order_count == 0)
 		return find_path(router, &router->hosts[0], &query);
 	host = normal_host(request->host, text);

@@ -22,6 +22,7 @@ const struct end_info end_table[ENDS] = {
 	[END_NO_ROUTE]            = { "no-route", 404, "destination_not_found", "No route matches this request." },
 	[END_REDIRECTED]          = { "redirected", 0, 0, "The client was sent elsewhere." },
 	[END_RESPONDED]           = { "responded", 0, 0, "The client got a fixed response." },
+	[END_LAST_HOP]            = { "last-hop", 0, 0, "The request was not to be passed on." },
 	[END_TOO_OFTEN]           = { "too-often", 429, "http_request_denied", "Too many requests from this address: try again later." },
 	[END_OVER_LIMIT]          = { "over-limit", 503, "http_request_denied", "Too many requests: try again later." },
 	[END_NO_SERVER]           = { "no-server", 503, "destination_unavailable", "No server is available to handle this request." },

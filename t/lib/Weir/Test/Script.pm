@@ -9,6 +9,7 @@ package Weir::Test::Script;
 # A case (its name is the last segment of the path, of letters, digits and '-'):
 #   send     bytes, or a list of bytes and of subs that get the client; default: a GET of /NAME
 #   slow     each byte of `send` in a segment of its own
+#   half     the client ends its side behind `send`
 #   answer   what the server does for it: bytes (sent once the head and `body` are there) or a sub that gets the
 #            connection and the head; it returns true to go on with the connection, false to close it
 #   body     what the server reads behind the head: a number of bytes, 'chunked' (kept as it comes), or 'all' (up to
@@ -112,6 +113,7 @@ sub send_all {
             $client->send($piece);
         }
     }
+    $client->end_sending if $case->{half};
     return;
 }
 
