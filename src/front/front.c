@@ -185,14 +185,15 @@ client_is_throttled(const struct listener *listener, const struct addr *address)
 	return true;
 }
 
+/* Who sees the reset finds it counted. */
 static void
 refuse(const struct listener *listener, int fd)
 {
 	static const struct linger none = { .l_onoff = 1, .l_linger = 0 };
 
+	tally_add(listener->tally, TALLY_REFUSED, 1);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 	close(fd);
-	tally_add(listener->tally, TALLY_REFUSED, 1);
 }
 
 void
