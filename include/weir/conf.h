@@ -298,6 +298,7 @@ struct condition_config { /* listeners[].routes[].when[]: one of methods, header
 	size_t value_count;
 	struct network *sources;
 	size_t source_count;
+	struct acl *source_acl; /* made by acl_compile() at load; NULL: no condition on the source */
 };
 
 struct share_config { /* listeners[].routes[].split[] */

@@ -160,6 +160,17 @@ region_leave(struct region *region)
 }
 
 static void
+compile_sources(struct arena *arena, const struct route_config *route)
+{
+	for (size_t i = 0; i < route->when_count; i++) {
+		struct condition_config *c = &route->when[i];
+
+		if (c->source_count > 0)
+			c->source_acl = acl_compile(arena, c->sources, c->source_count);
+	}
+}
+
+static void
 compile_acls(struct config *config)
 {
 	for (size_t i = 0; i < config->acl_count; i++) {
@@ -173,6 +184,8 @@ compile_acls(struct config *config)
 		if (l->proxy_from_count > 0)
 			l->proxy_acl =
 			    acl_compile(config->arena, l->proxy_from, l->proxy_from_count);
+		for (size_t r = 0; r < l->route_count; r++)
+			compile_sources(config->arena, &l->routes[r]);
 	}
 }
 

@@ -1,7 +1,7 @@
 /*
  * The conditions of routes.
  */
-#include "weir/addr.h"
+#include "weir/acl.h"
 #include "weir/route.h"
 
 enum { PARAMETER_MAX = 1024 };
@@ -156,17 +156,6 @@ has_parameter(const struct condition_config *c, const struct message *request)
 }
 
 static bool
-has_source(const struct condition_config *c, const struct addr *client)
-{
-	struct in6_addr ip = addr_ip6(client);
-
-	for (size_t i = 0; i < c->source_count; i++)
-		if (network_contains(&c->sources[i], &ip))
-			return true;
-	return false;
-}
-
-static bool
 condition_holds(const struct condition_config *condition, const struct message *request,
     const struct addr *client)
 {
@@ -178,7 +167,7 @@ condition_holds(const struct condition_config *condition, const struct message *
 		return has_cookie(condition, request);
 	if (condition->query != NULL)
 		return has_parameter(condition, request);
-	return has_source(condition, client);
+	return condition->source_acl != NULL && acl_contains(condition->source_acl, client);
 }
 
 bool

@@ -103,6 +103,68 @@ families_are_apart(void **state)
 	arena_free(arena);
 }
 
+/* The whole of a family, single addresses, and the last bits of both, where no six are left. */
+static void
+longest_and_shortest_networks(void **state)
+{
+	static const char *const texts[] = { "255.255.255.255/32", "255.255.255.252/31", "0.0.0.0/32",
+		"2001:db8::fffe/128", "2001:db8::1/128", "2001:db8::8/125",
+		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127", "::/128", "8000::/3" };
+	static const char *const all[] = { "0.0.0.0/0", "10.0.0.0/8", "10.1.1.1/32", "::/0", "::1" };
+	static const char *const inside[] = { "255.255.255.255", "255.255.255.252", "255.255.255.253",
+		"0.0.0.0", "2001:db8::fffe", "2001:db8::1", "2001:db8::8", "2001:db8::f",
+		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+		"::", "9fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::ffff:255.255.255.255" };
+	static const char *const outside[] = { "255.255.255.254", "255.255.255.251", "0.0.0.1",
+		"2001:db8::ffff", "2001:db8::fffd", "2001:db8::", "2001:db8::2", "2001:db8::7",
+		"2001:db8::10", "2001:db9::fffe", "2001:db8:1::1",
+		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffd", "::1", "a000::", "7fff::",
+		"::ffff:255.255.255.254", "::255.255.255.255", "::fffe:255.255.255.255" };
+	struct arena *arena = arena_new();
+	struct acl *acl = compile(arena, texts, sizeof(texts) / sizeof(texts[0]));
+	struct acl *whole = compile(arena, all, sizeof(all) / sizeof(all[0]));
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++) {
+		assert_true(contains(acl, inside[i]));
+		assert_true(contains(whole, inside[i]));
+	}
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+		assert_false(contains(acl, outside[i]));
+		assert_true(contains(whole, outside[i]));
+	}
+	arena_free(arena);
+}
+
+/* However they lie: 80 bytes a network at most, and as few for long lists of neighbours. */
+static void
+memory_is_bounded(void **state)
+{
+	enum { COUNT = 4096 };
+	struct network *networks = xcalloc(COUNT, sizeof(*networks));
+
+	(void)state;
+	for (unsigned stride = 0; stride <= 120; stride += 6) {
+		struct arena *arena = arena_new();
+		size_t before;
+
+		memset(networks, 0, COUNT * sizeof(*networks));
+		for (unsigned i = 0; i < COUNT; i++) {
+			networks[i].bits = 128;
+			networks[i].base.s6_addr[0] = 0x20;
+			for (unsigned bit = 0; bit < 12; bit++) /* its bits of the number, far apart */
+				if (i >> bit & 1)
+					networks[i].base.s6_addr[15 - (3 + bit * stride / 11) / 8 % 15] |=
+					    (uint8_t)(1U << (3 + bit * stride / 11) % 8);
+		}
+		before = arena_used(arena);
+		acl_compile(arena, networks, COUNT);
+		assert_in_range(arena_used(arena) - before, 1, 80 * COUNT + 256);
+		arena_free(arena);
+	}
+	free(networks);
+}
+
 /* Networks of all sizes, half of each family, crowded so that they nest, overlap and touch. */
 static struct network
 random_network(void)
@@ -167,13 +229,21 @@ agree(size_t count, unsigned checks)
 	for (unsigned i = 0; i < checks; i++) {
 		struct addr addr = { .len = sizeof(addr.in6) };
 		struct network other = random_network();
+		bool is_inside;
 
 		addr.in6.sin6_family = AF_INET6;
 		addr.in6.sin6_addr = i % 2 == 0 ? random_ip_near(&networks[random_bits() % count]) :
 						  random_ip_near(&other);
-		assert_int_equal(acl_contains(acl, &addr),
-		    contains_naively(networks, count, &addr.in6.sin6_addr));
-		inside += acl_contains(acl, &addr);
+		is_inside = contains_naively(networks, count, &addr.in6.sin6_addr);
+		assert_int_equal(acl_contains(acl, &addr), is_inside);
+		inside += is_inside;
+		if (IN6_IS_ADDR_V4MAPPED(&addr.in6.sin6_addr)) {
+			struct addr plain = { .len = sizeof(plain.in) };
+
+			plain.in.sin_family = AF_INET;
+			memcpy(&plain.in.sin_addr, addr.in6.sin6_addr.s6_addr + 12, 4);
+			assert_int_equal(acl_contains(acl, &plain), is_inside);
+		}
 	}
 	assert_in_range(inside, checks / 4, checks - 1);
 	arena_free(arena);
@@ -202,6 +272,8 @@ main(void)
 		cmocka_unit_test(empty_contains_nothing),
 		cmocka_unit_test(edges_of_networks),
 		cmocka_unit_test(families_are_apart),
+		cmocka_unit_test(longest_and_shortest_networks),
+		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(small_lists_agree_with_naive_search),
 		cmocka_unit_test(large_list_agrees_with_naive_search),
 	};
