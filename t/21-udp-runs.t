@@ -19,7 +19,8 @@ sub udp_socket {
     return $socket;
 }
 
-# Sends each datagram back; on "burst SIZE COUNT REST" COUNT of SIZE bytes and one of REST, at once.
+# Sends each datagram back; on "burst SIZE COUNT REST" COUNT of SIZE bytes and one of REST, at once; on "many COUNT" so
+# many, one after the other, of 1 byte, of 2 and so on; on "none" nothing.
 my $server_port = $t->port;
 my $server = udp_socket(LocalHost => '127.0.0.1', LocalPort => $server_port);
 my $can_segment = setsockopt $server, SOL_UDP, UDP_SEGMENT, pack 'i', 0;
@@ -30,7 +31,9 @@ $t->spawn(sub {
             setsockopt $server, SOL_UDP, UDP_SEGMENT, pack 'i', $1;
             send $server, join('', map { chr(ord('a') + $_) x $1 } 0 .. $2 - 1) . 'z' x $3, 0, $from;
             setsockopt $server, SOL_UDP, UDP_SEGMENT, pack 'i', 0;
-        } else {
+        } elsif ($data =~ /^many (\d+)/) {
+            send $server, 'm' x $_, 0, $from for 1 .. $1;
+        } elsif ($data !~ /^none/) {
             send $server, $data, 0, $from;
         }
     }
@@ -123,6 +126,27 @@ SKIP: {
         }
     };
 }
+
+subtest 'servers that answer more than they were asked, or less' => sub {
+    for my $name (qw(plain wild)) {
+        my $c = client($name);
+        my $want = sub {
+            my ($count, $what) = @_;
+            is_deeply([ map { length } hear($c, $count) ], [ 1 .. $count ], "$name: $what");
+        };
+        send $c, 'many 2', 0;
+        $want->(2, 'two answers to one');
+        send $c, 'many 40', 0;
+        $want->(40, 'forty');
+        send $c, 'none', 0 for 1 .. 20;
+        send $c, 'many 3', 0;
+        $want->(3, 'three, after twenty that got none');
+        send $c, 'many 1', 0 for 1 .. 30;
+        is(scalar hear($c, 30), 30, "$name: then one for each of thirty");
+        send $c, 'many 9', 0;
+        $want->(9, 'nine');
+    }
+};
 
 subtest 'they are counted as what they are' => sub {
     my $before = $weir->stats_listener('plain');

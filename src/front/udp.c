@@ -18,8 +18,7 @@
 #include "weir/pace.h"
 
 enum {
-	BATCHES_MAX = 16, /* in one go, so that datagrams cannot starve connections */
-	ANSWERS_MAX = 8   /* of one flow with one system call */
+	BATCHES_MAX = 16 /* in one go, so that datagrams cannot starve connections */
 };
 
 /* The address that a datagram came to, or leaves from. */
@@ -175,20 +174,30 @@ queue_answer(struct udp *udp, struct flow *flow, unsigned from, const struct udp
 		    &udp->out.controls[udp->out_count - 1], last->segment);
 }
 
-/* Returns false when there are no more for now, or the flow has ended. */
+/*
+ * How many answers to ask the kernel for: those that the server owes, as to ask for one more costs a
+ * look into the socket that finds nothing.  Who sends without being asked may have much to say.
+ */
+static unsigned
+answers_wanted(const struct flow *flow)
+{
+	return flow->owed > 0 ? flow->owed : ANSWERS_MAX;
+}
+
+/* Returns false when there are no more for now, as far as is known, or the flow has ended. */
 static bool
 read_answers(struct udp *udp, struct flow *flow)
 {
-	unsigned room, first;
+	unsigned wanted = answers_wanted(flow), room, first, datagrams = 0;
 	int n;
 
 	if (udp->out_used > 0 && (udp->out_socket != flow->socket || udp->out_used == UDP_BATCH))
 		send_answers(udp);
 	udp->out_socket = flow->socket;
 	first = udp->out_used;
-	room = UDP_BATCH - first < ANSWERS_MAX ? UDP_BATCH - first : ANSWERS_MAX;
+	room = UDP_BATCH - first < wanted ? UDP_BATCH - first : wanted;
 	batch_clear(&udp->out, first, room, false);
-	n = recvmmsg(flow->client.transport.fd, udp->out.msgs + first, room, MSG_DONTWAIT, NULL);
+	n = batch_receive(&udp->out, flow->client.transport.fd, first, room);
 	if (n == -1) {
 		if (errno == EINTR)
 			return true;
@@ -200,11 +209,13 @@ read_answers(struct udp *udp, struct flow *flow)
 		struct udp_run run = { udp->out.msgs[i].msg_len,
 			batch_segment(&udp->out.msgs[i]) };
 
+		datagrams += run_datagrams(&run);
 		if (is_admitted(flow->client.listener, PACE_OUT, &run))
 			queue_answer(udp, flow, i, &run);
 	}
 	flow_moved(flow);
-	return (unsigned)n == room;
+	flow_heard(flow, (unsigned)n < room ? ANSWERS_MAX : datagrams);
+	return room == ANSWERS_MAX && (unsigned)n == room;
 }
 
 void
@@ -216,11 +227,9 @@ udp_on_answer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	clock_update();
-	for (int reads = 0; read_answers(udp, flow); reads++)
-		if (reads == BATCHES_MAX) {
-			event_active(&flow->client.transport.event, EV_READ, 0);
+	for (int reads = 0; reads < BATCHES_MAX; reads++)
+		if (!read_answers(udp, flow))
 			break;
-		}
 }
 
 /* ---- datagrams from clients ---- */
@@ -321,8 +330,9 @@ read_datagrams(struct udp_socket *socket, struct udp *udp)
 {
 	int n;
 
-	batch_clear(&udp->in, 0, UDP_BATCH, true);
-	n = recvmmsg(socket->fd, udp->in.msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
+	batch_clear(&udp->in, 0, udp->in_used, true);
+	n = batch_receive(&udp->in, socket->fd, 0, UDP_BATCH);
+	udp->in_used = n > 0 ? (unsigned)n : 0;
 	udp->pending_count = 0;
 	for (int i = 0; i < n; i++) {
 		udp->in_runs[i] = (struct udp_run){ udp->in.msgs[i].msg_len,
@@ -357,6 +367,7 @@ udp_new(void)
 
 	batch_init(&udp->in);
 	batch_init(&udp->out);
+	udp->in_used = UDP_BATCH;
 	RAND_bytes((unsigned char *)&udp->seed, sizeof(udp->seed));
 	udp->bucket_count = 1024;
 	udp->buckets = xcalloc(udp->bucket_count, sizeof(struct flow *));

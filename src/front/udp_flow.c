@@ -127,6 +127,22 @@ flow_moved(struct flow *flow)
 	timer_set(&flow->client.timer, timeout_ms(flow));
 }
 
+void
+flow_heard(struct flow *flow, unsigned answers)
+{
+	flow->owed = (uint8_t)(flow->owed > answers ? flow->owed - answers : 0);
+}
+
+/* The flow's server has got datagrams. */
+static void
+flow_told(struct flow *flow, unsigned datagrams)
+{
+	unsigned owed = flow->owed + datagrams;
+
+	flow->owed = (uint8_t)(owed < ANSWERS_MAX ? owed : ANSWERS_MAX);
+	flow_moved(flow);
+}
+
 static void
 flow_drain(struct client *client)
 {
@@ -278,7 +294,7 @@ flow_send(struct flow *flow, const struct iovec *iov, unsigned count, const stru
 		result = send_one_by_one(flow, iov, count, run->segment);
 	if (result == -1)
 		return -1;
-	flow_moved(flow);
+	flow_told(flow, run_datagrams(run));
 	if (now_ms - flow->noted_ms > flow->client.listener->conf->timeouts.flow / NOTE_PART) {
 		flow->noted_ms = now_ms;
 		sticky_store_flow(flow->pool, flow->memory_key, flow->server,
@@ -332,7 +348,7 @@ flow_new(struct udp_socket *socket, const struct addr *client, struct server *se
 
 	memset(flow, 0, sizeof(*flow));
 	if (event_assign(
-		event, worker->base, fd, EV_READ | EV_ET | EV_PERSIST, udp_on_answer, flow) == -1 ||
+		event, worker->base, fd, EV_READ | EV_PERSIST, udp_on_answer, flow) == -1 ||
 	    event_add(event, NULL) == -1) {
 		close(fd);
 		slab_give(&worker->flows, flow);

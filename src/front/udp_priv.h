@@ -14,6 +14,7 @@
 enum {
 	UDP_BATCH = 64,          /* messages in one system call */
 	UDP_DATAGRAM_MAX = 65536, /* more than any can have */
+	ANSWERS_MAX = 8,          /* of one flow with one system call */
 	FLOW_HEADER_MAX = 52      /* PROXY protocol version 2 with IPv6 addresses */
 };
 
@@ -45,7 +46,7 @@ struct udp_batch {
 	struct iovec iov[UDP_BATCH];
 	struct addr names[UDP_BATCH];
 	union udp_control controls[UDP_BATCH];
-	char *data; /* owned; UDP_BATCH * UDP_DATAGRAM_MAX; pages cost memory once touched */
+	char *data; /* owned; UDP_DATAGRAM_MAX for each; pages cost memory once touched */
 };
 
 struct flow;
@@ -57,6 +58,7 @@ struct udp {
 	uint64_t seed; /* clients choose their ports: they shall not choose the bucket */
 	bool can_segment; /* the kernel takes runs apart */
 	struct udp_batch in, out;
+	unsigned in_used; /* places of `in` that are to be made ready before the next call */
 	struct udp_run in_runs[UDP_BATCH], out_runs[UDP_BATCH]; /* of the places of `in`, of the messages in `out` */
 	/* While a batch is gone through: who has something to send, and for each place the next one of its flow. */
 	struct flow *pending[UDP_BATCH];
@@ -77,6 +79,7 @@ struct flow {
 	struct addr local;     /* what the client spoke to */
 	bool is_pending;     /* in udp.pending; the places of its first and last run in the batch: */
 	uint8_t first_in, last_in;
+	uint8_t owed; /* answers, if its server sends one for each datagram; at most ANSWERS_MAX */
 	bool takes_one_by_one; /* the way to its server takes no segments */
 	uint8_t header_len;  /* of the PROXY protocol; 0: none */
 	uint8_t header[FLOW_HEADER_MAX];
@@ -102,12 +105,16 @@ int flow_send(struct flow *flow, const struct iovec *iov, unsigned count, const 
 bool flow_is_usable(const struct flow *flow);
 /* Its idle time starts anew. */
 void flow_moved(struct flow *flow);
+/* So many answers have come. */
+void flow_heard(struct flow *flow, unsigned answers);
 void flow_end(struct flow *flow, enum end end);
 
 /* udp_batch.c */
 void batch_init(struct udp_batch *batch);
 /* Make `count` places from `first` on ready to receive. */
 void batch_clear(struct udp_batch *batch, unsigned first, unsigned count, bool with_names);
+/* Fill places that are ready.  Returns how many; -1 with errno. */
+int batch_receive(struct udp_batch *batch, int fd, unsigned first, unsigned count);
 /* The size of the datagrams that came with one message. */
 size_t batch_segment(const struct mmsghdr *message);
 /* Send from the address that the client spoke to. */
