@@ -184,6 +184,24 @@ answers_wanted(const struct flow *flow)
 	return flow->owed > 0 ? flow->owed : ANSWERS_MAX;
 }
 
+/* Into the places from `first` on.  Returns how many runs; -1 with errno. */
+static int
+receive_answers(struct udp *udp, struct flow *flow, unsigned first, unsigned room)
+{
+	int fd = flow->client.transport.fd, n;
+
+	if (room == 1 && !flow->hears_runs)
+		return batch_receive_one(&udp->out, fd, first);
+	batch_clear(&udp->out, first, room, false);
+	n = batch_receive(&udp->out, fd, first, room);
+	/* Its server sends several at once: from now on they may come as one. */
+	if (n > 1 && !flow->hears_runs) {
+		udp_ask_for_runs(fd);
+		flow->hears_runs = true;
+	}
+	return n;
+}
+
 /* Returns false when there are no more for now, as far as is known, or the flow has ended. */
 static bool
 read_answers(struct udp *udp, struct flow *flow)
@@ -196,8 +214,7 @@ read_answers(struct udp *udp, struct flow *flow)
 	udp->out_socket = flow->socket;
 	first = udp->out_used;
 	room = UDP_BATCH - first < wanted ? UDP_BATCH - first : wanted;
-	batch_clear(&udp->out, first, room, false);
-	n = batch_receive(&udp->out, flow->client.transport.fd, first, room);
+	n = receive_answers(udp, flow, first, room);
 	if (n == -1) {
 		if (errno == EINTR)
 			return true;

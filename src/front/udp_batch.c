@@ -46,15 +46,18 @@ batch_clear(struct udp_batch *batch, unsigned first, unsigned count, bool with_n
 int
 batch_receive(struct udp_batch *batch, int fd, unsigned first, unsigned count)
 {
-	struct mmsghdr *m = &batch->msgs[first];
-	ssize_t n;
+	return recvmmsg(fd, batch->msgs + first, count, MSG_DONTWAIT, NULL);
+}
 
-	if (count > 1)
-		return recvmmsg(fd, m, count, MSG_DONTWAIT, NULL);
-	n = recvmsg(fd, &m->msg_hdr, MSG_DONTWAIT);
+int
+batch_receive_one(struct udp_batch *batch, int fd, unsigned place)
+{
+	ssize_t n = recv(fd, batch->iov[place].iov_base, UDP_DATAGRAM_MAX, MSG_DONTWAIT);
+
 	if (n == -1)
 		return -1;
-	m->msg_len = (unsigned)n;
+	batch->msgs[place].msg_len = (unsigned)n;
+	batch->msgs[place].msg_hdr.msg_controllen = 0;
 	return 1;
 }
 

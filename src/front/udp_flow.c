@@ -356,7 +356,6 @@ flow_new(struct udp_socket *socket, const struct addr *client, struct server *se
 	}
 	client_add(&flow->client, &kind, socket->front, socket->listener, client, on_fire);
 	flow->client.transport.fd = fd;
-	udp_ask_for_runs(fd);
 	flow->socket = socket;
 	flow->server = server;
 	flow->pool = server->pool;

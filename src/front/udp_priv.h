@@ -73,19 +73,22 @@ struct udp {
 struct flow {
 	struct client client; /* first; its transport has the descriptor and the event */
 	struct flow *next;    /* in its bucket */
+	uint64_t hash;
 	struct udp_socket *socket;
 	struct pool *pool;
 	struct server *server; /* counted as active */
 	struct addr local;     /* what the client spoke to */
-	bool is_pending;     /* in udp.pending; the places of its first and last run in the batch: */
+	bool is_pending;       /* in udp.pending; the places of its first and last run in the batch: */
 	uint8_t first_in, last_in;
 	uint8_t owed; /* answers, if its server sends one for each datagram; at most ANSWERS_MAX */
+	bool hears_runs;       /* the kernel gives what its server sends at once as one */
 	bool takes_one_by_one; /* the way to its server takes no segments */
-	uint8_t header_len;  /* of the PROXY protocol; 0: none */
-	uint8_t header[FLOW_HEADER_MAX];
-	uint64_t hash, memory_key;
+	uint8_t header_len;    /* of the PROXY protocol; 0: none */
+	uint64_t bytes_in, bytes_out;
 	uint64_t noted_ms; /* when the shared memory was last told of its server */
-	uint64_t id, started_us, bytes_in, bytes_out;
+	/* What follows is not looked at for each datagram. */
+	uint64_t memory_key, id, started_us;
+	uint8_t header[FLOW_HEADER_MAX];
 };
 
 /* The flow of a client that spoke to `local`; NULL: none.  hash: set for flow_open(). */
@@ -115,6 +118,8 @@ void batch_init(struct udp_batch *batch);
 void batch_clear(struct udp_batch *batch, unsigned first, unsigned count, bool with_names);
 /* Fill places that are ready.  Returns how many; -1 with errno. */
 int batch_receive(struct udp_batch *batch, int fd, unsigned first, unsigned count);
+/* One datagram, from a socket that was not asked for runs: for less than the price of a message.  Returns 1 or -1. */
+int batch_receive_one(struct udp_batch *batch, int fd, unsigned place);
 /* The size of the datagrams that came with one message. */
 size_t batch_segment(const struct mmsghdr *message);
 /* Send from the address that the client spoke to. */
