@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use IO::Select;
 use IO::Socket::IP;
-use Socket qw(SOCK_DGRAM);
+use Socket qw(SOCK_DGRAM inet_aton inet_ntoa pack_sockaddr_in unpack_sockaddr_in);
 use Test::More;
 use Time::HiRes qw(time sleep);
 use Weir::Test;
@@ -96,6 +96,19 @@ CONFIG
         my $client = eval { udp_client($udp, host => $host) } or next;
         like(ask($client, "to $host") // 'nothing', qr/to \Q$host/, "the answer comes from $host, which was asked");
     }
+    # One socket that speaks to two addresses: each is a flow of its own, and answers for itself.
+    my $requests = $weir->stats_listener('dns')->{requests};
+    my $both = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0, Proto => 'udp', Type => SOCK_DGRAM);
+    my %from;
+    for my $host ('127.0.0.1', '127.0.0.5', '127.0.0.1', '127.0.0.5') {
+        send $both, $host, 0, pack_sockaddr_in($udp, inet_aton($host));
+        my $from = IO::Select->new($both)->can_read(10) && recv $both, my $answer, 65536, 0;
+        my (undef, $port, $asked) = split /:/, $answer // '';
+        is($asked && inet_ntoa((unpack_sockaddr_in($from))[1]), $asked, "the answer to $host");
+        $from{$host}{$port}++;
+    }
+    is_deeply([ map { values %$_ } values %from ], [ 2, 2 ], 'each address keeps its socket towards the server');
+    is($weir->stats_listener('dns')->{requests}, $requests + 2, 'two flows');
     is(scalar $t->raw_exchange($udp, 'over TCP', half_close => 1), 'over TCP', 'TCP has the same port');
 
     my $lost = udp_client($none);

@@ -80,7 +80,7 @@ for my $listener ([ 'plain', '127.0.0.1' ], [ 'wild', '127.0.0.1' ], [ 'wild', '
     my ($name, $host) = @$listener;
     subtest "$name, spoken to at $host" => sub {
         my $c = client($name, $host);
-        for my $sizes ([ (100) x 40 ], [ (1200) x 30, 7 ], [ 1, 2, 3, 2, 1, 1, 1 ], [ 5, 0, 5, 0, 0, 5 ], [ (1400) x 3, 65000, 1400 ], [ (9000) x 8 ]) {
+        for my $sizes ([ (100) x 40 ], [ (1200) x 30, 7 ], [ 1, 2, 3, 2, 1, 1, 1 ], [ 5, 0, 5, 0, 0, 5 ], [ (1400) x 3, 65000, 1400 ], [ (9000) x 8 ], [ 65_507, 65_507 ]) {
             my @sent = map { chr(ord('A') + $_ % 26) x $sizes->[$_] } 0 .. $#$sizes;
             send $c, $_, 0 for @sent;
             is_deeply([ map { length } hear($c, scalar @sent) ], $sizes, @$sizes . " datagrams, the first of $sizes->[0] bytes");

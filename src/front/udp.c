@@ -18,7 +18,8 @@
 #include "weir/pace.h"
 
 enum {
-	BATCHES_MAX = 16 /* in one go, so that datagrams cannot starve connections */
+	BATCHES_MAX = 16, /* in one go, so that datagrams cannot starve connections */
+	DROPS_MS = 1000   /* how often to ask what a listener's socket had no room for */
 };
 
 /* The address that a datagram came to, or leaves from. */
@@ -341,6 +342,20 @@ forward(struct udp *udp, struct udp_socket *socket, struct flow *flow)
 		    run_datagrams(&udp->in_runs[at]));
 }
 
+/*
+ * What clients sent while the socket was full.  The kernel counts for the life of the socket, which
+ * workers hand on to those that come after them.
+ */
+static void
+count_drops(struct udp_socket *socket)
+{
+	uint32_t drops = udp_kernel_drops(socket->fd);
+
+	tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED, (uint32_t)(drops - socket->drops));
+	socket->drops = drops;
+	socket->asked_ms = now_ms;
+}
+
 /* Returns false when there are no more for now. */
 static bool
 read_datagrams(struct udp_socket *socket, struct udp *udp)
@@ -373,6 +388,8 @@ on_datagrams(evutil_socket_t fd, short what, void *arg)
 	for (int i = 0; i < BATCHES_MAX; i++)
 		if (!read_datagrams(socket, udp))
 			break;
+	if (now_ms - socket->asked_ms >= DROPS_MS)
+		count_drops(socket);
 }
 
 /* ---- life ---- */
@@ -434,6 +451,7 @@ udp_listen(struct front *front, const struct listener *listener, int fd)
 		worker->udp->can_segment = udp_can_segment(socket->fd);
 	}
 	udp_ask_for_runs(socket->fd);
+	socket->drops = udp_kernel_drops(socket->fd);
 	socket->next = worker->udp->sockets;
 	worker->udp->sockets = socket;
 	return 0;

@@ -3,6 +3,7 @@
  * handles as one (UDP_GRO, UDP_SEGMENT; udp(7)): datagrams of one size and one direction that follow
  * each other pass through the network stack together.
  */
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <string.h>
 
@@ -150,4 +151,16 @@ udp_ask_for_runs(int fd)
 
 	/* Without it each datagram comes by itself. */
 	setsockopt(fd, SOL_UDP, UDP_GRO, &one, sizeof(one));
+}
+
+uint32_t
+udp_kernel_drops(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	/* Kernels without it (before Linux 4.12), or without the number, tell of none. */
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) == -1)
+		return 0;
+	return info[SK_MEMINFO_DROPS];
 }

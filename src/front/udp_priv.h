@@ -27,6 +27,8 @@ struct udp_socket {
 	struct event event;
 	struct addr local;
 	bool is_wildcard; /* each datagram says which address it came to */
+	uint32_t drops;    /* what the kernel had told when it was last asked, and when that was */
+	uint64_t asked_ms;
 };
 
 /* Room for an address that a datagram came to, or goes out from, and for the size of segments. */
@@ -133,6 +135,8 @@ bool run_join(struct udp_run *run, const struct udp_run *next);
 bool udp_can_segment(int fd);
 /* Have it give what came together as one message, where it can. */
 void udp_ask_for_runs(int fd);
+/* How many datagrams the socket has had no room for since it was made; wraps around. */
+uint32_t udp_kernel_drops(int fd);
 
 /* udp.c: read what the server of `flow` has sent, and queue it for the client. */
 void udp_on_answer(evutil_socket_t fd, short what, void *flow);

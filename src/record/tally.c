@@ -99,7 +99,7 @@ const struct tally_info tally_table[TALLY_FIELDS] = {
 	[TALLY_DATAGRAMS_LIMITED] = { "datagrams_limited",
 	    "UDP datagrams dropped by a bandwidth limit.", LISTENER, false },
 	[TALLY_DATAGRAMS_DROPPED] = { "datagrams_dropped",
-	    "UDP datagrams dropped: no server, too many flows, or no room in a socket.",
+	    "UDP datagrams dropped: no server, too many flows, too large, or no room in a socket.",
 	    LISTENER, false },
 	[TALLY_RETRIES_REFUSED] = { "retries_refused",
 	    "Retries not made, because the retry budget was used up.", POOL, false },
