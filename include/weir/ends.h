@@ -47,6 +47,7 @@ enum end {
 	END_TIMEOUT_IDLE,
 	END_DRAINED,
 	END_SERVER_LEFT,
+	END_EXHAUSTED, /* no descriptor for a connection to a server */
 	END_INTERNAL,
 	ENDS
 };

@@ -61,6 +61,8 @@ struct upstream *upstream_take_idle(struct worker *worker, struct server *server
  */
 struct upstream *upstream_connect(struct worker *worker, struct server *server, const struct slice *host,
     const struct upstream_user *ops, void *user);
+/* Why upstream_connect() failed with this errno: what weir itself lacks is no fault of the server's. */
+enum end upstream_refusal(int error);
 /* Is the connection made, with TLS if the pool has it?  Returns 0, IO_WAIT, or IO_ERROR with errno. */
 int upstream_check(struct upstream *upstream);
 /* Why upstream_check() failed. */

@@ -25,6 +25,7 @@
 #include "weir/queue.h"
 #include "weir/reply.h"
 #include "weir/route.h"
+#include "weir/scarcity.h"
 #include "weir/throttle.h"
 #include "weir/tls_context.h"
 #include "weir/upstream.h"
@@ -245,7 +246,7 @@ accept_one(struct acceptor *a)
 	}
 	fd = accept4(a->fd, &address.sa, &address.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd == -1) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		if (scarcity_caused(errno)) {
 			if (log_allowed(&limit, 1, 10000))
 				log_warn("listener %s: accept", a->listener->conf->name);
 			pause_accepting(front);

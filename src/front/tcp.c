@@ -221,6 +221,8 @@ on_upstream_ready(void *user, struct upstream *up)
 static enum step
 connect_failed(struct tcp_client *c, enum end end)
 {
+	if (end == END_EXHAUSTED)
+		return tcp_end(c, end); /* of no other server either, and none is to blame */
 	tally_add(c->server->tally, TALLY_CONNECT_ERRORS, 1);
 	eject_count_failure(c->server, end);
 	upstream_close(c->upstream, false);
@@ -259,7 +261,7 @@ use_server(struct tcp_client *c)
 		retry_pay(c->pool);
 	c->upstream = upstream_connect(c->client.listener->worker, c->server, NULL, &ops, c);
 	if (c->upstream == NULL)
-		return connect_failed(c, END_CONNECT_FAILED);
+		return connect_failed(c, upstream_refusal(errno));
 	timer_set(&c->upstream->timer, timeouts(c)->connect);
 	c->state = TCP_CONNECT;
 	return STEP_NEXT;

@@ -18,7 +18,9 @@
 #include "weir/arena.h"
 #include "weir/clock.h"
 #include "weir/eject.h"
+#include "weir/log.h"
 #include "weir/proxyproto.h"
+#include "weir/scarcity.h"
 #include "weir/sticky.h"
 
 enum {
@@ -339,6 +341,20 @@ connect_socket(const struct addr *address)
 	return fd;
 }
 
+/* No flow could be made: whose fault is that? */
+static void
+blame_server(struct server *server, int error)
+{
+	static struct log_limit limit;
+
+	if (!scarcity_caused(error)) {
+		tally_add(server->tally, TALLY_CONNECT_ERRORS, 1);
+		eject_count_failure(server, END_CONNECT_FAILED);
+	} else if (log_allowed(&limit, 1, 10000)) {
+		log_warn("pool %s: no socket for a flow of datagrams", server->pool->conf->name);
+	}
+}
+
 /* Takes `fd` over. */
 static struct flow *
 flow_new(struct udp_socket *socket, const struct addr *client, struct server *server, int fd)
@@ -409,8 +425,7 @@ flow_open(struct udp_socket *socket, const struct addr *client, const struct add
 	fd = connect_socket(&server->conf->address);
 	flow = fd != -1 ? flow_new(socket, client, server, fd) : NULL;
 	if (flow == NULL) {
-		tally_add(server->tally, TALLY_CONNECT_ERRORS, 1);
-		eject_count_failure(server, END_CONNECT_FAILED);
+		blame_server(server, errno);
 		balance_release(server);
 		return NULL;
 	}

@@ -17,6 +17,7 @@
 #include "weir/addr.h"
 #include "weir/arena.h"
 #include "weir/proxyproto.h"
+#include "weir/scarcity.h"
 
 enum probe_state {
 	PROBE_CONNECTING = 0, /* connect() is under way; all that a TCP check wants to know */
@@ -283,12 +284,6 @@ probe_end_soon(struct probe *probe, int error)
 	event_active(&probe->alarm, EV_TIMEOUT, 0);
 }
 
-static bool
-probe_is_own_fault(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
 struct probe *
 probe_start(struct event_base *base, const struct pool_config *pool,
     const struct server_config *server, probe_done_fn *done, void *arg)
@@ -302,7 +297,7 @@ probe_start(struct event_base *base, const struct pool_config *pool,
 	int type = (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
 	int fd = socket(address.sa.sa_family, type, 0);
 
-	if (fd == -1 && probe_is_own_fault(errno))
+	if (fd == -1 && scarcity_caused(errno))
 		return NULL;
 	probe = xcalloc(1, sizeof(*probe));
 	probe->fd = fd;

@@ -312,7 +312,7 @@ exchange_connect_anew(struct exchange *x)
 {
 	x->upstream = upstream_connect(x->worker, x->server, &x->request.host, &user_ops, x);
 	if (x->upstream == NULL)
-		return exchange_connect_failed(x, END_CONNECT_FAILED);
+		return exchange_connect_failed(x, upstream_refusal(errno));
 	timer_set(&x->upstream->timer, x->listener->conf->timeouts.connect);
 	x->state = EXCHANGE_CONNECT;
 	return STEP_NEXT;
@@ -322,6 +322,8 @@ exchange_connect_anew(struct exchange *x)
 enum step
 exchange_connect_failed(struct exchange *x, enum end end)
 {
+	if (end == END_EXHAUSTED)
+		return exchange_end(x, end); /* of no other server either, and none is to blame */
 	tally_add(x->server->tally, TALLY_CONNECT_ERRORS, 1);
 	eject_count_failure(x->server, end);
 	/* Which of several reasons counts?  That another server could not be reached says less. */

@@ -7,6 +7,7 @@
 
 #include "weir/buf.h"
 #include "weir/log.h"
+#include "weir/scarcity.h"
 #include "weir/slice.h"
 #include "weir/clock.h"
 #include "weir/tally.h"
@@ -171,6 +172,49 @@ upstream_connect(struct worker *worker, struct server *server, const struct slic
 	    user);
 }
 
+static void
+close_idle(struct server *server)
+{
+	while (!TAILQ_EMPTY(&server->idle))
+		upstream_close(TAILQ_FIRST(&server->idle), false);
+}
+
+static void
+each_server(struct worker *worker, void (*act)(struct server *server))
+{
+	for (size_t i = 0; i < worker->config->pool_count; i++) {
+		struct pool *pool = &worker->pools[i];
+
+		for (size_t j = 0; j < pool->conf->server_count; j++)
+			act(pool->servers[j]);
+	}
+}
+
+/* Where descriptors have run out, connections that nobody uses give theirs. */
+static int
+open_socket(struct worker *worker, int family)
+{
+	static struct log_limit limit;
+	const int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+	int fd = socket(family, type, 0), saved;
+
+	if (fd != -1 || !scarcity_caused(errno))
+		return fd;
+	each_server(worker, close_idle);
+	fd = socket(family, type, 0);
+	saved = errno;
+	if (fd == -1 && log_allowed(&limit, 1, 10000))
+		log_warn("no socket for a connection to a server");
+	errno = saved;
+	return fd;
+}
+
+enum end
+upstream_refusal(int error)
+{
+	return scarcity_caused(error) ? END_EXHAUSTED : END_CONNECT_FAILED;
+}
+
 struct upstream *
 upstream_dial(struct worker *worker, struct server *server, const char *name,
     const struct upstream_user *ops, void *user)
@@ -180,7 +224,7 @@ upstream_dial(struct worker *worker, struct server *server, const char *name,
 	int one = 1, fd, result;
 	uint64_t opened_us = clock_us();
 
-	fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = open_socket(worker, address->sa.sa_family);
 	if (fd == -1)
 		return NULL;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -324,17 +368,11 @@ void
 upstream_close_kept(struct server *server)
 {
 	h2_close_kept(server);
-	while (!TAILQ_EMPTY(&server->idle))
-		upstream_close(TAILQ_FIRST(&server->idle), false);
+	close_idle(server);
 }
 
 void
 upstream_close_idle(struct worker *worker)
 {
-	for (size_t i = 0; i < worker->config->pool_count; i++) {
-		struct pool *pool = &worker->pools[i];
-
-		for (size_t j = 0; j < pool->conf->server_count; j++)
-			upstream_close_kept(pool->servers[j]);
-	}
+	each_server(worker, upstream_close_kept);
 }

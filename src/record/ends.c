@@ -42,6 +42,7 @@ const struct end_info end_table[ENDS] = {
 	[END_TIMEOUT_IDLE]        = { "idle-timeout", 0, 0, "Nothing was sent for too long." },
 	[END_DRAINED]             = { "drained", 0, 0, "The worker ended." },
 	[END_SERVER_LEFT]         = { "server-left", 0, "destination_unavailable", "The server went down or was taken out." },
+	[END_EXHAUSTED]           = { "exhausted", 503, "proxy_internal_error", "Too many connections are open: try again later." },
 	[END_INTERNAL]            = { "internal", 500, "proxy_internal_error", "weir cannot handle this request." },
 };
 /* clang-format on */

@@ -12,6 +12,7 @@
 #include "weir/arena.h"
 #include "weir/clock.h"
 #include "weir/log.h"
+#include "weir/scarcity.h"
 
 enum {
 	ACCEPTS_PER_TURN = 16,
@@ -257,7 +258,7 @@ clients_accept_failed(struct clients *clients)
 	struct timeval wait = { .tv_sec = SCARCE_WAIT_MS / 1000,
 		.tv_usec = SCARCE_WAIT_MS % 1000 * 1000 };
 
-	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+	if (!scarcity_caused(errno))
 		return;
 	if (log_allowed(&limit, 1, 60000))
 		log_warn("stats and control connections wait: accept");
