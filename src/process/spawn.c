@@ -115,6 +115,17 @@ close_others(struct spawn_fds *keep)
 	close_range(first, UINT32_MAX, 0);
 }
 
+void
+spawn_alone(int log_fd)
+{
+	struct spawn_fds keep = { 0 };
+
+	reset_signals();
+	spawn_fds_add(&keep, log_fd);
+	close_others(&keep);
+	spawn_fds_free(&keep);
+}
+
 /* Nothing here may fail and go on: a child that keeps a right it should not have is worse than
  * none. */
 static int
@@ -139,11 +150,14 @@ drop_privileges(const struct identity *identity)
 	return 0;
 }
 
-/* After the change of user, which would undo it. */
+/*
+ * After the change of user, which would undo it.  SIGKILL, as the sockets of a process that is
+ * frozen would be in the way of the next master.
+ */
 static int
 die_with(pid_t master)
 {
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) == -1) {
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1) {
 		log_error("cannot arrange to end with the master");
 		return -1;
 	}

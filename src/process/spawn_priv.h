@@ -40,4 +40,10 @@ int identity_find(struct identity *identity, const char *user, struct where wher
 pid_t spawn(const char *process, const struct identity *identity, struct spawn_fds *keep,
     int (*run)(void *arg), void *arg);
 
+/*
+ * In a child of fork(): signals as children have them, and no descriptor but `log_fd`, so that neither a socket nor the
+ * lock of the pid file outlives the master by it.
+ */
+void spawn_alone(int log_fd);
+
 #endif

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "master_priv.h"
+#include "spawn_priv.h"
 #include "weir/arena.h"
+#include "weir/clock.h"
 #include "weir/log.h"
 #include "weir/shm.h"
 #include "weir/statefile.h"
@@ -106,6 +108,7 @@ save(const struct kept *kept, const struct generation *generation)
 static void
 state_save(const struct generation *generation)
 {
+	clock_update(); /* entries are as old as this clock says */
 	save(&kept_sticky, generation);
 	save(&kept_servers, generation);
 }
@@ -117,6 +120,8 @@ fork_saver(struct master *master)
 	master->saver = fork();
 	if (master->saver == -1)
 		log_warn("state: cannot start a process to keep it");
+	if (master->saver == 0)
+		spawn_alone(master->current->error_fd);
 	return master->saver == 0;
 }
 
