@@ -151,6 +151,7 @@ struct shm_global {
 	_Atomic int32_t master_pid;
 	_Atomic uint32_t generation, revision; /* in force, as in struct config */
 	_Atomic uint64_t started_wall_s, loaded_wall_s;
+	_Atomic uint64_t started_ms; /* as started_wall_s, by CLOCK_MONOTONIC */
 	_Atomic uint64_t reloads, reload_failures, worker_deaths;
 	_Atomic uint64_t server_changes; /* of pools' servers, without new workers */
 	_Atomic uint64_t log_lines_lost; /* by workers that ended */

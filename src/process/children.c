@@ -103,6 +103,13 @@ child_drain(struct child *child)
 	child_send(child, MESSAGE_DRAIN, NULL, 0, -1);
 }
 
+bool
+child_accepts_still(const struct child *child)
+{
+	return child->generation != child->master->current && child->kind == CHILD_WORKER &&
+	       child->state == CHILD_DRAINING && !child->accepts_no_more;
+}
+
 void
 child_close_idle(struct child *child)
 {
@@ -239,24 +246,43 @@ child_free(struct child *child)
 	free(child);
 }
 
+/* At once, so that what it holds is free. */
+static void
+end_now(struct child *child, const char *why)
+{
+	char name[64];
+
+	log_warnx("%s: ended while it was draining, %s", child_name(child, name), why);
+	kill(child->pid, SIGKILL);
+	waitpid(child->pid, NULL, 0);
+	child_free(child);
+}
+
+void
+children_end_stuck(struct master *master)
+{
+	struct child *child = TAILQ_FIRST(&master->children), *next;
+
+	for (; child != NULL; child = next) {
+		next = TAILQ_NEXT(child, entry);
+		if (child_accepts_still(child))
+			end_now(child, "as it does not answer and holds an address that is wanted");
+	}
+}
+
 /* When all slots are taken, the workers that have been draining for longest make room. */
 static int
 take_slot(struct master *master, struct region *region)
 {
 	struct child *child = TAILQ_FIRST(&master->children), *next;
 	int slot = shm_take_slot(region->shm);
-	char name[64];
 
 	for (; slot == -1 && child != NULL; child = next) {
 		next = TAILQ_NEXT(child, entry);
 		if (child->slot == -1 || child->state < CHILD_DRAINING ||
 		    child->generation->region != region)
 			continue;
-		log_warnx("%s: ended while it was draining, to make room for new workers",
-		    child_name(child, name));
-		kill(child->pid, SIGKILL);
-		waitpid(child->pid, NULL, 0);
-		child_free(child);
+		end_now(child, "to make room for new workers");
 		slot = shm_take_slot(region->shm);
 	}
 	return slot;

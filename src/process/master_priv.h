@@ -147,6 +147,10 @@ void children_reap(struct master *master);
 void child_send(struct child *child, enum message_type type, const void *payload, size_t len, int pass_fd);
 void child_begin(struct child *child);
 void child_drain(struct child *child);
+/* Is it a worker of a configuration before this one that was told to accept no more, and has not said that it does not? */
+bool child_accepts_still(const struct child *child);
+/* End the workers of which that is so. */
+void children_end_stuck(struct master *master);
 /* A draining worker need not wait for clients that ask nothing. */
 void child_close_idle(struct child *child);
 void child_stop(struct child *child);

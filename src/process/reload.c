@@ -233,6 +233,17 @@ take_pid_file(struct master *master, const struct config *config, struct diag *d
 	return master->pid_fd == -1 ? -1 : 0;
 }
 
+static bool
+old_workers_accept(const struct master *master)
+{
+	const struct child *child;
+
+	TAILQ_FOREACH (child, &master->children, entry)
+		if (child_accepts_still(child))
+			return true;
+	return false;
+}
+
 /* Returns 0 when processes are being started or told, or -1 with the reason in change->diag. */
 static int
 prepare(struct master *master)
@@ -264,6 +275,9 @@ prepare(struct master *master)
 	if (current != NULL)
 		warn_fixed(master, config, change->diag);
 	take_pid_file(master, config, change->diag);
+	/* CHANGE_CLOSING has waited: who has not closed its sockets by now is frozen. */
+	if (old_workers_accept(master) && sockets_are_taken(master->sockets, config))
+		children_end_stuck(master);
 	sockets_prepare(master->sockets, config, change->generation->workers, change->diag);
 	if (diag_errors(change->diag) > 0)
 		return -1;
@@ -315,10 +329,12 @@ publish(const struct master *master, bool is_first)
 	atomic_store(&global->revision, current->config->revision);
 	atomic_store(&global->master_pid, getpid());
 	atomic_store(&global->loaded_wall_s, now);
-	if (is_first || global->started_wall_s == 0)
+	if (is_first || global->started_wall_s == 0) {
 		atomic_store(&global->started_wall_s, now);
-	else
+		atomic_store(&global->started_ms, clock_us() / 1000);
+	} else {
 		atomic_fetch_add(&global->reloads, 1);
+	}
 }
 
 /* The new configuration is the only one that clients meet: say so. */
@@ -356,18 +372,6 @@ reload_end_apply(struct master *master, const char *what)
 	change->diag = NULL;
 	master_report(master, NULL);
 	change_end(master);
-}
-
-static bool
-old_workers_accept(const struct master *master)
-{
-	const struct child *child;
-
-	TAILQ_FOREACH (child, &master->children, entry)
-		if (child->generation != master->current && child->kind == CHILD_WORKER &&
-		    child->state == CHILD_DRAINING && !child->accepts_no_more)
-			return true;
-	return false;
 }
 
 void

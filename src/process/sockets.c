@@ -251,6 +251,29 @@ note_group(struct sockets *sockets, const struct config *config,
 	group->next_listener = (int)listener->index;
 }
 
+static bool
+is_taken(const struct sockets *sockets, const struct config *config,
+    const struct listener_config *listener, const struct addr *addr)
+{
+	bool is_udp = is_udp_listener(listener), v6only = needs_v6only(config, is_udp, addr);
+
+	return find_group(sockets, addr, is_udp, v6only) == NULL &&
+	       listen_probe(addr, is_udp, v6only) == -1 && errno == EADDRINUSE;
+}
+
+bool
+sockets_are_taken(const struct sockets *sockets, const struct config *config)
+{
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct listener_config *listener = &config->listeners[i];
+
+		for (size_t j = 0; j < listener->listen_count; j++)
+			if (is_taken(sockets, config, listener, &listener->listen[j]))
+				return true;
+	}
+	return false;
+}
+
 static int
 group_open_socket(const struct group *group)
 {

@@ -31,6 +31,8 @@ void sockets_free(struct sockets *sockets);
  * Returns 0, or -1 with an error for each address that failed in `diag`; then sockets_rollback() is due.
  */
 int sockets_prepare(struct sockets *sockets, const struct config *config, unsigned workers, struct diag *diag);
+/* Does somebody else listen where `config` wants to and this process does not yet? */
+bool sockets_are_taken(const struct sockets *sockets, const struct config *config);
 /*
  * The new configuration is in force.  Further sockets join their groups.  Groups that are no longer wanted take no new
  * connections (the kernel drops their SYNs; clients try again) but workers still accept those under way:

@@ -318,6 +318,19 @@ copy_entity(struct shm *to, struct shm *from, uint32_t id)
 			    sums[field], memory_order_relaxed);
 }
 
+/* With those of workers that live: their slots stay behind. */
+static uint64_t
+lines_lost(const struct shm *shm)
+{
+	uint64_t live[SHM_SLOT_WORDS], sum = shm->header->global.log_lines_lost;
+
+	shm_live_slots(shm, live);
+	for (int slot = 0; slot < SHM_SLOTS; slot++)
+		if ((live[slot / 64] >> (slot % 64) & 1) != 0)
+			sum += shm->header->info[slot].log_lines_lost;
+	return sum;
+}
+
 static void
 copy_global(struct shm_global *to, const struct shm_global *from)
 {
@@ -326,6 +339,7 @@ copy_global(struct shm_global *to, const struct shm_global *from)
 	to->revision = from->revision;
 	to->started_wall_s = from->started_wall_s;
 	to->loaded_wall_s = from->loaded_wall_s;
+	to->started_ms = from->started_ms;
 	to->reloads = from->reloads;
 	to->reload_failures = from->reload_failures;
 	to->worker_deaths = from->worker_deaths;
@@ -390,6 +404,7 @@ shm_copy(struct shm *to, struct shm *from)
 		copy_entity(to, from, id);
 	atomic_store_explicit(&to->header->used, (uint32_t)used, memory_order_relaxed);
 	copy_global(&to->header->global, &from->header->global);
+	to->header->global.log_lines_lost = lines_lost(from);
 	shm_sticky_copy(to, from);
 	copy_faults(to, from);
 	copy_history(to, from);

@@ -31,8 +31,8 @@ collect_process(struct process_stats *process, const struct config *config, cons
 	process->generation = global->revision;
 	process->started_wall_s = global->started_wall_s;
 	process->loaded_wall_s = global->loaded_wall_s;
-	if (now_wall_s > 0 && (uint64_t)now_wall_s > process->started_wall_s)
-		process->uptime_s = (uint64_t)now_wall_s - process->started_wall_s;
+	if (now_ms > global->started_ms)
+		process->uptime_s = (now_ms - global->started_ms) / 1000;
 	process->reloads = global->reloads;
 	process->reload_failures = global->reload_failures;
 	process->server_changes = global->server_changes;
