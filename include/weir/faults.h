@@ -27,6 +27,7 @@ enum fault_kind { FAULT_REQUEST = 0, FAULT_RESPONSE };
 struct fault {
 	_Atomic uint32_t sequence; /* odd while it is written; 0: never was */
 	uint32_t kind;             /* enum fault_kind */
+	uint64_t at_us; /* CLOCK_MONOTONIC: the order, whatever becomes of the wall clock */
 	uint64_t wall_us;
 	uint32_t len;        /* bytes that were there of the message */
 	uint32_t position;   /* where parsing stopped; FAULT_NOWHERE: not known */

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "weir/clock.h"
+
 enum {
 	EXCERPT_BEFORE = FAULT_EXCERPT_SIZE * 3 / 4, /* of the fault's position */
 	READ_TRIES = 8,
@@ -62,6 +64,7 @@ faults_add(struct fault_ring *ring, const struct fault_report *report)
 
 	atomic_store_explicit(&ring->next, next + 1, memory_order_relaxed);
 	begin(fault);
+	fault->at_us = clock_us();
 	clock_gettime(CLOCK_REALTIME, &now);
 	fault->wall_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 	fault->kind = report->kind;
@@ -117,7 +120,7 @@ find_oldest(struct fault_ring *ring)
 	struct fault *oldest = &ring->faults[0];
 
 	for (unsigned i = 0; i < FAULTS_KEPT; i++)
-		if (ring->faults[i].wall_us < oldest->wall_us)
+		if (ring->faults[i].at_us < oldest->at_us)
 			oldest = &ring->faults[i];
 	return oldest;
 }
@@ -132,7 +135,7 @@ faults_merge(struct fault_ring *to, const struct fault_ring *from)
 	for (unsigned i = 0; i < FAULTS_KEPT; i++) {
 		struct fault copy, *oldest = find_oldest(to);
 
-		if (!faults_read(from, i, &copy) || copy.wall_us < oldest->wall_us)
+		if (!faults_read(from, i, &copy) || copy.at_us < oldest->at_us)
 			continue;
 		begin(oldest);
 		memcpy((char *)oldest + body, (char *)&copy + body, sizeof(copy) - body);

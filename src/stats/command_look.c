@@ -15,7 +15,7 @@ compare_faults(const void *a, const void *b)
 {
 	const struct fault *x = a, *y = b;
 
-	return (x->wall_us < y->wall_us) - (x->wall_us > y->wall_us); /* the latest first */
+	return (x->at_us < y->at_us) - (x->at_us > y->at_us); /* the latest first */
 }
 
 /* All that are kept; the caller frees them. */
