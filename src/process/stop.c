@@ -4,6 +4,7 @@
  * Runs in: master.
  */
 #include <event2/event.h>
+#include <signal.h>
 
 #include "master_priv.h"
 #include "systemd_priv.h"
@@ -25,6 +26,7 @@ stop_fast(struct master *master)
 {
 	if (master->phase == PHASE_STOPPING)
 		return;
+	upgrade_cancel(master, SIGTERM);
 	reload_cancel(master);
 	evtimer_del(master->quit_timer);
 	master->phase = PHASE_STOPPING;
@@ -51,6 +53,9 @@ stop_gracefully(struct master *master)
 		stop_fast(master);
 		return;
 	}
+	upgrade_cancel(master, SIGQUIT);
+	if (master->phase >= PHASE_QUITTING)
+		return; /* the new binary serves: that was the end of this one */
 	reload_cancel(master);
 	master->phase = PHASE_QUITTING;
 	systemd_notify("STOPPING=1\nSTATUS=finishing what clients have begun");

@@ -158,6 +158,22 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	stop_after_upgrade(master);
 }
 
+void
+upgrade_cancel(struct master *master, int signal)
+{
+	struct upgrade *upgrade = &master->upgrade;
+
+	if (!upgrade_is_under_way(master) || upgrade->handed_over)
+		return;
+	on_readable(upgrade->fd, EV_READ, master); /* it may serve already */
+	if (upgrade->handed_over) {
+		kill(upgrade->pid, signal);
+		return;
+	}
+	log_warnx("upgrade: given up, as weir is stopping");
+	kill(upgrade->pid, SIGKILL);
+}
+
 /* In the child: never returns. */
 static void
 run_new_binary(const struct master *master, int description, int ready)

@@ -52,6 +52,8 @@ unsigned upgrade_oldest(const struct master *master);
 void upgrade_ask(struct master *master);
 /* A change of configuration is over: begin what was asked for meanwhile. */
 void upgrade_go_on(struct master *master);
+/* The daemon ends: so does a new binary that does not serve yet; one that does gets `signal` in its turn. */
+void upgrade_cancel(struct master *master, int signal);
 /* Is a new binary being started? */
 bool upgrade_is_under_way(const struct master *master);
 /* Children died: the new master may be among them. */
