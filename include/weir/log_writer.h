@@ -26,8 +26,10 @@ enum { LOG_LINE_MAX = 56 * 1024 }; /* bytes; what is added to a longer line is l
  * name    "stdout", "syslog" or a path, for people; borrowed
  * syslog  where it is a socket of syslog_open(): borrowed; else NULL
  * lost    borrowed; counts lines
+ * torn    borrowed, shared by all processes that write: a bit for each file (by its inode) that ends within a line
  */
-struct log_writer *log_writer_new(int fd, const char *name, const struct syslog_target *syslog, _Atomic uint64_t *lost);
+struct log_writer *log_writer_new(int fd, const char *name, const struct syslog_target *syslog, _Atomic uint64_t *lost,
+    _Atomic uint64_t *torn);
 /* Lines so far go to the old descriptor. */
 void log_writer_set_fd(struct log_writer *writer, int fd);
 /* Write the batch out.  Returns whether some of it waits for a slow reader: try again soon. */

@@ -155,6 +155,7 @@ struct shm_global {
 	_Atomic uint64_t reloads, reload_failures, worker_deaths;
 	_Atomic uint64_t server_changes; /* of pools' servers, without new workers */
 	_Atomic uint64_t log_lines_lost; /* by workers that ended */
+	_Atomic uint64_t logs_torn;      /* files that end within a line: see log_writer_new() */
 };
 struct shm_global *shm_global(const struct shm *shm);
 struct slot_info *shm_slot_info(const struct shm *shm, int slot);

@@ -21,8 +21,9 @@ logs_open(struct worker *worker, const int *fds)
 		const char *to = config->log_outputs[i].to;
 		bool is_syslog = strcmp(to, "syslog") == 0;
 
-		worker->log_writers[i] = log_writer_new(
-		    fds[i], to, is_syslog ? config->global.syslog : NULL, &info->log_lines_lost);
+		worker->log_writers[i] =
+		    log_writer_new(fds[i], to, is_syslog ? config->global.syslog : NULL,
+			&info->log_lines_lost, &shm_global(worker->shm)->logs_torn);
 	}
 	if (config->global.trace.output != LOG_OUTPUT_NONE)
 		worker->spans = worker->log_writers[config->global.trace.output];

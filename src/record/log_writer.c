@@ -35,36 +35,43 @@ struct log_writer {
 	_Atomic uint64_t *lost;             /* borrowed; lines */
 	uint64_t first_ms;                  /* when the oldest line came */
 	uint64_t tried_ms;                  /* when the reader was last found slow; 0: it is not */
-	bool is_torn; /* the file ends with a piece of a line: the rest did not fit the disk */
+	_Atomic uint64_t *torn; /* borrowed; shared by all who write */
+	uint64_t file;          /* this file's bit there; 0: it is none */
 	size_t filled,
 	    line; /* 0 <= line <= filled <= BATCH_SIZE; `line`: where the present one begins */
 	char batch[BATCH_SIZE];
 };
 
 /* Whoever holds the other end decides what may be written at once. */
-static enum output
-output_of(int fd, const struct syslog_target *syslog)
+static void
+set_output(struct log_writer *w, int fd)
 {
 	struct stat st;
 
-	if (syslog != NULL)
-		return OUTPUT_SYSLOG;
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? OUTPUT_FILE : OUTPUT_STREAM;
+	w->fd = fd;
+	w->output = OUTPUT_STREAM;
+	w->file = 0;
+	if (w->syslog != NULL) {
+		w->output = OUTPUT_SYSLOG;
+	} else if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		w->output = OUTPUT_FILE;
+		w->file = UINT64_C(1) << (st.st_ino % 64);
+	}
 }
 
 struct log_writer *
-log_writer_new(int fd, const char *name, const struct syslog_target *syslog, _Atomic uint64_t *lost)
+log_writer_new(int fd, const char *name, const struct syslog_target *syslog, _Atomic uint64_t *lost,
+    _Atomic uint64_t *torn)
 {
 	struct log_writer *w = xmalloc(sizeof(*w));
 
-	w->fd = fd;
-	w->output = output_of(fd, syslog);
 	w->name = name;
 	w->syslog = syslog;
 	w->lost = lost;
+	w->torn = torn;
 	w->first_ms = w->tried_ms = 0;
-	w->is_torn = false;
 	w->filled = w->line = 0;
+	set_output(w, fd);
 	return w;
 }
 
@@ -117,17 +124,35 @@ write_all(int fd, const char *text, size_t len)
 	return done;
 }
 
+/*
+ * A file may end with a piece of a line that did not fit the disk.  Whoever writes next ends it, be it
+ * another worker: its own lines would be glued to the piece.
+ */
+static bool
+end_torn_line(struct log_writer *w)
+{
+	if ((atomic_load_explicit(w->torn, memory_order_relaxed) & w->file) == 0 ||
+	    (atomic_fetch_and(w->torn, ~w->file) & w->file) == 0)
+		return true;
+	if (write_all(w->fd, "\n", 1) == 1)
+		return true;
+	atomic_fetch_or(w->torn, w->file);
+	return false;
+}
+
 static void
 write_file(struct log_writer *w)
 {
-	size_t done;
+	size_t done = end_torn_line(w) ? write_all(w->fd, w->batch, w->filled) : 0;
+	int saved = errno;
 
-	if (w->is_torn && write_all(w->fd, "\n", 1) == 1)
-		w->is_torn = false;
-	done = w->is_torn ? 0 : write_all(w->fd, w->batch, w->filled);
+	if (done > 0 && done < w->filled && w->batch[done - 1] != '\n') {
+		atomic_fetch_or(w->torn, w->file);
+		done += w->batch[done] == '\n'; /* that will come: the line is whole */
+	}
 	if (done < w->filled) {
-		w->is_torn = w->is_torn || (done > 0 && w->batch[done - 1] != '\n');
 		consume(w, done);
+		errno = saved;
 		lose(w, w->filled);
 	}
 	w->filled = 0;
@@ -242,9 +267,7 @@ void
 log_writer_set_fd(struct log_writer *w, int fd)
 {
 	write_out(w);
-	w->fd = fd;
-	w->is_torn = false;
-	w->output = output_of(fd, w->syslog);
+	set_output(w, fd);
 }
 
 bool
