@@ -55,6 +55,12 @@ WEIR_BUILD names the build directory (default: ./build, then the current directo
     client(PORT, host =>, timeout =>)    a connection: send, request, get, response, read_match, read_bytes,
                                 read_until_close, is_closed, end_sending, reset, close (Weir::Test::Client)
     load(port =>, clients => N, path =>, headers => [], keepalive => 0|1, tcp => 0|1)   see below
+    limit(PID, nofile => SOFT | as => SOFT)   its limit from now on (the hard one stays); open_files(PID), resident(PID) in kB
+    leave_files(PID, N)         it can open N descriptors more; tighten(PID, N): and all that are open keep their numbers
+                                below the limit, so that there may be more than N, returned
+    jump_clock(SECONDS)         the wall clock of each weir that was started with env => clock_env() is so far ahead
+    small_disk(SIZE)            before new(): a directory on a full-able tmpfs of SIZE (1m); runs the test again in a mount
+                                namespace of its own; undef where that may not be
     wait_until(SUB, WHAT, SECONDS = 15)    polls until SUB is true and returns that; dies saying WHAT
 
 =head1 Daemon: start_weir()
@@ -338,6 +344,70 @@ sub make_cert {
         chmod 0600, $file;
     }
     return \%pem;
+}
+
+# --- what a machine does to processes ---
+
+sub limit {
+    my ($self, $pid, $what, $soft) = @_;
+    # Who is root without all of root's rights may do it to processes of the same user.
+    my ($uid, $gid) = map { $self->read("/proc/$pid/status") =~ /^${_}id:\s+(\d+)/m } qw(U G);
+    my @as = $> == 0 && $uid != 0 ? ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups') : ();
+    my ($exit, undef, $err) = $self->run(@as, 'prlimit', '--pid', $pid, "--$what=$soft:");
+    croak "prlimit: $err" if $exit;
+    return;
+}
+
+# Numbers below the limit may be free between those that are open: `free` of them stay.
+sub leave_files {
+    my ($self, $pid, $free) = @_;
+    my %is_open = map { m{(\d+)$} => 1 } glob "/proc/$pid/fd/*";
+    my $soft = 0;
+    $soft++ while $is_open{$soft} || $free-- > 0;
+    return $self->limit($pid, nofile => $soft);
+}
+
+sub tighten {
+    my ($self, $pid, $least) = @_;
+    my @open = sort { $a <=> $b } map { m{(\d+)$} } glob "/proc/$pid/fd/*";
+    my $free = $open[-1] + 1 - @open;
+    my $more = $free < $least ? $least - $free : 0;
+    $self->limit($pid, nofile => $open[-1] + 1 + $more);
+    return $free + $more;
+}
+
+sub open_files { my ($self, $pid) = @_; my @all = glob "/proc/$pid/fd/*"; return scalar @all }
+
+sub resident { my ($self, $pid) = @_; return $self->read("/proc/$pid/status") =~ /VmRSS:\s+(\d+)/ ? $1 : undef }
+
+sub clock_env {
+    my ($self) = @_;
+    $self->jump_clock(0);
+    return {
+        LD_PRELOAD => $self->program('programs/clockjump.so'),
+        CLOCKJUMP => $self->path('clockjump'),
+        # Theirs need not come first: the library knows nothing of memory.
+        ASAN_OPTIONS => join(':', $ENV{ASAN_OPTIONS} // (), 'verify_asan_link_order=0'),
+    };
+}
+
+# In place: the file is mapped.
+sub jump_clock {
+    my ($self, $seconds) = @_;
+    sysopen my $out, $self->path('clockjump'), O_RDWR | O_CREAT or croak "clockjump: $!";
+    syswrite $out, pack 'q', $seconds;
+    return;
+}
+
+sub small_disk {
+    my ($size) = @_;
+    my $disk = '/mnt';
+    return $disk if $ENV{WEIR_TEST_DISK};
+    my @namespace = ('unshare', '-m', '--propagation', 'private', 'sh', '-c',
+        "mount -t tmpfs -o size=$size,mode=755 none $disk && exec \"\$@\"", 'sh');
+    return if !-d $disk || system("@namespace[0 .. 5] 'mount -t tmpfs -o size=$size none $disk' >/dev/null 2>&1") != 0;
+    $ENV{WEIR_TEST_DISK} = 1;
+    exec @namespace, $^X, (map { "-I$_" } @INC), $0 or die "unshare: $!\n";
 }
 
 # --- weir ---
