@@ -212,7 +212,7 @@ subtest 'a clock that is set' => sub {
     # The latest first, whatever the clock said.
     $t->jump_clock(-5 * 3600);
     $t->raw_exchange($http, "GET / second\r\n\r\n");
-    my (undef, $errors) = $t->weirctl('-S', $weir->control_socket, '--json', 'errors');
+    my (undef, $errors) = $t->weirctl('-S', $weir->control_socket, '-o', 'json', 'errors');
     is_deeply([ map { $_->{after} } @{ JSON::PP::decode_json($errors) } ], [qw(second\\r\\n\\r\\n first\\r\\n\\r\\n)], 'the last bad message is listed first');
     my $sum = $load->stop;
     is($sum->{failed}, 0, "none of $sum->{ok} requests failed") or diag explain $sum->{reasons};

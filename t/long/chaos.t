@@ -1,26 +1,51 @@
 #!/usr/bin/perl
 # Faults at random under load, for CHAOS_SECONDS (20): first those that no client may notice, then those that end
-# what a process had in its hands.  CHAOS_SEED repeats a run's choices.  Not part of make check: make check-long.
+# what a process had in its hands.  CHAOS_SEED repeats a run's choices, CHAOS_ONLY is a pattern of the faults to choose
+# from.  Not part of make check: make check-long.
 use strict;
 use warnings;
+use File::Copy qw(copy);
 use IO::Socket::IP;
+use JSON::PP ();
 use POSIX ();
 use Socket qw(SOCK_DGRAM);
 use Test::More;
 use Time::HiRes qw(time sleep);
 use Weir::Test;
 
+my $disk = Weir::Test::small_disk('64m');
 my $seconds = $ENV{CHAOS_SECONDS} // 20;
 my $seed = $ENV{CHAOS_SEED} // (time * 1000) % 1_000_000;
 srand $seed;
 diag "CHAOS_SEED=$seed CHAOS_SECONDS=$seconds";
 
 my $t = Weir::Test->new(watchdog => 600 + 3 * $seconds);
+# The binary is replaced too: the test works on copies.
+my $bin = $t->path('bin');
+mkdir $bin;
+my %built = map { $_ => $t->program($_) } qw(weir weirctl programs/h2clients programs/clockjump.so);
+mkdir "$bin/programs";
+symlink $built{$_}, "$bin/$_" for grep { $_ ne 'weir' } keys %built;
+$t->{build} = $bin;
+
+sub install {
+    my ($from) = @_;
+    copy($from, "$bin/weir.new") or die "copy: $!";
+    chmod 0755, "$bin/weir.new";
+    rename "$bin/weir.new", "$bin/weir" or die "rename: $!";
+    return;
+}
+install($built{weir});
+
 my ($http, $tls, $tcp, $udp, $extra) = $t->ports(5);
 # Each answer tells which request it belongs to.
 my $handler = sub {
     my ($r) = @_;
     return undef if $r->{path} !~ m{^/id/(.+)};
+    my $mode = $t->read('origin.mode');
+    return "no response at all\r\n\r\n" if $mode eq 'garbage';
+    return { until_close => 1, close => 1, status => 500, body => '' } if $mode eq 'failing';
+    sleep 0.2 if $mode eq 'slow';
     return { status => 200, body => "id $1\n" . ('x' x (length($1) * 37 % 5000)) };
 };
 my @origins = map { $t->origin($_, handler => $handler) } qw(a b c);
@@ -35,12 +60,13 @@ $t->spawn(sub {
 });
 $t->make_cert($t->path('certs'), 'web', ['localhost'], type => 'ec');
 
-my %state = (workers => 3, access => $t->path('access.log'), extra => 0);
+my $log_dir = $disk // $t->dir;
+my %state = (workers => 3, access => "$log_dir/access.log", extra => 0);
 
 sub config {
     my $servers = join "\n", map { "      - {name: @{[ $_->name ]}, address: \"@{[ $_->address ]}\"}" } @origins;
     my $more = $state{extra} ? "  - {name: extra, listen: [\"127.0.0.1:$extra\"], protocol: http, pool: web}\n" : '';
-    return $t->config(<<"CONFIG", workers => $state{workers}, access => $state{access}, global => 'limits: {drain: 5s}');
+    return $t->config(<<"CONFIG", workers => $state{workers}, access => $state{access}, global => "limits: {drain: 30s}\nstate_interval: 1s");
 listeners:
   - {name: web, listen: ["127.0.0.1:$http"], protocol: http, pool: web}
   - {name: tls, listen: ["127.0.0.1:$tls"], protocol: https, tls: {certificate: web, alpn: [h2, http/1.1]}, pool: web}
@@ -60,7 +86,7 @@ $servers
 CONFIG
 }
 
-my $weir = $t->start_weir(config => config());
+my $weir = $t->start_weir(config => config(), env => $t->clock_env);
 $weir->wait_server('web', $_->name, 'up') for @origins;
 
 # ---- clients ----
@@ -136,8 +162,10 @@ sub tcp_client {
     $c->send($line);
     my $back = $c->read_bytes(length $line);
     die "wrong: not what was sent\n" if $back ne $line;
-    # Sessions last a while, shorter than the time a reload leaves to them.
-    $s->{c} = undef if $s->{n} % 200 == 0;
+    # Sessions last a while, shorter than the time a reload leaves to them, on a loaded machine too.
+    $s->{since} //= time;
+    return if $s->{n} % 200 && time - $s->{since} < 1;
+    $s->{c} = $s->{since} = undef;
     return;
 }
 
@@ -166,6 +194,8 @@ sub start_clients {
 
 # ---- faults ----
 
+sub is_alive { my ($pid) = @_; return $t->read("/proc/$pid/stat") =~ /\) ([^ZX]) / ? 1 : 0 }
+
 sub control_pid { my %worker = map { $_ => 1 } $weir->workers, $weir->workers('draining'); return grep { !$worker{$_} } $weir->children }
 
 sub answering { return $t->wait_until(sub { eval { $weir->stats_get('/readyz')->{status} == 200 } }, 'the stats endpoint answers', 30) }
@@ -178,7 +208,70 @@ sub upgrade {
     return answering();
 }
 
+sub ctl { my (@words) = @_; return is(($t->weirctl('-S', $weir->control_socket, @words))[0], 0, "weirctl @words") }
+
+# Lines that are gone were not lost by weir: only the audit at the end counts.
+sub empty_log { truncate "$log_dir/access.log", 0 if -s "$log_dir/access.log"; return }
+
+sub fill_disk {
+    open my $out, '>>', "$disk/filler" or die "filler: $!";
+    1 while syswrite $out, 'x' x 4096;
+    1 while syswrite $out, 'x';
+    return;
+}
+
+# With a limit of descriptors that leaves none.
+sub without_files {
+    my ($pid, $do) = @_;
+    $t->leave_files($pid, 0);
+    my $done = eval { $do->(); 1 };
+    my $why = $@;
+    eval { $t->limit($pid, nofile => 65536) };
+    die $why if !$done;
+    return;
+}
+
+sub upgrade_fails {
+    my ($text) = @_;
+    my $seen = () = $weir->log =~ /this binary goes on/g;
+    install($t->write('bad', $text));
+    $weir->signal('USR2');
+    $t->wait_until(sub { my $n = () = $weir->log =~ /this binary goes on/g; return $n > $seen }, 'the upgrade fails', 30);
+    install($built{weir});
+    return;
+}
+
 my %harmless = (
+    'the clock set' => sub { $t->jump_clock(int(rand 20 * 86400) - 10 * 86400); all_served(10, 'at another time'); $t->jump_clock(0) if rand > 0.5 },
+    'certificates replaced' => sub { $t->make_cert($t->path('certs'), 'web', ['localhost'], type => 'ec'); ctl(qw(certs reload)) },
+    'weights changed' => sub { ctl('server', 'web/' . $origins[ rand @origins ]->name, 'weight', 1 + int rand 5) },
+    'a new binary that ends' => sub { upgrade_fails("#!/bin/sh\nexit 3\n") },
+    'a new binary that crashes' => sub { upgrade_fails("#!/bin/sh\nkill -SEGV \$\$\n") },
+    'reloads in the middle of an upgrade' => sub {
+        my $old = $weir->pid;
+        $weir->signal('HUP');
+        $weir->signal('USR2');
+        for (1 .. 20) { $weir->signal('HUP'); sleep 0.01 }
+        $weir->follow_pid_file;
+        $t->wait_until(sub { waitpid $old, POSIX::WNOHANG(); !kill 0, $old }, 'the old master is gone', 60);
+        answering();
+        $weir->reload(config());
+    },
+    'no descriptors for the master' => sub {
+        without_files($weir->pid, sub {
+            my $failures = $weir->stats->{reload_failures};
+            $weir->signal('HUP');
+            $t->wait_until(sub { $weir->stats->{reload_failures} > $failures }, 'the reload fails', 30);
+        });
+        $weir->reload(config());
+    },
+    'no descriptors for control' => sub { my ($control) = control_pid() or return; without_files($control, sub { all_served(10, 'without control') }); answering() },
+    $disk ? ('a full disk' => sub {
+        fill_disk();
+        eval { all_served(20, 'on a full disk'); $weir->reload(config()); 1 } or do { my $why = $@; unlink "$disk/filler"; die $why };
+        unlink "$disk/filler";
+        empty_log();
+    }) : (),
     'a reload' => sub { $weir->reload(config()) },
     'another number of workers' => sub { $state{workers} = 1 + int rand 5; $weir->reload(config()) },
     'a listener more, and less' => sub {
@@ -215,7 +308,43 @@ my %harmless = (
     },
     'three reloads at once' => sub { $weir->signal('HUP') for 1 .. 3; $weir->reload(config()) },
 );
+sub start_anew {
+    $weir->start;
+    $weir->wait_ready;
+    return;
+}
+
+sub with_origins { my ($mode) = @_; $t->write('origin.mode', $mode); sleep 0.5; $t->write('origin.mode', ''); return }
+
 my %harmful = (
+    'no descriptors for a worker' => sub { my @w = $weir->workers; without_files($w[ rand @w ], sub { sleep 0.5 }) },
+    'servers that fail' => sub { with_origins('failing') },
+    'servers that talk nonsense' => sub { with_origins('garbage') },
+    'servers that are slow' => sub { with_origins('slow') },
+    'a reload while workers are frozen' => sub {
+        my @w = ($weir->workers)[0];
+        kill 'STOP', @w;
+        $state{extra} = 1 - $state{extra};
+        $weir->reload(config());
+        kill 'CONT', @w;
+    },
+    'the master killed' => sub {
+        my @children = $weir->children;
+        kill 'STOP', $children[ rand @children ];
+        $weir->kill;
+        $t->wait_until(sub { 1 while waitpid(-1, POSIX::WNOHANG()) > 0 && 0; !grep { is_alive($_) } @children }, 'no process outlives the master', 30);
+        start_anew();
+    },
+    'a worker without memory' => sub {
+        return if Weir::Test::patience() > 1;
+        my @w = $weir->workers;
+        my $pid = $w[ rand @w ];
+        my ($kb) = $t->read("/proc/$pid/status") =~ /VmSize:\s+(\d+)/;
+        $t->limit($pid, as => ($kb + 64) * 1024);
+        my @idle = map { my $c = eval { $t->client($http) }; $c ? (eval { $c->send("GET /" . 'x' x 3000) } , $c) : () } 1 .. 200;
+        sleep 0.3;
+        kill 'KILL', $pid if is_alive($pid);
+    },
     'a worker killed' => sub { my @w = $weir->workers; kill 'KILL', $w[ rand @w ] },
     'all workers killed' => sub { kill 'KILL', $weir->workers },
     'a worker stopped a while' => sub { my @w = $weir->workers; my $pid = $w[ rand @w ]; kill 'STOP', $pid; sleep 0.5; kill 'CONT', $pid },
@@ -230,6 +359,10 @@ my %harmful = (
     %harmless,
 );
 
+if (my $only = $ENV{CHAOS_ONLY}) {
+    for my $set (\%harmless, \%harmful) { delete $set->{$_} for grep { !/$only/ } keys %$set }
+}
+
 my %happened;
 
 sub run_faults {
@@ -237,6 +370,7 @@ sub run_faults {
     my @names = sort keys %$faults;
     while (time < $until) {
         my $name = $names[ rand @names ];
+        empty_log();
         my $before = progress();
         my $lived = eval { $faults->{$name}->(); all_served(10, "after: $name"); 1 };
         ok($lived, "$name: all clients are served again") or diag $@, join '', grep { defined } (split /^/, $weir->log)[ -40 .. -1 ];
@@ -249,8 +383,6 @@ sub run_faults {
 }
 
 sub why { return map { $t->read("$_->{base}.why") } @clients }
-sub descriptors { my @all = glob "/proc/$_[0]/fd/*"; return scalar @all }
-sub resident { my ($kb) = $t->read("/proc/$_[0]/status") =~ /VmRSS:\s+(\d+)/; return $kb }
 
 # ---- what no client may notice ----
 
@@ -262,7 +394,7 @@ for (5, 5, 3) {
     $weir->reload(config());
 }
 upgrade();
-my %baseline = (fds => descriptors($weir->pid), kb => resident($weir->pid));
+my %baseline = (fds => $t->open_files($weir->pid), kb => $t->resident($weir->pid));
 my $h2_seconds = int($seconds / 2) + 1;
 $t->spawn(sub {
     open STDOUT, '>', $t->path('h2');
@@ -271,7 +403,8 @@ $t->spawn(sub {
 my $culprit = run_faults(\%harmless, time + $seconds / 2);
 is(progress()->{failed}, 0, 'faults that concern no client: not one request failed') or diag 'after: ', $culprit // '?', "\n", why();
 is(progress()->{wrong}, 0, 'and no answer was wrong');
-$t->wait_until(sub { $t->read('h2') =~ /\n$/ }, 'the HTTP/2 clients have ended', 60);
+# They take their time, however soon a fault ended the round above.
+$t->wait_until(sub { $t->read('h2') =~ /\n$/ }, 'the HTTP/2 clients have ended', $h2_seconds + 60);
 my %h2 = split /\s+/, $t->read('h2');
 is($h2{failed}, 0, "HTTP/2 over TLS: none of $h2{sent} requests failed") or diag $t->read('h2.err');
 
@@ -282,8 +415,11 @@ is(progress()->{wrong}, 0, 'whatever happened, no answer was wrong') or diag why
 
 # ---- and afterwards ----
 
+$t->jump_clock(0);
 $state{workers} = 3;
+$state{extra} = 0;
 $weir->reload(config());
+all_served(20, 'when all is over');
 my $total = progress();
 $t->write("$_->{base}.stop", '') for @clients;
 my $quiet = eval {
@@ -294,10 +430,53 @@ my $quiet = eval {
 };
 ok($quiet, 'all counts of what is in progress are back at 0') or diag explain [ map { "$_->{name} $_->{active}" } @{ $weir->stats->{listeners} }, map { $_, @{ $_->{servers} } } @{ $weir->stats->{pools} } ];
 ok(eval { $t->wait_until(sub { $weir->children == 4 }, 'three workers and control remain', 60) }, 'three workers and control remain');
-ok(eval { $t->wait_until(sub { descriptors($weir->pid) <= $baseline{fds} }, 'descriptors', 30) }, 'the master has no descriptor more than before')
-    or diag descriptors($weir->pid), " instead of $baseline{fds}: ", join ' ', (map { readlink($_) // '' } glob "/proc/@{[ $weir->pid ]}/fd/*"),
+ok(eval { $t->wait_until(sub { $t->open_files($weir->pid) <= $baseline{fds} }, 'descriptors', 30) }, 'the master has no descriptor more than before')
+    or diag $t->open_files($weir->pid), " instead of $baseline{fds}: ", join ' ', (map { readlink($_) // '' } glob "/proc/@{[ $weir->pid ]}/fd/*"),
     `ss -lntup | grep pid=@{[ $weir->pid ]},`;
-cmp_ok(resident($weir->pid), '<', $baseline{kb} + 4096, "the master holds no more memory: $baseline{kb} kB before");
+cmp_ok($t->resident($weir->pid), '<', $baseline{kb} + 4096, "the master holds no more memory: $baseline{kb} kB before");
+# Each request is a line in the log, or one that is counted as lost, be the disk full or not.
+sub requests { my ($s) = @_; my $sum = 0; $sum += $_->{requests} for @{ $s->{listeners} }; return $sum }
+{
+    $weir->reload(config());
+    $t->wait_until(sub { $weir->children == 4 }, 'what is in the batches of workers is written', 60);
+    empty_log();
+    my $before = $weir->stats;
+    my @loads = map { $t->load(port => $http, clients => 2, keepalive => $_) } 0, 1;
+    $_->wait_ok(100) for @loads;
+    if ($disk) {
+        fill_disk();
+        $t->wait_until(sub { fill_disk(); $weir->stats->{log_lines_lost} > $before->{log_lines_lost} }, 'lines are lost', 60);
+        $_->wait_ok(100) for @loads;
+        unlink "$disk/filler";
+    }
+    $_->wait_ok(100) for @loads;
+    is($_->stop->{failed}, 0, 'no request fails for want of a log') for @loads;
+    my $requests = requests($weir->stats) - requests($before);
+    my ($lines, $lost);
+    eval {
+        $t->wait_until(sub {
+            $lines = grep { eval { JSON::PP::decode_json($_) } } split /\n/, $t->read("$log_dir/access.log");
+            $lost = $weir->stats->{log_lines_lost} - $before->{log_lines_lost};
+            return $lines + $lost == $requests;
+        }, 'lines are written', 10);
+    };
+    is($lines + $lost, $requests, "$requests requests: $lines lines and $lost that were lost");
+}
+
+my @family = Weir::Test::descendants($weir->pid);
+is(scalar @family, 4, 'no process but these') or diag "@family";
+my @zombies = grep { $t->read("/proc/$_/stat") =~ /\) Z / } @family;
+is(scalar @zombies, 0, 'and no zombie');
+my @strangers = grep { my $pid = $_; (readlink "/proc/$pid/exe" // '') =~ m{^\Q$bin\E/weir\b} && !grep { $pid == $_ } $weir->pid, @family } Weir::Test::descendants($$);
+is(scalar @strangers, 0, 'no orphan of any weir before') or diag "@strangers";
+my $stats = $weir->stats;
+is(join(' ', map { $_->{state} } @{ $stats->{workers} }), 'running running running', 'each slot is a worker that runs');
+for my $l (@{ $stats->{listeners} }) {
+    my $sum = 0;
+    $sum += $l->{"status_${_}xx"} // 0 for 1 .. 5;
+    next if $l->{protocol} !~ /^http/;
+    is($sum, $l->{requests}, "listener $l->{name}: each of $l->{requests} requests has its status class");
+}
 $weir->quit;
 ok(!$weir->is_running, 'weir ends in peace');
 diag sprintf '%d requests answered, %d failed in faults that end things, 0 wrong; HTTP/2: %d; faults: %s', $total->{ok}, $total->{failed},
