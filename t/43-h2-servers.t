@@ -87,6 +87,8 @@ my %cases = (
     'hints' => sub { $_[0]->answer($_[1], 'ok') },
     'refuse-once' => sub { my ($s, $id, $r) = @_; again($r) == 1 ? $s->rst($id, 7) : $s->answer($id, "got $r->{body}") },
     'refuse' => sub { $_[0]->rst($_[1], 7) },
+    'rst-first' => sub { my ($s, $id, $r) = @_; $s->rst($id, $r->{field}{':path'} =~ /\?(\d+)/) },
+    'rst-late' => sub { my ($s, $id, $r) = @_; $head->(@_); $s->data($id, 'abc')->rst($id, $r->{field}{':path'} =~ /\?(\d+)/) },
     'leave' => sub { my ($s, $id, $r) = @_; again($r) == 1 ? $s->goaway(0, 0) : $s->answer($id, "got $r->{body}") },
     'leave-later' => sub { my ($s, $id) = @_; $s->goaway($id, 0)->answer($id, 'last') },
     'lost' => sub { my ($s, $id, $r) = @_; again($r) == 1 ? $s->{client}->reset : $s->answer($id, 'again') },
@@ -291,6 +293,57 @@ subtest 'what was not looked at is sent again' => sub {
     is(h1('lost')->{body}, 'again', 'a connection that was kept and is lost: GET is repeated');
     unlink $file;
     is(h1('lost', method => 'POST', body => 'x')->{status}, 502, 'POST is not');
+};
+
+subtest 'codes of resets' => sub {
+    my @grpc = (headers => ['content-type' => 'application/grpc+proto', te => 'trailers']);
+    my %as = (8 => 'CANCEL', 10 => 'CONNECT_ERROR', 11 => 'ENHANCE_YOUR_CALM');
+    for my $code (0 .. 13, 0xdead) {
+        my $want = $as{$code} // 'INTERNAL_ERROR';
+        is(h2("rst-late?$code")->{reset}, $want, "$code in the middle of a response: $want");
+        next if $code == 7;
+        is(h2("rst-first?$code", @grpc)->{reset}, $want, "$code instead of a response, to gRPC: $want");
+        is(h2("rst-first?$code")->{status}, 502, "$code to others over HTTP/2: 502");
+    }
+    for (7, 8) {
+        my $r = h1("rst-first?$_");
+        is($r->{status}, $_ == 7 ? 503 : 502, "$_ over HTTP/1.1");
+        like($r->{headers}{'proxy-status'}, $_ == 7 ? qr/destination_unavailable/ : qr/connection_terminated/, 'Proxy-Status');
+    }
+    is(h2('refuse', method => 'POST')->{reset}, 'REFUSED_STREAM', 'what no server looked at may be sent again by the client');
+    is(h2('refuse', @grpc)->{reset}, 'REFUSED_STREAM', 'gRPC, too');
+    h2('rst-first?8&once');
+    is(scalar(grep { $_->{field}{':path'} =~ /once/ } $a->seen('rst-first')), 1, 'a GET that was reset is not repeated');
+
+    my $c = h2_client();
+    my %to = (0 => 8, 1 => 2, 2 => 2, 3 => 2, 7 => 8, 8 => 8, 11 => 11, 0xdead => 2);
+    for my $code (sort { $::a <=> $::b } keys %to) {
+        my $id = 2 * $code + 1;
+        $c->request($id, pseudo("wait?client$code"));
+        last_seen('wait', sub { $_[0]{field}{':path'} eq "/wait?client$code" });
+        $c->send(frame(RST_STREAM, 0, $id, pack 'N', $code));
+        is(last_seen('wait', sub { $_[0]{field}{':path'} eq "/wait?client$code" && defined $_[0]{reset} })->{reset}, $to{$code},
+            "a client's $code reaches the server as $to{$code}");
+    }
+    my $h1 = $t->client($port{web});
+    $h1->send("GET /wait?h1 HTTP/1.1\r\nHost: t\r\n\r\n");
+    last_seen('wait', sub { $_[0]{field}{':path'} eq '/wait?h1' });
+    $h1->reset;
+    is(last_seen('wait', sub { $_[0]{field}{':path'} eq '/wait?h1' && defined $_[0]{reset} })->{reset}, 8, 'an HTTP/1.1 client that leaves: CANCEL');
+
+    $c = h2_client();
+    $c->request(1, pseudo('early', method => 'POST'), END_HEADERS);
+    $c->wait_for(sub { $c->{reset}{1} });
+    is(join(' ', $c->{status}{1}, $c->{body}{1}, $c->{ended}{1}, $c->{reset}{1}), '413 no! 1 NO_ERROR', 'an early response is whole, and then the body is not wanted');
+
+    $c = h2_client();
+    for (my $id = 1; $id < 801; $id += 2) {
+        $c->request($id, pseudo('rst-late?8'));
+        $c->response($id);
+        last if $c->{goaway} || $c->{closed};
+    }
+    $c->request(801, pseudo('good'));
+    ok($c->response(801), 'servers that reset much do not count against their client');
 };
 
 subtest 'wrong' => sub {

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use Test::More;
 use Weir::Test;
+use Weir::Test::H2Server;
 
 my $python = '/usr/bin/python3';
 my $t = Weir::Test->new;
@@ -16,7 +17,7 @@ my $peer = "$FindBin::Bin/lib/grpc_peer.py";
 my $certs = $t->path('certs');
 $t->make_cert($certs, $_, ["$_.test"]) for qw(front back);
 $t->write("front.pem", join '', $t->read('certs/front.pem') =~ /(-----BEGIN CERT.*?END CERTIFICATE-----\n)/s);
-my %port = map { $_ => $t->port } qw(plain secure clear tls to_tls h1);
+my %port = map { $_ => $t->port } qw(plain secure clear tls to_tls script);
 
 sub serve {
     my ($name, @tls) = @_;
@@ -31,15 +32,23 @@ serve('secure', ("$certs/back.pem") x 2);
 
 my $often = 'interval: 200ms, rise: 1, fall: 1';
 my $http1 = $t->origin('http1');
+# Resets with each code, instead of a response or within one.
+my $script = Weir::Test::H2Server->start($t, 'script', {
+    'begin:test.Script/wait' => sub { },
+    map({ my $code = $_; ("test.Script/first$code" => sub { $_[0]->rst($_[1], $code) }, "test.Script/late$code" => sub {
+        $_[0]->head($_[1], [':status' => 200, 'content-type' => 'application/grpc'])->data($_[1], "\0\0\0\0\1x")->rst($_[1], $code) }) } 0 .. 13),
+});
 sub config {
     my ($name) = @_;
     return $t->config(<<"CONFIG", workers => 2, access => $t->path('access.log'));
 listeners:
   - {name: clear, listen: ["127.0.0.1:$port{clear}"], protocol: http, http2: {cleartext: on}, pool: plain}
+  - {name: script, listen: ["127.0.0.1:$port{script}"], protocol: http, http2: {cleartext: on}, pool: script}
   - {name: tls, listen: ["127.0.0.1:$port{tls}"], protocol: https, tls: {certificate: front, alpn: [h2]}, pool: plain}
   - {name: to_tls, listen: ["127.0.0.1:$port{to_tls}"], protocol: https, tls: {certificate: front, alpn: [h2]}, pool: secure}
 pools:
   - {name: plain, protocol: h2c, servers: [{name: $name, address: "127.0.0.1:$port{plain}"}]}
+  - {name: script, protocol: h2c, servers: [{name: a, address: "@{[ $script->address ]}"}]}
   - name: secure
     protocol: h2
     tls: {verify: on, ca: $certs/back.pem, server_name: back.test}
@@ -79,6 +88,21 @@ subtest 'what the server and the log see' => sub {
         'the access log');
     $t->wait_until(sub { $weir->stats_server('plain', 'a')->{active} == 0 }, 'no request is counted as active');
     is($weir->stats_server('plain', 'a')->{connect_errors}, 0, 'no errors');
+};
+
+subtest 'codes of resets' => sub {
+    # PROTOCOL-HTTP2.md of gRPC: what has no status of its own is INTERNAL.
+    my %want = map { $_ => 'INTERNAL' } 0 .. 6, 9, 10, 12, 13;
+    @want{7, 8, 11} = qw(UNAVAILABLE CANCELLED RESOURCE_EXHAUSTED);
+    my @names = ((map { "first$_" } 0 .. 13), (map { "late$_" } grep { $_ != 7 } 0 .. 13), 'wait');
+    my ($exit, $out, $err) = peer('status', "127.0.0.1:$port{script}", @names);
+    is($exit, 0, 'the client') or diag $err;
+    my %got = map { split } split /\n/, $out;
+    is($got{"first$_"}, $want{$_}, "$_ instead of a response") for 0 .. 13;
+    is($got{"late$_"}, $want{$_}, "$_ within one") for grep { $_ != 7 } 0 .. 13;
+    is($got{wait}, 'CANCELLED', 'a call that the client cancels');
+    $t->wait_until(sub { grep { defined $_->{reset} } $script->seen('test.Script/wait') }, 'the server hears of it');
+    is((grep { defined $_->{reset} } $script->seen('test.Script/wait'))[0]{reset}, 8, 'as CANCEL');
 };
 
 subtest 'health' => sub {

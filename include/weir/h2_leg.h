@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -36,6 +37,10 @@ int h2_leg_check(const struct h2_leg *leg);
 enum end h2_leg_fault(const struct h2_leg *leg);
 /* The connection was lost, without a word about this request. */
 bool h2_leg_was_cut(const struct h2_leg *leg);
+/* With what a client of HTTP/2 may be told that the server reset its stream; 0 (NO_ERROR): it did not. */
+uint32_t h2_leg_reset_code(const struct h2_leg *leg);
+/* If the leg is freed before the response has ended: what the server is told instead of CANCEL. */
+void h2_leg_give_up(struct h2_leg *leg, uint32_t code);
 /* What was wrong with the response, for people; NULL: not known.  A literal. */
 const char *h2_leg_reason(const struct h2_leg *leg);
 

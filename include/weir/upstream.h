@@ -122,6 +122,21 @@ upstream_may_end(const struct upstream *upstream)
 	return upstream->leg == NULL || h2_leg_has_ended(upstream->leg);
 }
 
+/* With what a client of HTTP/2 may be told that the server reset its stream; 0: it did not.  NULL is allowed. */
+static inline uint32_t
+upstream_reset_code(const struct upstream *upstream)
+{
+	return upstream != NULL && upstream->leg != NULL ? h2_leg_reset_code(upstream->leg) : 0;
+}
+
+/* The client of HTTP/2 reset its stream: what a server of HTTP/2 is told of it when `upstream` is closed.  NULL likewise. */
+static inline void
+upstream_give_up(struct upstream *upstream, uint32_t code)
+{
+	if (upstream != NULL && upstream->leg != NULL)
+		h2_leg_give_up(upstream->leg, code);
+}
+
 /* Is it still open and silent?  Then what comes from now on is an answer to what is sent now. */
 static inline bool
 upstream_is_quiet(struct upstream *upstream)

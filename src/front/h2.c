@@ -8,6 +8,7 @@
 #include "weir/arena.h"
 #include "weir/buf.h"
 #include "weir/clock.h"
+#include "weir/h2_codes.h"
 #include "weir/h2_frames.h"
 #include "weir/log.h"
 
@@ -116,10 +117,10 @@ on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user
 {
 	struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
 
-	(void)error;
 	(void)user;
 	if (s == NULL)
 		return 0;
+	s->reset_code = error;
 	nghttp2_session_set_stream_user_data(session, id, NULL);
 	s->is_closed = true;
 	s->h2->open_count--;
@@ -179,6 +180,19 @@ write_output(struct h2 *h2)
 	}
 }
 
+/* The stream is over, for the client; frees it. */
+static void
+give_up(struct h2_stream *s)
+{
+	s->is_closed = true;
+	if (s->x != NULL) {
+		s->x->reset_code = h2_codes_give_up(s->reset_code);
+		exchange_fail(s->x, END_CLIENT_CLOSED); /* frees the stream */
+	} else {
+		h2_stream_free(s);
+	}
+}
+
 /* What the callbacks put off: requests that came, bodies that go on, streams that ended. */
 static void
 advance(struct h2 *h2)
@@ -189,10 +203,7 @@ advance(struct h2 *h2)
 		TAILQ_REMOVE(&h2->todo, s, waiting);
 		s->is_waiting = false;
 		if (s->is_closed) {
-			if (s->x != NULL)
-				exchange_fail(s->x, END_CLIENT_CLOSED); /* frees the stream */
-			else
-				h2_stream_free(s);
+			give_up(s);
 		} else if (s->is_complete && !s->is_begun && !h2->is_deaf) {
 			s->is_begun = true;
 			h2_begin(s);
@@ -407,15 +418,8 @@ h2_free(struct h2 *h2)
 {
 	h2->is_broken = true;
 	worker_undefer(h2->worker, &h2->deferred);
-	while (!TAILQ_EMPTY(&h2->streams)) {
-		struct h2_stream *s = TAILQ_FIRST(&h2->streams);
-
-		s->is_closed = true;
-		if (s->x != NULL)
-			exchange_fail(s->x, END_CLIENT_CLOSED); /* frees the stream */
-		else
-			h2_stream_free(s);
-	}
+	while (!TAILQ_EMPTY(&h2->streams))
+		give_up(TAILQ_FIRST(&h2->streams));
 	worker_undefer(h2->worker, &h2->deferred);
 	nghttp2_session_del(h2->session);
 	buf_give(h2->out);

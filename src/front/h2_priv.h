@@ -42,6 +42,8 @@ struct h2_stream {
 	bool is_switch_bad;    /* the server's answer to it is none */
 	bool has_bad_trailers; /* too many: the stream is being reset */
 	bool is_reported;      /* what was wrong with it is kept already */
+	bool is_servers_fault; /* its reset is not the client's doing */
+	uint32_t reset_code;   /* is_closed: how it ended */
 	enum end refusal;
 
 	/* The request head as text, and what it is made of. */
@@ -133,6 +135,8 @@ void h2_request_free(struct h2_stream *s);
 /* h2_response.c */
 int h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken);
 void h2_done(struct exchange *x, enum end end);
+/* Reset the stream for what is not the client's fault. */
+void h2_reset(struct h2_stream *s, uint32_t code);
 /* Answer without an exchange.  is_parsed: h1_fault() says what was wrong. */
 void h2_refuse(struct h2_stream *s, enum end end, bool is_parsed);
 

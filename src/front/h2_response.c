@@ -156,6 +156,13 @@ h2_send(struct exchange *x, const struct response_piece *piece, size_t *taken)
 	return 0;
 }
 
+void
+h2_reset(struct h2_stream *s, uint32_t code)
+{
+	s->is_servers_fault = true;
+	nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, code);
+}
+
 /* A whole HTTP/1.1 response that weir made, as the response of this stream. */
 static void
 submit_reply(struct h2_stream *s, struct buf *reply)
@@ -175,8 +182,7 @@ submit_reply(struct h2_stream *s, struct buf *reply)
 		failed = submit_head(s, &head, NULL, (struct slice){ NULL, 0 }, s->piece_len > 0);
 	}
 	if (failed != 0)
-		nghttp2_submit_rst_stream(
-		    s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+		h2_reset(s, NGHTTP2_INTERNAL_ERROR);
 	h2_stall(s); /* until the stream is closed */
 	worker_defer(s->h2->worker, &s->h2->deferred);
 }
@@ -193,20 +199,48 @@ h2_refuse(struct h2_stream *s, enum end end, bool is_parsed)
 	submit_reply(s, client_refuse(s->h2->client, &refusal));
 }
 
+static bool
+is_grpc(const struct message *request)
+{
+	static const struct slice name = SLICE("content-type"), type = SLICE("application/grpc");
+
+	for (unsigned i = 0; i < request->field_count; i++) {
+		const struct field *f = &request->fields[i];
+		struct slice value = message_value(request, f);
+
+		if (f->id == FIELD_OTHER && value.len >= type.len &&
+		    slice_equal_nocase(message_name(request, f), name)) {
+			value.len = type.len;
+			return slice_equal_nocase(value, type);
+		}
+	}
+	return false;
+}
+
+/*
+ * Does the code with which the server reset its stream tell the client more than an answer of
+ * weir's could?  What was refused may be asked for again, whatever the method (RFC 9113
+ * section 8.7), and gRPC has a status for each code.
+ */
+static bool
+is_told_by_code(const struct exchange *x)
+{
+	return x->reset_code == NGHTTP2_REFUSED_STREAM ||
+	       (x->reset_code != 0 && is_grpc(&x->request));
+}
+
 void
 h2_done(struct exchange *x, enum end end)
 {
 	struct h2_stream *s = x->front;
-	nghttp2_session *session = s->h2->session;
 	bool is_answerable = !x->head_sent && !s->is_closed, close = false;
 
 	h2_move(s);
 	h2_stall(s); /* what is left for nghttp2 to send must go, too */
-	if (end != END_OK && is_answerable && exchange_has_answer(end))
+	if (end != END_OK && is_answerable && exchange_has_answer(end) && !is_told_by_code(x))
 		submit_reply(s, exchange_answer(x, end, &close));
 	else if (end != END_OK && !s->is_closed)
-		nghttp2_submit_rst_stream(
-		    session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+		h2_reset(s, x->reset_code != 0 ? x->reset_code : NGHTTP2_INTERNAL_ERROR);
 	exchange_free(x, end);
 	s->x = NULL;
 	worker_defer(s->h2->worker, &s->h2->deferred);

@@ -209,9 +209,18 @@ h2_watch_received(struct h2 *h2, const nghttp2_frame *frame)
 	return is_cheap ? count_cheap(h2) : 0;
 }
 
+static bool
+is_servers_fault(const struct h2 *h2, const nghttp2_frame *frame)
+{
+	const struct h2_stream *s =
+	    nghttp2_session_get_stream_user_data(h2->session, frame->hd.stream_id);
+
+	return s != NULL && s->is_servers_fault;
+}
+
 /*
- * Resets that a client provokes cost as much as those it sends; those that a server is to blame for
- * are INTERNAL_ERROR.  Clients that give up often, as browsers and RPC deadlines do, also let as
+ * Resets that a client provokes cost as much as those it sends, unless a server is to blame.
+ * Clients that give up often, as browsers and RPC deadlines do, also let as
  * much be done: each response that was sent to its end makes good for one reset.
  */
 void
@@ -225,8 +234,7 @@ h2_watch_sent(struct h2 *h2, const nghttp2_frame *frame)
 	if (frame->hd.type == NGHTTP2_RST_STREAM)
 		h2->reset_ids[h2->reset_at++ % H2_RESETS_KEPT] = frame->hd.stream_id;
 	if (frame->hd.type == NGHTTP2_RST_STREAM &&
-	    frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
-	    frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR)
+	    frame->rst_stream.error_code != NGHTTP2_NO_ERROR && !is_servers_fault(h2, frame))
 		count_flood(h2, &h2->resets, config_of(h2)->resets);
 }
 

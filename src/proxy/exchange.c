@@ -117,6 +117,8 @@ exchange_free(struct exchange *x, enum end end)
 {
 	queue_leave(&x->waiter);
 	account(x, end);
+	if (end == END_CLIENT_CLOSED && x->reset_code != 0)
+		upstream_give_up(x->upstream, x->reset_code);
 	upstream_close(x->upstream, false);
 	balance_release(x->server);
 	buf_give(x->head_rest);
@@ -329,6 +331,8 @@ exchange_connect_failed(struct exchange *x, enum end end)
 	/* Which of several reasons counts?  That another server could not be reached says less. */
 	if (x->connect_end == END_OK || end != END_CONNECT_FAILED)
 		x->connect_end = (uint8_t)end;
+	if (x->connect_end != END_SERVER_REFUSED)
+		x->reset_code = 0;
 	drop_server(x);
 	if (!retry_is_allowed(x->pool, x->attempts))
 		return exchange_end(x, end);

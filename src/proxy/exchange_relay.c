@@ -40,6 +40,7 @@ response_failed(struct exchange *x, enum end end)
 {
 	tally_add(x->server->tally, TALLY_RESPONSE_ERRORS, 1);
 	eject_count_failure(x->server, end);
+	x->reset_code = upstream_reset_code(x->upstream);
 	return exchange_end(x, end);
 }
 
@@ -68,8 +69,10 @@ leg_failed(struct exchange *x, enum end end)
 {
 	if (end == END_RESPONSE_MALFORMED && h2_leg_reason(x->upstream->leg) != NULL)
 		note_fault(x, h2_leg_reason(x->upstream->leg), FAULT_NOWHERE, NULL);
-	if (end == END_SERVER_REFUSED && !x->body_begun && x->interim_count == 0)
+	if (end == END_SERVER_REFUSED && !x->body_begun && x->interim_count == 0) {
+		x->reset_code = upstream_reset_code(x->upstream);
 		return exchange_connect_failed(x, end);
+	}
 	return response_failed(x, end);
 }
 

@@ -6,6 +6,7 @@
 
 #include "weir/buf.h"
 #include "weir/clock.h"
+#include "weir/h2_codes.h"
 #include "weir/tally.h"
 #include "weir/upstream.h"
 
@@ -173,7 +174,7 @@ h2_leg_new(struct upstream *up, const char *name, bool may_open)
 	if (conn == NULL)
 		return NULL;
 	leg = slab_take(&up->worker->h2_legs);
-	*leg = (struct h2_leg){ .up = up, .may_repeat = true };
+	*leg = (struct h2_leg){ .up = up, .may_repeat = true, .our_code = NGHTTP2_CANCEL };
 	attach(leg, conn);
 	return leg;
 }
@@ -190,7 +191,7 @@ h2_leg_free(struct h2_leg *leg)
 	if (leg->conn != NULL && leg->id > 0 && leg->conn->heard_count == leg->heard_before &&
 	    now_ms - leg->begun_ms >= SILENT_MS)
 		h2_upstream_suspect(leg->conn);
-	leave(leg, leg->has_ended ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+	leave(leg, leg->has_ended ? NGHTTP2_NO_ERROR : leg->our_code);
 	buf_give(leg->head);
 	buf_give(leg->body);
 	buf_give(leg->trailers_out);
@@ -268,6 +269,23 @@ h2_leg_was_cut(const struct h2_leg *leg)
 	return h2_leg_fault(leg) == END_SERVER_CLOSED && !leg->was_reset;
 }
 
+uint32_t
+h2_leg_reset_code(const struct h2_leg *leg)
+{
+	if (!leg->was_reset)
+		return NGHTTP2_NO_ERROR;
+	/* A server that has begun to answer cannot say that it has not looked at the request. */
+	if (leg->its_code == NGHTTP2_REFUSED_STREAM && leg->head == NULL)
+		return NGHTTP2_INTERNAL_ERROR;
+	return h2_codes_pass(leg->its_code);
+}
+
+void
+h2_leg_give_up(struct h2_leg *leg, uint32_t code)
+{
+	leg->our_code = code;
+}
+
 const char *
 h2_leg_reason(const struct h2_leg *leg)
 {
@@ -311,6 +329,10 @@ h2_leg_lost(struct h2_leg *leg, uint32_t error)
 		leg->must_move = true;
 		h2_leg_wake(leg);
 		return;
+	}
+	if (leg->fault == END_OK) {
+		leg->was_reset = true;
+		leg->its_code = error;
 	}
 	h2_leg_fail(
 	    leg, error == NGHTTP2_REFUSED_STREAM ? END_SERVER_REFUSED : END_SERVER_CLOSED, NULL);

@@ -78,6 +78,7 @@ struct h2_leg {
 	bool is_begun;              /* h2_leg_begin() was called */
 	bool is_unsent;             /* the stream never left: as good as refused */
 	const char *reason;         /* of the fault, for people; NULL: not known; a literal */
+	uint32_t our_code;          /* with which the stream is reset when its user goes */
 
 	/* The request. */
 	struct buf *head;           /* owned; its text, as long as it may have to be sent again */
@@ -102,7 +103,8 @@ struct h2_leg {
 	bool has_length;
 	bool is_response_chunked;   /* the text is */
 	bool has_head;              /* the final one */
-	bool was_reset;             /* by the server */
+	bool was_reset;             /* by the server, ... */
+	uint32_t its_code;          /* ... with this */
 	bool has_ended;             /* the server's side of the stream */
 	bool is_end_read;           /* the text of the last chunk was */
 };

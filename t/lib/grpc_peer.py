@@ -5,6 +5,7 @@
   grpc_peer.py calls TARGET [CA NAME]        makes all calls; prints one line "ok NAME" or "not ok NAME: why" for each
   grpc_peer.py unary TARGET COUNT [CA NAME]  COUNT unary calls, one after the other; prints how many succeeded
   grpc_peer.py serving TARGET 0|1            what its health service says from now on
+  grpc_peer.py status TARGET METHOD...       a unary call of each method of test.Script; prints its status; `wait` is cancelled
   grpc_peer.py stream TARGET [CA NAME]       a bidirectional stream: each line of standard input goes out, each answer is
                                              printed at once; prints the status in the end
 """
@@ -240,6 +241,16 @@ def serving(target, value):
     channel(target).unary_unary("/test.Echo/Serving")(value.encode(), timeout=20)
 
 
+def status(target, *methods):
+    chan = channel(target)
+    for method in methods:
+        call = chan.unary_unary("/test.Script/" + method).future(b"", timeout=20)
+        if method == "wait":
+            time.sleep(0.3)
+            call.cancel()
+        print(method, call.code().name, flush=True)
+
+
 def stream(target, ca=None, name=None):
     lines = iter(sys.stdin.buffer.readline, b"")
     call = channel(target, ca, name).stream_stream("/test.Echo/Both")((line.rstrip() for line in lines), timeout=60)
@@ -252,4 +263,4 @@ def stream(target, ca=None, name=None):
 
 
 if __name__ == "__main__":
-    {"serve": serve, "calls": calls, "unary": count, "serving": serving, "stream": stream}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "calls": calls, "unary": count, "serving": serving, "status": status, "stream": stream}[sys.argv[1]](*sys.argv[2:])
