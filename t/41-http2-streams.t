@@ -37,6 +37,10 @@ my $ws = $t->tcp_server('ws', sub {
         . "Sec-WebSocket-Protocol: chat\r\n\r\n$hello");
     return if $path eq '/end';
     return $c->reset if $path eq '/reset';
+    if ($path eq '/listens') {
+        $c->end_sending;
+        return $t->write('ws-heard', $c->read_until_close);
+    }
     while ($c->fill) {
         my $bytes = $c->{in};
         $c->{in} = '';
@@ -176,6 +180,12 @@ subtest 'WebSocket' => sub {
     is(echoed($c, 5), 'early', 'bytes right behind the request');
     $c = websocket('/end');
     ok($c->response(1), 'the server ends first');
+    $c = websocket('/listens');
+    ok($c->response(1), 'a server that ends its side alone');
+    my @last = map { chr(97 + $_) x 10_000 } 0 .. 4;
+    $c->send(join '', map({ frame(DATA, 0, 1, $_) } @last), frame(DATA, END_STREAM, 1, 'over'));
+    $t->wait_until(sub { -e $t->path('ws-heard') }, 'hears the end of the client');
+    is($t->read('ws-heard'), join('', @last) . 'over', 'and all that it said before');
     is(websocket('/end', flags => END_HEADERS | END_STREAM)->{status}{1}, 200, 'a client that ends at once');
 };
 
@@ -187,7 +197,7 @@ subtest 'WebSocket: refusals' => sub {
     is(websocket('/', more => ['content-length' => 5])->{status}{1} // 'reset', 400, 'a length');
     my $c = websocket('/reset');
     $c->wait_for(sub { $c->{reset}{1} || $c->{ended}{1} });
-    is($c->{reset}{1}, 'CONNECT_ERROR', 'a server that breaks off');
+    is($c->{reset}{1}, 'CANCEL', 'a server that breaks off');
     $c = websocket('/silent');
     $c->wait_for(sub { $c->{reset}{1} });
     is($c->{reset}{1}, 'CANCEL', 'silence for too long');

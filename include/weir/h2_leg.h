@@ -2,7 +2,8 @@
  * h2_leg: one request and its response on an HTTP/2 connection to a server (RFC 9113), which it shares with others.
  *
  * Runs in: worker.  To its user a leg looks like a connection of HTTP/1.1: it takes the text of a request and gives that
- * of the response, which passes the same strict parser as those of HTTP/1 servers.  Between them and the stream it
+ * of the response, which passes the same strict parser as those of HTTP/1 servers.  A request for a WebSocket becomes an
+ * extended CONNECT (RFC 8441), and its 2xx a 101, behind which bytes go both ways as they are.  Between them and the stream it
  * translates both ways.  struct upstream hides which of the two it is (upstream.h).
  */
 #ifndef WEIR_H2_LEG_H
@@ -52,6 +53,11 @@ const char *h2_leg_reason(const struct h2_leg *leg);
 ssize_t h2_leg_begin(struct h2_leg *leg, const struct iovec *iov, int count, size_t head_len);
 /* More of the body.  Returns the bytes taken; IO_WAIT; IO_ERROR: the server takes no more. */
 ssize_t h2_leg_write(struct h2_leg *leg, const char *bytes, size_t len);
+/*
+ * After the server has switched to WebSocket: nothing follows.  Returns 0 once that is on its way; IO_WAIT: call again;
+ * IO_ERROR.
+ */
+int h2_leg_finish(struct h2_leg *leg);
 /* Returns the bytes read, above 0; IO_WAIT; IO_CLOSED: the response has come to its end; IO_ERROR: it will not. */
 ssize_t h2_leg_read(struct h2_leg *leg, char *to, size_t size);
 /* Has the server ended its side, and was all of it read but trailers? */

@@ -115,6 +115,8 @@ int transport_flush(struct transport *transport);
 void transport_yield(struct transport *transport);
 /* Tell the peer that nothing follows (close_notify and FIN).  Reading may go on. */
 void transport_shutdown(struct transport *transport);
+/* The same once all was sent.  Returns 0; IO_WAIT: call again; IO_ERROR. */
+int transport_finish(struct transport *transport);
 /* Is the connection of a kept upstream still open and silent? */
 bool transport_is_quiet(struct transport *transport);
 /* Close at once; with `reset` the peer gets RST instead of FIN.  May be called twice. */

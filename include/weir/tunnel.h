@@ -1,5 +1,5 @@
 /*
- * tunnel: bytes both ways between two transports, until both sides have ended.
+ * tunnel: bytes both ways between a client and a server, until both sides have ended.
  *
  * Runs in: worker.  Used for TCP listeners and after Upgrade.  Each direction ends by itself (half-close): when one side
  * has sent everything, the other is told, and may still answer.
@@ -13,9 +13,11 @@
 struct buf;
 struct pipe;
 struct transport;
+struct upstream;
 
 struct tunnel_way {
 	struct transport *from, *to; /* borrowed */
+	struct upstream *from_server, *to_server; /* whose transport that is; NULL: a client's */
 	struct buf *pending;         /* owned; read and not yet written; NULL while empty */
 	struct pipe *pipe;           /* owned; the same where the bytes stay in the kernel; never both */
 	uint64_t bytes;              /* written so far */
@@ -30,7 +32,7 @@ struct tunnel {
 	struct tunnel_way in, out; /* client to server, server to client */
 };
 
-void tunnel_init(struct tunnel *tunnel, struct transport *client, struct transport *server);
+void tunnel_init(struct tunnel *tunnel, struct transport *client, struct upstream *server);
 /* Let long streams pass through pipes where both transports are plain. */
 void tunnel_allow_splice(struct tunnel *tunnel);
 /* Bytes that were read before the tunnel began; takes `buf` over (NULL: none). */

@@ -115,6 +115,13 @@ upstream_yield(struct upstream *upstream)
 		transport_yield(&upstream->transport);
 }
 
+/* Nothing follows: tell the server once all was sent.  Returns 0; IO_WAIT: call again; IO_ERROR. */
+static inline int
+upstream_finish(struct upstream *upstream)
+{
+	return upstream->leg != NULL ? h2_leg_finish(upstream->leg) : transport_finish(&upstream->transport);
+}
+
 /* May a response end here, as far as the connection knows?  Only HTTP/2 knows better than the message. */
 static inline bool
 upstream_may_end(const struct upstream *upstream)

@@ -38,7 +38,7 @@ h1_switched(struct exchange *x)
 	exchange_free(x, END_OK);
 	c->x = NULL;
 
-	tunnel_init(&t->tunnel, &c->client.transport, &t->upstream->transport);
+	tunnel_init(&t->tunnel, &c->client.transport, t->upstream);
 	tunnel_take_pending(&t->tunnel.out, t->upstream->in);
 	t->upstream->in = NULL;
 	/* Bytes that the client sent right behind its head are the tunnel's first. */

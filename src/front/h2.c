@@ -202,7 +202,7 @@ advance(struct h2 *h2)
 	while ((s = TAILQ_FIRST(&h2->todo)) != NULL) {
 		TAILQ_REMOVE(&h2->todo, s, waiting);
 		s->is_waiting = false;
-		if (s->is_closed) {
+		if (s->is_closed && !h2_tunnel_lingers(s)) {
 			give_up(s);
 		} else if (s->is_complete && !s->is_begun && !h2->is_deaf) {
 			s->is_begun = true;

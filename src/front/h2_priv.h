@@ -16,12 +16,13 @@
 #include "front_priv.h"
 #include "weir/balance.h"
 #include "weir/exchange.h"
+#include "weir/websocket.h"
 
 struct buf;
 struct h2_tunnel;
 
 enum { H2_PSEUDO_METHOD = 0, H2_PSEUDO_SCHEME, H2_PSEUDO_AUTHORITY, H2_PSEUDO_PATH, H2_PSEUDO_PROTOCOL, H2_PSEUDOS };
-enum { H2_RESETS_KEPT = 256, H2_WEBSOCKET_KEY_SIZE = 25, H2_FRAME_HEAD = 9 };
+enum { H2_RESETS_KEPT = 256, H2_FRAME_HEAD = 9 };
 
 struct h2_stream {
 	TAILQ_ENTRY(h2_stream) link;    /* in h2->streams */
@@ -68,7 +69,7 @@ struct h2_stream {
 	bool is_deferred;  /* nghttp2 waits for nghttp2_session_resume_data() */
 
 	struct h2_tunnel *tunnel; /* owned; bytes both ways after CONNECT; NULL: none */
-	char websocket_key[H2_WEBSOCKET_KEY_SIZE];
+	char websocket_key[WEBSOCKET_KEY_SIZE];
 	uint64_t stalled_ms; /* since when the client neither sends nor reads; 0: it does, or need not */
 };
 
@@ -142,10 +143,11 @@ void h2_refuse(struct h2_stream *s, enum end end, bool is_parsed);
 
 /* h2_tunnel.c */
 void h2_switched(struct exchange *x);
-/* A new Sec-WebSocket-Key.  Returns 0 or -1. */
-int h2_websocket_key(char key[static H2_WEBSOCKET_KEY_SIZE]);
 /* The server's 101.  Returns 0; -1: the client must not see it, and h2_switched() will refuse it. */
 int h2_check_switch(struct h2_stream *s, const struct message *head);
+/* Both sides have ended, and the server is yet to get what the client said last: the tunnel outlives the stream. */
+bool h2_tunnel_lingers(const struct h2_stream *s);
+/* May free `s` if it is closed. */
 void h2_tunnel_run(struct h2_stream *s);
 /* NULL tunnel is allowed and does nothing. */
 void h2_tunnel_free(struct h2_stream *s);

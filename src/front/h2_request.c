@@ -59,7 +59,7 @@ static int
 begin_websocket(struct h2_stream *s)
 {
 	if (!slice_equal(text_of(s->pseudo[H2_PSEUDO_PROTOCOL]), SLICE("websocket")) ||
-	    h2_websocket_key(s->websocket_key) < 0)
+	    websocket_new_key(s->websocket_key) < 0)
 		return -1;
 	append_text(s, "connection: upgrade\r\nupgrade: websocket\r\n");
 	append_line(s, &s->head, SLICE("sec-websocket-key"), slice_of(s->websocket_key));

@@ -75,8 +75,7 @@ submit_head(struct h2_stream *s, const struct message *head, const struct field_
 		if (field->id == FIELD_CONTENT_LENGTH &&
 		    (head->status < 200 || head->status == 204))
 			continue;
-		if (is_switch &&
-		    slice_equal_nocase(message_name(head, field), SLICE("sec-websocket-accept")))
+		if (is_switch && slice_equal_nocase(message_name(head, field), WEBSOCKET_ACCEPT))
 			continue;
 		if (edits != NULL && edits_hide(edits, message_name(head, field)))
 			continue;

@@ -1,17 +1,16 @@
 /*
  * h2_tunnel: WebSocket over HTTP/2 (RFC 8441): CONNECT with :protocol becomes an Upgrade of
- * HTTP/1.1 towards the server, and the stream's DATA the bytes behind it.
+ * HTTP/1.1 for the exchange, and the stream's DATA the bytes behind it.
  */
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 
 #include "h2_priv.h"
 #include "weir/arena.h"
 #include "weir/buf.h"
+#include "weir/h2_codes.h"
 #include "weir/upstream.h"
 
-enum { NONCE_LEN = 16, READS_MAX = 8 };
+enum { READS_MAX = 8 };
 
 struct h2_tunnel {
 	struct upstream *upstream; /* owned */
@@ -24,36 +23,19 @@ struct h2_tunnel {
 
 /* ---- the handshake of RFC 6455, which HTTP/2 clients do not make ---- */
 
-int
-h2_websocket_key(char key[static H2_WEBSOCKET_KEY_SIZE])
-{
-	unsigned char nonce[NONCE_LEN];
-
-	if (RAND_bytes(nonce, NONCE_LEN) != 1)
-		return -1;
-	EVP_EncodeBlock((unsigned char *)key, nonce, NONCE_LEN);
-	return 0;
-}
-
 /* Did the server that switched protocols answer this key (RFC 6455 section 4.1)? */
 static bool
 is_accepted(const char *key, const struct message *head)
 {
-	static const struct slice name = SLICE("sec-websocket-accept");
-	char text[H2_WEBSOCKET_KEY_SIZE + 40], expected[32];
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned len = 0;
-	int n = snprintf(text, sizeof(text), "%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+	char expected[WEBSOCKET_ACCEPT_SIZE];
 
-	if (EVP_Digest(text, (size_t)n, digest, &len, EVP_sha1(), NULL) != 1 || len != 20)
+	if (websocket_accept(slice_of(key), expected) < 0)
 		return false;
-	n = EVP_EncodeBlock((unsigned char *)expected, digest, (int)len);
 	for (unsigned i = 0; i < head->field_count; i++) {
 		const struct field *f = &head->fields[i];
 
-		if (slice_equal_nocase(message_name(head, f), name))
-			return slice_equal(
-			    message_value(head, f), (struct slice){ expected, (size_t)n });
+		if (slice_equal_nocase(message_name(head, f), WEBSOCKET_ACCEPT))
+			return slice_equal(message_value(head, f), slice_of(expected));
 	}
 	return false;
 }
@@ -127,6 +109,8 @@ h2_tunnel_free(struct h2_stream *s)
 	tally_add(t->pool, TALLY_BYTES_OUT, t->bytes_out);
 	tally_add(t->server->tally, TALLY_BYTES_IN, t->bytes_in);
 	tally_add(t->server->tally, TALLY_BYTES_OUT, t->bytes_out);
+	if (s->is_closed)
+		upstream_give_up(t->upstream, h2_codes_give_up(s->reset_code));
 	upstream_close(t->upstream, false);
 	balance_release(t->server);
 	free(t);
@@ -141,8 +125,9 @@ run_in(struct h2_stream *s)
 	struct transport *to = &t->upstream->transport;
 
 	while (s->body_first != NULL) {
-		struct iovec iov = { buf_head(s->body_first), buf_len(s->body_first) };
-		ssize_t n = to->writable ? transport_writev(to, &iov, 1) : IO_WAIT;
+		ssize_t n = to->writable ? upstream_write(t->upstream, buf_head(s->body_first),
+					       buf_len(s->body_first))
+					 : IO_WAIT;
 
 		if (n == IO_WAIT)
 			return 0;
@@ -153,11 +138,10 @@ run_in(struct h2_stream *s)
 		s->stalled_ms = now_ms;
 	}
 	if (s->is_ended && !t->is_told) {
-		int result = transport_flush(to);
+		int result = upstream_finish(t->upstream);
 
 		if (result != 0)
 			return result == IO_WAIT ? 0 : IO_ERROR;
-		transport_shutdown(to);
 		t->is_told = true;
 	}
 	return 0;
@@ -212,11 +196,11 @@ run_out(struct h2_stream *s)
 		if (t->has_ended || !from->readable)
 			return 0;
 		if (reads == READS_MAX) {
-			transport_yield(from);
+			upstream_yield(t->upstream);
 			return 0;
 		}
 		t->upstream->in = buf_take(BUF_LARGE);
-		n = transport_read(from, t->upstream->in->data, buf_room(t->upstream->in));
+		n = upstream_read(t->upstream, t->upstream->in->data, buf_room(t->upstream->in));
 		if (n > 0) {
 			t->upstream->in->end = (uint32_t)n;
 			/* A reset that came with these bytes has no edge of its own. */
@@ -235,14 +219,34 @@ run_out(struct h2_stream *s)
 	return 0;
 }
 
+bool
+h2_tunnel_lingers(const struct h2_stream *s)
+{
+	return s->tunnel != NULL && s->is_ended && !s->tunnel->is_told &&
+	       s->reset_code == NGHTTP2_NO_ERROR;
+}
+
+/* The server broke off (RFC 8441 section 5), or said why. */
+static void
+break_off(struct h2_stream *s)
+{
+	uint32_t code = upstream_reset_code(s->tunnel->upstream);
+
+	h2_reset(s, code != 0 ? code : NGHTTP2_CANCEL);
+}
+
 void
 h2_tunnel_run(struct h2_stream *s)
 {
-	int in = run_in(s);
-	int out = run_out(s); /* also when the other failed: what has come is still handed on */
+	int in = run_in(s), out;
 
+	if (s->is_closed) {
+		if (in == IO_ERROR || s->tunnel->is_told)
+			h2_stream_free(s);
+		return;
+	}
+	out = run_out(s); /* also when the other failed: what has come is still handed on */
 	if (in == IO_ERROR || out == IO_ERROR)
-		nghttp2_submit_rst_stream(
-		    s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CONNECT_ERROR);
+		break_off(s);
 	worker_defer(s->h2->worker, &s->h2->deferred);
 }

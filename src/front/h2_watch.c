@@ -10,11 +10,11 @@ enum {
 	 * Of one header block: 16 KiB each, and the largest head that weir takes is 64 KiB.
 	 */
 	CONTINUATIONS_MAX = 7,
-	SMALL_INCREMENT = 1024,  /* a WINDOW_UPDATE below is not worth its frame, ... */
+	SMALL_INCREMENT = 1024,   /* a WINDOW_UPDATE below is not worth its frame, ... */
 	SMALL_WINDOW = 16 * 1024, /* ... where it lets a response trickle */
-	UPDATES_PER_DATA = 4,    /* for the stream and the connection, and some that come late */
-	UPDATES_MAX = 64 * 1024, /* saved up */
-	NOTICE_MS = 3000         /* between the two GOAWAYs, for clients that do not answer PING */
+	UPDATES_PER_DATA = 4,     /* for the stream and the connection, and some that come late */
+	UPDATES_MAX = 64 * 1024,  /* saved up */
+	NOTICE_MS = 3000          /* between the two GOAWAYs, for clients that do not answer PING */
 };
 
 static const struct http2_config *
@@ -318,6 +318,8 @@ end_late_streams(struct h2 *h2, uint32_t *left)
 		h2_move(s);
 		if (s->x != NULL) {
 			exchange_fail(s->x, END_CLIENT_TIMEOUT_BODY); /* may free s */
+		} else if (s->is_closed) {
+			h2_stream_free(s);
 		} else {
 			if (s->tunnel == NULL)
 				count_slow(h2);

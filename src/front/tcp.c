@@ -367,7 +367,7 @@ tcp_connect(struct tcp_client *c)
 	tcp_moved(c);
 	if (c->client.listener->accesslog != NULL)
 		c->connected_us = clock_us();
-	tunnel_init(&c->tunnel, &c->client.transport, &c->upstream->transport);
+	tunnel_init(&c->tunnel, &c->client.transport, c->upstream);
 	send_client(c);
 	if (c->client.listener->conf->splice)
 		tunnel_allow_splice(&c->tunnel);

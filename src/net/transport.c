@@ -217,6 +217,16 @@ transport_shutdown(struct transport *t)
 	shutdown(t->fd, SHUT_WR);
 }
 
+int
+transport_finish(struct transport *t)
+{
+	int result = transport_flush(t);
+
+	if (result == 0)
+		transport_shutdown(t);
+	return result;
+}
+
 bool
 transport_is_quiet(struct transport *t)
 {

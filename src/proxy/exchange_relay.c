@@ -73,6 +73,8 @@ leg_failed(struct exchange *x, enum end end)
 		x->reset_code = upstream_reset_code(x->upstream);
 		return exchange_connect_failed(x, end);
 	}
+	if (end == END_SERVER_UPGRADE)
+		return exchange_end(x, end); /* and nothing is wrong with the server */
 	return response_failed(x, end);
 }
 

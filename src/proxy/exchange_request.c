@@ -7,8 +7,16 @@
 #include "weir/rewrite.h"
 #include "weir/route.h"
 #include "weir/upstream.h"
+#include "weir/websocket.h"
 
 enum { TARGET_SIZE = 48 * 1024 };
+
+/* HTTP/2 knows no switch but to WebSocket. */
+static bool
+passes_upgrade(const struct exchange *x)
+{
+	return x->upstream->leg == NULL ? x->request.upgrade : websocket_is_asked(&x->request);
+}
 
 static void
 build_head(struct exchange *x, struct outv *out)
@@ -19,7 +27,7 @@ build_head(struct exchange *x, struct outv *out)
 		.server = &x->server->conf->address,
 		.forwarded = &x->listener->conf->forwarded,
 		.is_tls = x->is_tls,
-		.upgrade = x->request.upgrade && x->upstream->leg == NULL,
+		.upgrade = passes_upgrade(x),
 		/* Does the client say that it takes them (RFC 9110 section 10.1.4)?  gRPC demands it. */
 		.te_trailers = x->upstream->leg != NULL &&
 			       message_has_element(&x->request, FIELD_TE, SLICE("trailers")),

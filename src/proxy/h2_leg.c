@@ -238,8 +238,8 @@ h2_leg_place_all(struct h2_upstream *conn)
 		if (conn->phase == H2_OPEN && conn->placed_count < h2_upstream_limit(conn)) {
 			leg->is_placed = true;
 			conn->placed_count++;
-			if (leg->is_begun && h2_leg_submit(leg) < 0)
-				h2_leg_fail(leg, END_INTERNAL, NULL);
+			if (leg->is_begun)
+				h2_leg_submit(leg);
 			h2_leg_wake(leg);
 		} else if (h2_upstream_limit(conn) == 0 || move(leg) < 0) {
 			h2_leg_fail(leg, END_SERVER_REFUSED, NULL);

@@ -20,7 +20,7 @@
 
 /* Section 8.2.2: what is about the connection does not exist here.  Host is the authority. */
 static bool
-is_passed(struct slice name, struct slice value)
+is_passed(const struct h2_leg *leg, struct slice name, struct slice value)
 {
 	switch (field_identify(name.ptr, name.len)) {
 	case FIELD_HOST:
@@ -32,6 +32,8 @@ is_passed(struct slice name, struct slice value)
 		return false;
 	case FIELD_TE:
 		return slice_equal_nocase(value, SLICE("trailers"));
+	case FIELD_OTHER: /* RFC 8441 section 5.1: HTTP/2 has no use for it */
+		return !leg->is_connect || !slice_equal_nocase(name, WEBSOCKET_KEY);
 	default:
 		return true;
 	}
@@ -63,6 +65,9 @@ read_head(struct h2_leg *leg, struct slice lines)
 		case FIELD_TRANSFER_ENCODING:
 			leg->is_chunked = leg->has_body = true;
 			break;
+		case FIELD_UPGRADE: /* to WebSocket: no other is passed on */
+			leg->is_connect = leg->has_body = true;
+			break;
 		case FIELD_CONTENT_LENGTH:
 			if (leg->has_body)
 				break;
@@ -70,6 +75,10 @@ read_head(struct h2_leg *leg, struct slice lines)
 				leg->body_left =
 				    leg->body_left * 10 + (uint64_t)(value.ptr[i] - '0');
 			leg->has_body = leg->body_left > 0;
+			break;
+		case FIELD_OTHER:
+			if (slice_equal_nocase(name, WEBSOCKET_KEY))
+				websocket_accept(value, leg->accept);
 			break;
 		default:
 			break;
@@ -81,11 +90,19 @@ read_head(struct h2_leg *leg, struct slice lines)
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t size,
     uint32_t *flags, nghttp2_data_source *source, void *user);
 
+static int
+submit_failed(struct h2_leg *leg, enum end fault)
+{
+	h2_leg_fail(leg, fault, NULL);
+	return -1;
+}
+
 int
 h2_leg_submit(struct h2_leg *leg)
 {
 	static struct h2_fields f; /* one worker, one thread */
 	nghttp2_data_provider provider = { .source.ptr = leg, .read_callback = read_body };
+	nghttp2_session *session = leg->conn->session;
 	struct slice text = { buf_head(leg->head), buf_len(leg->head) }, lines = text;
 	const char *line_end = memchr(text.ptr, '\n', text.len);
 	struct slice method = cut_word(&text), path = cut_word(&text), host, name, value;
@@ -94,23 +111,29 @@ h2_leg_submit(struct h2_leg *leg)
 	lines.len -= (size_t)(lines.ptr - buf_head(leg->head));
 	host = read_head(leg, lines);
 	leg->is_to_head = slice_equal(method, SLICE("HEAD"));
+	/* RFC 8441 section 3: only where the server has said that it may be. */
+	if (leg->is_connect && nghttp2_session_get_remote_settings(
+				   session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) != 1)
+		return submit_failed(leg, END_SERVER_UPGRADE);
 	h2_fields_init(&f);
-	h2_fields_add(&f, SLICE(":method"), method);
+	h2_fields_add(&f, SLICE(":method"), leg->is_connect ? SLICE("CONNECT") : method);
+	if (leg->is_connect)
+		h2_fields_add(&f, SLICE(":protocol"), SLICE("websocket"));
 	h2_fields_add(&f, SLICE(":scheme"),
 	    pool_is_tls(leg->up->server->pool->conf) ? SLICE("https") : SLICE("http"));
 	if (host.len > 0)
 		h2_fields_add(&f, SLICE(":authority"), host);
 	h2_fields_add(&f, SLICE(":path"), path);
 	while (h2_fields_next_line(&lines, &name, &value))
-		if (is_passed(name, value))
+		if (is_passed(leg, name, value))
 			h2_fields_add(&f, name, value);
 	if (f.failed)
-		return -1;
+		return submit_failed(leg, END_REQUEST_TOO_LARGE);
 	leg->id = nghttp2_submit_request(
-	    leg->conn->session, NULL, f.v, f.count, leg->has_body ? &provider : NULL, leg);
+	    session, NULL, f.v, f.count, leg->has_body ? &provider : NULL, leg);
 	if (leg->id < 0) {
 		leg->id = 0;
-		return -1;
+		return submit_failed(leg, END_INTERNAL);
 	}
 	leg->begun_ms = now_ms;
 	leg->heard_before = leg->conn->heard_count;
@@ -142,10 +165,8 @@ h2_leg_begin(struct h2_leg *leg, const struct iovec *iov, int count, size_t head
 		return IO_ERROR;
 	keep_head(leg, iov, count, head_len);
 	chunked_init(&leg->chunked);
-	if (h2_leg_submit(leg) < 0) {
-		leg->fault = END_REQUEST_TOO_LARGE;
+	if (h2_leg_submit(leg) < 0)
 		return IO_ERROR;
-	}
 	for (int i = 0; i < count; before += iov[i].iov_len, i++) {
 		const char *bytes = iov[i].iov_base;
 		size_t skip = before < head_len ? head_len - before : 0;
@@ -253,6 +274,26 @@ take_length(struct h2_leg *leg, const char *bytes, size_t len)
 	return (ssize_t)n;
 }
 
+/* What goes through a tunnel has no end of its own: h2_leg_finish(). */
+static ssize_t
+take_all(struct h2_leg *leg, const char *bytes, size_t len)
+{
+	size_t room = make_room(leg), n = len < room ? len : room;
+
+	keep(leg, bytes, n);
+	return (ssize_t)n;
+}
+
+static void
+resume(struct h2_leg *leg)
+{
+	if (!leg->is_deferred || leg->id == 0 || (unsent(leg) == 0 && !leg->is_body_complete))
+		return;
+	leg->is_deferred = false;
+	nghttp2_session_resume_data(leg->conn->session, leg->id);
+	h2_upstream_flush_later(leg->conn);
+}
+
 ssize_t
 h2_leg_write(struct h2_leg *leg, const char *bytes, size_t len)
 {
@@ -262,19 +303,29 @@ h2_leg_write(struct h2_leg *leg, const char *bytes, size_t len)
 	if (leg->fault != END_OK || leg->conn == NULL || !leg->has_body ||
 	    (leg->id == 0 && !leg->may_repeat))
 		return IO_ERROR;
-	n = leg->is_chunked ? take_chunked(leg, bytes, len) : take_length(leg, bytes, len);
+	n = leg->is_connect   ? take_all(leg, bytes, len)
+	    : leg->is_chunked ? take_chunked(leg, bytes, len)
+			      : take_length(leg, bytes, len);
 	if (n < 0) {
 		h2_leg_reset(leg, END_REQUEST_MALFORMED, NULL, NGHTTP2_CANCEL);
 		return n;
 	}
-	if (leg->is_deferred && leg->id > 0 && (unsent(leg) > 0 || leg->is_body_complete)) {
-		leg->is_deferred = false;
-		nghttp2_session_resume_data(leg->conn->session, leg->id);
-		h2_upstream_flush_later(leg->conn);
-	}
+	resume(leg);
 	if (n > 0)
 		return n;
 	leg->up->transport.writable = false;
+	return IO_WAIT;
+}
+
+int
+h2_leg_finish(struct h2_leg *leg)
+{
+	if (leg->is_body_sent)
+		return 0;
+	if (leg->fault != END_OK || leg->id == 0)
+		return IO_ERROR;
+	leg->is_body_complete = true;
+	resume(leg);
 	return IO_WAIT;
 }
 
@@ -315,7 +366,10 @@ read_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t size, uint32
 		h2_leg_wake(leg);
 	}
 	if (leg->is_body_complete && unsent(leg) == 0) {
+		leg->is_body_sent = true;
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (leg->is_connect)
+			h2_leg_wake(leg); /* h2_leg_finish() waits for it */
 		if (submit_trailers(leg) == 0)
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 		return (ssize_t)n;
@@ -331,5 +385,5 @@ h2_leg_rewind(struct h2_leg *leg)
 {
 	/* What the user gave stands in leg->body from its start; how far it was decoded stays. */
 	leg->sent = 0;
-	leg->is_deferred = leg->is_unsent = false;
+	leg->is_deferred = leg->is_unsent = leg->is_body_sent = false;
 }

@@ -65,11 +65,25 @@ h2_leg_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, vo
 	return 0;
 }
 
+/* What is 101 in HTTP/1.1 (RFC 8441 section 5). */
+static void
+begin_switch(struct h2_leg *leg)
+{
+	leg->is_switched = true;
+	append_text(leg, "HTTP/1.1 101 Switching Protocols\r\n"
+			 "connection: upgrade\r\nupgrade: websocket\r\n");
+	append_line(leg, &leg->lines, WEBSOCKET_ACCEPT, slice_of(leg->accept));
+}
+
 static void
 begin_head(struct h2_leg *leg, struct slice status)
 {
 	for (size_t i = 0; i < status.len && i < 3; i++)
 		leg->status = (uint16_t)(leg->status * 10 + (status.ptr[i] - '0'));
+	if (leg->is_connect && leg->status / 100 == 2) {
+		begin_switch(leg);
+		return;
+	}
 	append_text(leg, "HTTP/1.1 ");
 	append(leg, &leg->lines, status.ptr, status.len);
 	append_text(leg, " ");
@@ -96,6 +110,8 @@ add_field(struct h2_leg *leg, struct slice name, struct slice value)
 {
 	switch (field_identify(name.ptr, name.len)) {
 	case FIELD_CONTENT_LENGTH:
+		if (leg->is_switched)
+			return; /* RFC 9110 section 9.3.6: ignored in a 2xx to CONNECT */
 		leg->has_length = true;
 		break;
 	case FIELD_CONNECTION:
@@ -107,6 +123,10 @@ add_field(struct h2_leg *leg, struct slice name, struct slice value)
 		h2_leg_reset(leg, END_RESPONSE_MALFORMED, "connection-specific field in HTTP/2",
 		    NGHTTP2_PROTOCOL_ERROR);
 		return;
+	case FIELD_OTHER:
+		if (leg->is_switched && slice_equal(name, WEBSOCKET_ACCEPT))
+			return; /* the client needs ours */
+		break;
 	default:
 		break;
 	}
@@ -146,7 +166,7 @@ h2_leg_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uin
 static bool
 has_no_body(const struct h2_leg *leg)
 {
-	return leg->is_to_head || leg->status == 204 || leg->status == 304;
+	return leg->is_to_head || leg->is_switched || leg->status == 204 || leg->status == 304;
 }
 
 static void

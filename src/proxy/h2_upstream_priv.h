@@ -18,6 +18,7 @@
 #include "weir/chunked.h"
 #include "weir/h2_leg.h"
 #include "weir/pool.h"
+#include "weir/websocket.h"
 #include "weir/worker.h"
 
 struct buf;
@@ -89,7 +90,10 @@ struct h2_leg {
 	struct chunked chunked;
 	bool is_to_head;            /* the method is HEAD */
 	bool has_body, is_chunked;
+	bool is_connect;            /* it asks for a WebSocket: bytes without end, once the server agrees */
+	char accept[WEBSOCKET_ACCEPT_SIZE]; /* what the client is to be answered then */
 	bool is_body_complete;
+	bool is_body_sent;          /* the end of it was put into a frame */
 	bool is_deferred;           /* nghttp2 waits for nghttp2_session_resume_data() */
 	bool may_repeat;            /* the server is not known to have begun on it, and all that was sent is here */
 
@@ -103,6 +107,7 @@ struct h2_leg {
 	bool has_length;
 	bool is_response_chunked;   /* the text is */
 	bool has_head;              /* the final one */
+	bool is_switched;           /* it agreed to is_connect */
 	bool was_reset;             /* by the server, ... */
 	uint32_t its_code;          /* ... with this */
 	bool has_ended;             /* the server's side of the stream */
@@ -148,7 +153,7 @@ void h2_leg_detach(struct h2_leg *leg, enum end fault, const char *reason);
 
 /* ---- h2_leg_request.c ---- */
 
-/* Make a stream of leg->head.  Returns 0 or -1. */
+/* Make a stream of leg->head.  Returns 0; -1: the leg has failed. */
 int h2_leg_submit(struct h2_leg *leg);
 /* From the beginning again, on another connection. */
 void h2_leg_rewind(struct h2_leg *leg);

@@ -2,7 +2,7 @@
 
 #include "weir/buf.h"
 #include "weir/pipe.h"
-#include "weir/transport.h"
+#include "weir/upstream.h"
 
 enum {
 	READS_MAX = 16, /* in one go, so that a fast sender cannot starve other connections */
@@ -14,11 +14,11 @@ enum {
 };
 
 void
-tunnel_init(struct tunnel *tunnel, struct transport *client, struct transport *server)
+tunnel_init(struct tunnel *tunnel, struct transport *client, struct upstream *server)
 {
 	*tunnel = (struct tunnel){
-		.in = { .from = client, .to = server },
-		.out = { .from = server, .to = client },
+		.in = { .from = client, .to = &server->transport, .to_server = server },
+		.out = { .from = &server->transport, .from_server = server, .to = client },
 	};
 }
 
@@ -51,13 +51,32 @@ tunnel_fini(struct tunnel *tunnel)
 	tunnel->in.pipe = tunnel->out.pipe = NULL;
 }
 
+static ssize_t
+write_some(struct tunnel_way *way)
+{
+	struct iovec iov = { buf_head(way->pending), buf_len(way->pending) };
+
+	if (way->to_server != NULL)
+		return upstream_write(way->to_server, iov.iov_base, iov.iov_len);
+	return transport_writev(way->to, &iov, 1);
+}
+
+static ssize_t
+read_some(struct tunnel_way *way)
+{
+	struct buf *to = way->pending;
+
+	if (way->from_server != NULL)
+		return upstream_read(way->from_server, to->data, to->size);
+	return transport_read(way->from, to->data, to->size);
+}
+
 /* Returns 0 when all that is pending was written. */
 static int
 write_pending(struct tunnel_way *way)
 {
 	while (way->pending != NULL) {
-		struct iovec iov = { buf_head(way->pending), buf_len(way->pending) };
-		ssize_t n = way->to->writable ? transport_writev(way->to, &iov, 1) : IO_WAIT;
+		ssize_t n = way->to->writable ? write_some(way) : IO_WAIT;
 
 		if (n < 0)
 			return (int)n;
@@ -103,7 +122,7 @@ read_more(struct tunnel_way *way)
 		}
 	} else {
 		way->pending = buf_take(BUF_LARGE);
-		n = transport_read(way->from, way->pending->data, way->pending->size);
+		n = read_some(way);
 		if (n > 0) {
 			way->pending->end = (uint32_t)n;
 			/* A reset that came with these bytes has no edge of its own. */
@@ -122,13 +141,11 @@ read_more(struct tunnel_way *way)
 static int
 end_way(struct tunnel_way *way)
 {
-	int result = transport_flush(way->to);
+	int result =
+	    way->to_server != NULL ? upstream_finish(way->to_server) : transport_finish(way->to);
 
-	if (result != 0)
-		return result;
-	transport_shutdown(way->to);
-	way->told = true;
-	return 0;
+	way->told = result == 0;
+	return result;
 }
 
 /* Returns 0 when this direction has ended. */
@@ -148,7 +165,10 @@ run_way(struct tunnel_way *way)
 		if (!way->from->readable)
 			return IO_WAIT;
 		if (reads == READS_MAX) {
-			transport_yield(way->from);
+			if (way->from_server != NULL)
+				upstream_yield(way->from_server);
+			else
+				transport_yield(way->from);
 			return IO_WAIT;
 		}
 		n = read_more(way);

@@ -34,6 +34,7 @@ const struct end_info end_table[ENDS] = {
 	[END_SERVER_CERTIFICATE]  = { "server-certificate", 502, "tls_certificate_error", "The certificate of the server cannot be trusted." },
 	[END_SERVER_PROTOCOL]     = { "server-protocol", 502, "http_protocol_error", "The server does not speak HTTP/2." },
 	[END_SERVER_REFUSED]      = { "server-refused", 503, "destination_unavailable", "The server refused the request." },
+	[END_SERVER_UPGRADE]      = { "server-no-websocket", 502, "http_upgrade_failed", "The server takes no WebSocket over HTTP/2." },
 	[END_SERVER_CLOSED]       = { "server-closed", 502, "connection_terminated", "The server closed the connection without a response." },
 	[END_RESPONSE_MALFORMED]  = { "response-malformed", 502, "http_protocol_error", "The server sent a malformed response." },
 	[END_RESPONSE_TOO_LARGE]  = { "response-too-large", 502, "http_response_header_section_size", "The header fields of the response are too large." },
