@@ -1,10 +1,10 @@
 /*
  * origin: the server behind the proxies of `make bench`.
  *
- *	origin PORT BYTES
+ *	origin PORT BYTES [ADDRESS]
  *
- * Answers every request head on 127.0.0.1:PORT with 200 and BYTES bytes, and keeps the connection.  One process, one
- * epoll, one read and one write per request: it must never be what limits a measurement.  Requests with bodies are not
+ * Answers every request head on ADDRESS:PORT (127.0.0.1) with 200 and BYTES bytes, and keeps the connection, but where
+ * "Connection: close" is read.  One process, one epoll, one read and one write per request: it must never be what limits a measurement.  Requests with bodies are not
  * for it.
  */
 #include <arpa/inet.h>
@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,15 @@ count_heads(int fd, const char *buf, ssize_t len)
 	return heads;
 }
 
+/* Looked for where a request came in one piece, as short ones do. */
+static bool
+is_last(const char *buf, ssize_t len)
+{
+	static const char field[] = "\r\nConnection: close\r\n";
+
+	return memmem(buf, (size_t)len, field, sizeof(field) - 1) != NULL;
+}
+
 /* Small responses fit into the socket buffer of a peer that reads; one that does not is not worth waiting for. */
 static int
 answer(int fd, unsigned heads)
@@ -75,7 +85,7 @@ serve(int fd)
 
 		if (n == -1 && errno == EAGAIN)
 			return;
-		if (n <= 0 || answer(fd, count_heads(fd, buf, n)) == -1) {
+		if (n <= 0 || answer(fd, count_heads(fd, buf, n)) == -1 || is_last(buf, n)) {
 			close(fd);
 			return;
 		}
@@ -103,12 +113,15 @@ accept_all(int epoll, int listener)
 }
 
 static int
-listen_on(unsigned short port)
+listen_on(const char *address, unsigned short port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
 
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (inet_pton(AF_INET, address, &sin.sin_addr) != 1) {
+		fprintf(stderr, "origin: no IPv4 address: %s\n", address);
+		exit(2);
+	}
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (fd == -1 || bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == -1 || listen(fd, 4096) == -1) {
 		fprintf(stderr, "origin: port %u: %s\n", port, strerror(errno));
@@ -135,16 +148,17 @@ make_response(size_t bytes)
 int
 main(int argc, char **argv)
 {
-	long port = argc == 3 ? strtol(argv[1], NULL, 10) : 0, bytes = argc == 3 ? strtol(argv[2], NULL, 10) : -1;
+	bool has_args = argc == 3 || argc == 4;
+	long port = has_args ? strtol(argv[1], NULL, 10) : 0, bytes = has_args ? strtol(argv[2], NULL, 10) : -1;
 	struct epoll_event events[256], event = { .events = EPOLLIN };
 	int epoll, listener;
 
 	if (port < 1 || port > 65535 || bytes < 0 || bytes > BODY_MAX) {
-		fprintf(stderr, "usage: origin PORT BYTES\n");
+		fprintf(stderr, "usage: origin PORT BYTES [ADDRESS]\n");
 		return 2;
 	}
 	make_response((size_t)bytes);
-	listener = listen_on((unsigned short)port);
+	listener = listen_on(argc == 4 ? argv[3] : "127.0.0.1", (unsigned short)port);
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	event.data.fd = listener;
 	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);

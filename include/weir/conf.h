@@ -448,6 +448,7 @@ struct health_config {
 	struct slice expect;  /* udp: what the answer must contain; empty: anything */
 	bool starts_down;   /* a new server is not used before a check passed */
 	uint32_t fast_interval_ms; /* while results speak against the state; 0: interval_ms */
+	uint32_t keepalive_ms;     /* http, grpc: how long one connection serves several checks; 0: each has its own */
 };
 
 struct server_tls_config { /* pools[].tls: TLS towards the servers */

@@ -350,6 +350,11 @@ static const struct option health_options[] = {
 	    .doc = "Statuses that count as good."),
 	HEALTH("body", body, kind_text, .preset = "", HTTP_CHECKED,
 	    .doc = "Text that the body must contain within its first 32 KiB; needs method GET."),
+	HEALTH("keepalive", keepalive_ms, kind_duration, .preset = "0s", .min = "0s", .max = "1h",
+	    .applies = health_has_host, .scope = "with type http or grpc",
+	    .doc = "How long one connection serves the checks of a server; then a new one is made, "
+		   "so that a server that takes none any more is noticed. 0s: each check makes its "
+		   "own."),
 	HEALTH("payload", payload, kind_bytes, .preset = "", UDP_CHECKED,
 	    .doc = "What the datagram holds; an answer must come then. Without it the datagram is "
 		   "empty, and silence is as good as an answer."),

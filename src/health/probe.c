@@ -1,23 +1,18 @@
 #include "probe_priv.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/uio.h>
-#include <unistd.h>
-
-#include <event2/event.h>
-#include <event2/event_struct.h>
 
 #include "weir/addr.h"
 #include "weir/arena.h"
 #include "weir/proxyproto.h"
 #include "weir/scarcity.h"
+#include "weir/wheel.h"
 
 enum probe_state {
 	PROBE_CONNECTING = 0, /* connect() is under way; all that a TCP check wants to know */
@@ -28,19 +23,20 @@ enum probe_state {
 };
 
 struct probe {
+	LIST_ENTRY(probe) entry; /* PROBE_ENDED: of links->ended */
 	enum probe_state state;
 	bool passed;           /* PROBE_ENDED */
 	bool has_other_answer; /* PROBE_LISTENING: not the one that is expected */
+	bool is_again;         /* over a kept link, which may have ended in the meantime */
 	char text[PROBE_TEXT_SIZE];
-	int fd;                         /* owned */
-	struct ssl_st *ssl;             /* owned; NULL: none (yet) */
+	struct links *links;  /* borrowed */
+	struct link *link;    /* owned; NULL: could not be opened, or is somebody's again */
+	struct link **keeper; /* where it goes if it may serve the next check */
 	const struct pool_config *pool; /* its tls_servers change with the certificates */
-	struct addr address;
-	struct event ready; /* the socket, both ways, edge-triggered */
-	struct event alarm; /* the deadline of the whole probe */
 	const struct health_config *health;
+	struct addr address;
+	struct timer deadline; /* of the whole probe */
 	struct probe_http http;
-	struct probe_h2 *h2; /* owned; NULL: the server speaks HTTP/1.1, or nothing was asked yet */
 	uint8_t preface[PROXYPROTO_PRINT_MAX]; /* says that nobody but weir asks */
 	size_t preface_len;
 	probe_done_fn *done;
@@ -73,16 +69,20 @@ probe_error_text(int error, char text[static PROBE_TEXT_SIZE])
 	snprintf(text, PROBE_TEXT_SIZE, "%s", strerror(error));
 }
 
+static bool
+health_is_request(const struct health_config *health)
+{
+	return health->type == HEALTH_HTTP || health->type == HEALTH_GRPC;
+}
+
 static void
 probe_free(struct probe *probe)
 {
-	event_del(&probe->ready);
-	event_del(&probe->alarm);
-	probe_tls_free(probe->ssl);
-	if (probe->fd != -1)
-		close(probe->fd);
+	if (probe->state == PROBE_ENDED)
+		LIST_REMOVE(probe, entry);
+	timer_stop(&probe->deadline);
+	link_close(probe->link);
 	probe_http_fini(&probe->http);
-	probe_h2_free(probe->h2);
 	free(probe);
 }
 
@@ -91,6 +91,16 @@ probe_cancel(struct probe *probe)
 {
 	if (probe != NULL)
 		probe_free(probe);
+}
+
+/* May the next check go over the same connection? */
+static bool
+probe_leaves_link(const struct probe *probe)
+{
+	if (!probe->passed || probe->health->keepalive_ms == 0 || probe->state != PROBE_ASKING)
+		return false;
+	return probe->link->h2 != NULL ? probe_h2_is_done(probe->link->h2)
+				       : probe->http.is_reusable;
 }
 
 /* The probe is freed before `done` runs, so that it may start the next one. */
@@ -103,72 +113,105 @@ probe_deliver(struct probe *probe)
 	bool passed = probe->passed;
 
 	memcpy(text, probe->text, sizeof(text));
+	if (probe->link != NULL && probe_leaves_link(probe)) {
+		link_keep(probe->link, probe->keeper);
+		probe->link = NULL;
+	}
 	probe_free(probe);
 	done(arg, passed, text);
 }
 
-static enum probe_step
-probe_ask_h2(struct probe *probe)
+/* The verdict stands before the probe has begun in earnest: probes_run() delivers it. */
+static void
+probe_end_soon(struct probe *probe, int error)
 {
-	if (probe->h2 == NULL && probe->ssl != NULL && !probe_tls_is_h2(probe->ssl)) {
+	probe->state = PROBE_ENDED;
+	probe->passed = false;
+	probe_error_text(error, probe->text);
+	LIST_INSERT_HEAD(&probe->links->ended, probe, entry);
+}
+
+static enum probe_step
+probe_ask_h2(struct probe *probe, bool is_readable)
+{
+	struct link *link = probe->link;
+
+	if (link->h2 == NULL && link->ssl != NULL && !probe_tls_is_h2(link->ssl)) {
 		snprintf(probe->text, sizeof(probe->text), "TLS: HTTP/2 not chosen (ALPN)");
 		return PROBE_FAILED;
 	}
-	if (probe->h2 == NULL)
-		probe->h2 = probe_h2_new(probe->health, probe->ssl != NULL, &probe->address);
-	if (probe->h2 == NULL) {
+	if (link->h2 == NULL)
+		link->h2 = probe_h2_new(probe->health, link->ssl != NULL, &probe->address);
+	if (link->h2 == NULL) {
 		probe_error_text(ENOMEM, probe->text);
 		return PROBE_FAILED;
 	}
-	return probe_h2_run(probe->h2, probe->fd, probe->ssl, probe->text);
+	return probe_h2_run(link->h2, link->fd, link->ssl, is_readable, probe->text);
 }
 
 static enum probe_step
-probe_ask(struct probe *probe)
+probe_ask(struct probe *probe, bool is_readable)
 {
+	struct link *link = probe->link;
+
 	probe->state = PROBE_ASKING;
 	if (pool_is_h2(probe->pool))
-		return probe_ask_h2(probe);
-	return probe_http_run(&probe->http, probe->health, probe->fd, probe->ssl, probe->text);
+		return probe_ask_h2(probe, is_readable);
+	return probe_http_run(
+	    &probe->http, probe->health, link->fd, link->ssl, is_readable, probe->text);
 }
 
 static enum probe_step
-probe_secure(struct probe *probe)
+probe_secure(struct probe *probe, bool is_readable)
 {
-	enum probe_step step = probe_tls_handshake(probe->ssl, probe->text);
+	enum probe_step step = probe_tls_handshake(probe->link->ssl, probe->text);
 
-	return step == PROBE_PASSED ? probe_ask(probe) : step;
+	return step == PROBE_PASSED ? probe_ask(probe, is_readable) : step;
 }
 
-static enum probe_step
-probe_connected(struct probe *probe)
+/* What became of connect()? */
+static int
+probe_socket_error(const struct probe *probe, uint32_t events)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
-		error = errno;
+	if ((events & (EPOLLERR | EPOLLHUP)) != 0 &&
+	    getsockopt(probe->link->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
+		return errno;
+	return error;
+}
+
+static enum probe_step
+probe_connected(struct probe *probe, uint32_t events)
+{
+	struct link *link = probe->link;
+	int error = probe_socket_error(probe, events);
+
 	if (error != 0) {
 		probe_error_text(error, probe->text);
 		return PROBE_FAILED;
 	}
-	if (probe->health->type != HEALTH_HTTP && probe->health->type != HEALTH_GRPC) {
+	link->is_connected = true;
+	if (!health_is_request(probe->health)) {
 		/* A server that expects the header would complain of a connection without it. */
 		if (probe->preface_len > 0)
-			send(probe->fd, probe->preface, probe->preface_len, MSG_NOSIGNAL);
+			send(link->fd, probe->preface, probe->preface_len, MSG_NOSIGNAL);
+		else
+			link->is_resettable = true;
 		snprintf(probe->text, sizeof(probe->text), "connected");
 		return PROBE_PASSED;
 	}
 	if (probe->pool->tls_servers == NULL)
-		return probe_ask(probe);
-	probe->ssl =
-	    probe_tls_new(probe->pool->tls_servers, probe->health, &probe->address, probe->fd);
-	if (probe->ssl == NULL) {
+		return probe_ask(probe, (events & EPOLLIN) != 0);
+	link->ssl =
+	    probe_tls_new(probe->pool->tls_servers, probe->health, &probe->address, link->fd);
+	if (link->ssl == NULL) {
 		probe_error_text(ENOMEM, probe->text);
 		return PROBE_FAILED;
 	}
 	probe->state = PROBE_SECURING;
-	return probe_secure(probe);
+	return probe_secure(probe, true);
 }
 
 /* What is expected comes back, or anything at all; a refusal (ICMP) is a failure. */
@@ -179,7 +222,7 @@ probe_listen(struct probe *probe)
 	static char datagram[64 * 1024];
 
 	for (;;) {
-		ssize_t n = recv(probe->fd, datagram, sizeof(datagram), 0);
+		ssize_t n = recv(probe->link->fd, datagram, sizeof(datagram), 0);
 
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -198,52 +241,102 @@ probe_listen(struct probe *probe)
 	return PROBE_PASSED;
 }
 
-static void
-probe_on_ready(evutil_socket_t fd, short what, void *arg)
+static enum probe_step
+probe_go_on(struct probe *probe, uint32_t events)
 {
-	struct probe *probe = arg;
-	enum probe_step step = PROBE_WAIT;
+	bool is_readable = (events & ~(uint32_t)EPOLLOUT) != 0;
 
-	(void)fd;
-	(void)what;
 	switch (probe->state) {
 	case PROBE_CONNECTING:
-		step = probe_connected(probe);
-		break;
+		return probe_connected(probe, events);
 	case PROBE_SECURING:
-		step = probe_secure(probe);
-		break;
+		return probe_secure(probe, is_readable);
 	case PROBE_ASKING:
-		step = probe_ask(probe);
-		break;
+		return probe_ask(probe, is_readable);
 	case PROBE_LISTENING:
-		step = probe_listen(probe);
-		break;
+		return is_readable ? probe_listen(probe) : PROBE_WAIT;
 	case PROBE_ENDED:
 		break;
 	}
-	if (step == PROBE_WAIT)
+	return PROBE_WAIT;
+}
+
+static int probe_connect(struct probe *probe);
+
+/* A kept connection that ended before anything came over it says nothing of the server: a new one does. */
+static bool
+probe_starts_over(struct probe *probe)
+{
+	struct link *link = probe->link;
+
+	if (!probe->is_again || (link->h2 != NULL ? probe_h2_has_answer(link->h2) : probe->http.has_answer))
+		return false;
+	link_close(link);
+	probe->link = NULL;
+	probe_http_fini(&probe->http);
+	if (probe_connect(probe) == -1)
+		probe_end_soon(probe, errno);
+	return true;
+}
+
+static void
+probe_on_step(struct probe *probe, enum probe_step step)
+{
+	if (step == PROBE_WAIT || (step == PROBE_FAILED && probe_starts_over(probe)))
 		return;
 	probe->passed = step == PROBE_PASSED;
 	probe_deliver(probe);
 }
 
-/* The deadline, or the way out for a probe that ended while it was started. */
-static void
-probe_on_alarm(evutil_socket_t fd, short what, void *arg)
+/* Nothing is expected of a link that is kept: what TLS and HTTP/2 say of themselves is noted, anything else ends it. */
+static bool
+link_is_quiet(struct link *link)
 {
-	struct probe *probe = arg;
+	char byte;
 
-	(void)fd;
-	(void)what;
+	if (link->h2 != NULL)
+		return probe_h2_idle(link->h2, link->fd, link->ssl);
+	return probe_receive(link->fd, link->ssl, &byte, sizeof(byte)) == -1 && errno == EAGAIN;
+}
+
+bool
+probes_run(struct links *links)
+{
+	struct epoll_event events[256];
+	struct probe *probe;
+	int n = epoll_wait(links->epoll, events, sizeof(events) / sizeof(events[0]), 0);
+	bool is_busy = n > 0 || !LIST_EMPTY(&links->ended);
+
+	for (int i = 0; i < n; i++) {
+		struct link *link = events[i].data.ptr;
+
+		if (link->probe == NULL) {
+			if (link->keeper != NULL && !link_is_quiet(link))
+				link_close(link);
+			continue;
+		}
+		if ((events[i].events & EPOLLRDHUP) != 0)
+			link->is_resettable = link->is_connected;
+		probe_on_step(link->probe, probe_go_on(link->probe, events[i].events));
+	}
+	/* Not before: their links may have had events. */
+	while ((probe = LIST_FIRST(&links->ended)) != NULL)
+		probe_deliver(probe);
+	return is_busy;
+}
+
+static void
+probe_on_deadline(struct timer *timer)
+{
+	struct probe *probe = (struct probe *)((char *)timer - offsetof(struct probe, deadline));
+
+	probe->passed = false;
 	if (probe->state == PROBE_LISTENING && probe->health->payload.len == 0) {
 		probe->passed = true;
 		snprintf(probe->text, sizeof(probe->text), "not refused");
 	} else if (probe->has_other_answer) {
-		probe->passed = false;
 		snprintf(probe->text, sizeof(probe->text), "other answer than expected");
 	} else if (probe->state != PROBE_ENDED) {
-		probe->passed = false;
 		snprintf(probe->text, sizeof(probe->text), "timeout");
 	}
 	probe_deliver(probe);
@@ -258,78 +351,84 @@ probe_send_datagram(const struct probe *probe)
 		{ (void *)(uintptr_t)payload->ptr, payload->len } };
 	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 2 };
 
-	return sendmsg(probe->fd, &message, MSG_NOSIGNAL) == -1 && errno != EAGAIN ? -1 : 0;
+	return sendmsg(probe->link->fd, &message, MSG_NOSIGNAL) == -1 && errno != EAGAIN ? -1 : 0;
 }
 
-/*
- * That the port answers is all that a TCP check wants to know.  The handshake is left half done and ended by a
- * reset: the server is not woken for it, and nothing waits in TIME_WAIT.
- */
-static void
-connect_half(int fd)
+/* Returns -1 with errno set. */
+static int
+probe_connect(struct probe *probe)
 {
-	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-	const int off = 0;
+	bool is_udp = probe->health->type == HEALTH_UDP;
 
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+	probe->is_again = false;
+	probe->state = PROBE_CONNECTING;
+	if (probe->health->type == HEALTH_HTTP && !pool_is_h2(probe->pool))
+		probe_http_init(&probe->http, probe->health, &probe->address, probe->preface,
+		    probe->preface_len);
+	probe->link = link_open(probe->links, probe, &probe->address, !is_udp);
+	if (probe->link == NULL)
+		return -1;
+	if (!is_udp)
+		return 0;
+	probe->state = PROBE_LISTENING;
+	return probe_send_datagram(probe);
 }
 
+/* Ask over the kept link. */
 static void
-probe_end_soon(struct probe *probe, int error)
+probe_ask_again(struct probe *probe)
 {
-	probe->state = PROBE_ENDED;
-	probe->passed = false;
-	probe_error_text(error, probe->text);
-	event_active(&probe->alarm, EV_TIMEOUT, 0);
+	enum probe_step step;
+
+	probe->is_again = true;
+	if (probe->link->h2 != NULL && probe_h2_again(probe->link->h2, probe->link->ssl != NULL, &probe->address) == -1)
+		step = PROBE_FAILED;
+	else {
+		if (probe->link->h2 == NULL)
+			probe_http_init(&probe->http, probe->health, &probe->address, NULL, 0);
+		step = probe_ask(probe, false);
+	}
+	/* Whatever is wrong with it: a new connection tells whether the server is. */
+	if (step != PROBE_WAIT && !probe_starts_over(probe))
+		probe_end_soon(probe, ECONNRESET);
 }
 
 struct probe *
-probe_start(struct event_base *base, const struct pool_config *pool,
+probe_start(struct links *links, struct link **keeper, const struct pool_config *pool,
     const struct server_config *server, probe_done_fn *done, void *arg)
 {
 	const struct health_config *health = &pool->health;
-	struct timeval timeout = { .tv_sec = health->timeout_ms / 1000,
-		.tv_usec = (suseconds_t)(health->timeout_ms % 1000) * 1000 };
-	struct addr address = server->address;
-	struct probe *probe;
-	bool is_udp = health->type == HEALTH_UDP;
-	int type = (is_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
-	int fd = socket(address.sa.sa_family, type, 0);
+	struct probe *probe = xcalloc(1, sizeof(*probe));
 
-	if (fd == -1 && scarcity_caused(errno))
-		return NULL;
-	probe = xcalloc(1, sizeof(*probe));
-	probe->fd = fd;
+	probe->links = links;
+	probe->keeper = keeper;
 	probe->health = health;
-	if (pool->proxy_protocol != PROXY_PROTOCOL_OFF)
-		probe->preface_len =
-		    proxyproto_print(pool->proxy_protocol == PROXY_PROTOCOL_V1 ? 1 : 2, is_udp,
-			NULL, NULL, probe->preface);
 	probe->pool = pool;
 	probe->done = done;
 	probe->arg = arg;
-	event_assign(&probe->alarm, base, -1, 0, probe_on_alarm, probe);
-	event_assign(&probe->ready, base, fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST,
-	    probe_on_ready, probe);
+	probe->address = server->address;
 	if (health->port != 0)
-		addr_set_port(&address, health->port);
-	probe->address = address;
-	if (health->type == HEALTH_TCP && probe->preface_len == 0)
-		connect_half(fd);
-	if (fd == -1 || (connect(fd, &address.sa, address.len) == -1 && errno != EINPROGRESS) ||
-	    (is_udp && probe_send_datagram(probe) == -1)) {
-		probe_end_soon(probe, errno); /* also a kernel without IPv6 */
+		addr_set_port(&probe->address, health->port);
+	timer_init(&probe->deadline, probe_on_deadline);
+	timer_set(&probe->deadline, health->timeout_ms);
+	if (pool->proxy_protocol != PROXY_PROTOCOL_OFF)
+		probe->preface_len =
+		    proxyproto_print(pool->proxy_protocol == PROXY_PROTOCOL_V1 ? 1 : 2,
+			health->type == HEALTH_UDP, NULL, NULL, probe->preface);
+	probe->link = link_take_kept(keeper, probe, health->keepalive_ms);
+	if (probe->link != NULL) {
+		probe_ask_again(probe);
 		return probe;
 	}
-	if (is_udp)
-		probe->state = PROBE_LISTENING;
-	if (health->type == HEALTH_HTTP && !pool_is_h2(pool))
-		probe_http_init(&probe->http, health, &address, probe->preface, probe->preface_len);
-	if (event_add(&probe->ready, NULL) == -1 || event_add(&probe->alarm, &timeout) == -1) {
+	if (probe_connect(probe) == 0)
+		return probe;
+	if (probe->link == NULL && scarcity_caused(errno)) {
+		int error = errno;
+
 		probe_free(probe);
-		errno = ENOMEM;
+		errno = error;
 		return NULL;
 	}
+	probe_end_soon(probe, errno); /* also a kernel without IPv6 */
 	return probe;
 }

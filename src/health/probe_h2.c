@@ -24,6 +24,7 @@ enum {
 struct probe_h2 {
 	nghttp2_session *session; /* owned */
 	const struct health_config *health;
+	int32_t stream;     /* of the request under way */
 	const uint8_t *out; /* of the session: frames that the socket did not take yet */
 	size_t out_len, in_len;
 	uint16_t status;
@@ -157,9 +158,9 @@ on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user
 	struct probe_h2 *h2 = user;
 
 	(void)session;
-	(void)id;
 	(void)error;
-	h2->was_reset = !h2->has_ended;
+	if (id == h2->stream)
+		h2->was_reset = !h2->has_ended;
 	return 0;
 }
 
@@ -192,7 +193,7 @@ field(const char *name, const char *value)
 }
 
 static int
-submit(struct probe_h2 *h2, bool is_tls, const struct addr *address)
+submit_request(struct probe_h2 *h2, bool is_tls, const struct addr *address)
 {
 	const struct health_config *health = h2->health;
 	bool is_call = health->type == HEALTH_GRPC;
@@ -209,12 +210,9 @@ submit(struct probe_h2 *h2, bool is_tls, const struct addr *address)
 		field("te", "trailers"),
 	};
 
-	return nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, NULL, 0) == 0 &&
-		       nghttp2_submit_request(h2->session, NULL, fields,
-			   sizeof(fields) / sizeof(fields[0]) - !is_call,
-			   is_call ? &provider : NULL, NULL) > 0
-		   ? 0
-		   : -1;
+	h2->stream = nghttp2_submit_request(h2->session, NULL, fields,
+	    sizeof(fields) / sizeof(fields[0]) - !is_call, is_call ? &provider : NULL, NULL);
+	return h2->stream > 0 ? 0 : -1;
 }
 
 struct probe_h2 *
@@ -236,11 +234,35 @@ probe_h2_new(const struct health_config *health, bool is_tls, const struct addr 
 	h2->grpc_status = -1;
 	write_call(h2, health->service);
 	if (nghttp2_session_client_new(&h2->session, callbacks, h2) != 0 ||
-	    submit(h2, is_tls, address) == -1) {
+	    nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, NULL, 0) != 0 ||
+	    submit_request(h2, is_tls, address) == -1) {
 		probe_h2_free(h2);
 		return NULL;
 	}
 	return h2;
+}
+
+int
+probe_h2_again(struct probe_h2 *h2, bool is_tls, const struct addr *address)
+{
+	h2->in_len = h2->call_sent = h2->body_len = 0;
+	h2->status = 0;
+	h2->grpc_status = -1;
+	h2->has_head = h2->has_ended = h2->was_reset = false;
+	return submit_request(h2, is_tls, address);
+}
+
+bool
+probe_h2_has_answer(const struct probe_h2 *h2)
+{
+	return h2->status != 0;
+}
+
+bool
+probe_h2_is_done(const struct probe_h2 *h2)
+{
+	return h2->has_ended && h2->out_len == 0 &&
+	       nghttp2_session_check_request_allowed(h2->session) != 0;
 }
 
 void
@@ -312,7 +334,8 @@ fail(const char *why, char text[static PROBE_TEXT_SIZE])
 }
 
 enum probe_step
-probe_h2_run(struct probe_h2 *h2, int fd, struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE])
+probe_h2_run(struct probe_h2 *h2, int fd, struct ssl_st *ssl, bool is_readable,
+    char text[static PROBE_TEXT_SIZE])
 {
 	static uint8_t bytes[16 * 1024];
 
@@ -325,6 +348,8 @@ probe_h2_run(struct probe_h2 *h2, int fd, struct ssl_st *ssl, char text[static P
 			probe_error_text(error, text);
 			return PROBE_FAILED;
 		}
+		if (!is_readable && ssl == NULL)
+			return PROBE_WAIT;
 		n = probe_receive(fd, ssl, bytes, sizeof(bytes));
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -347,4 +372,17 @@ probe_h2_run(struct probe_h2 *h2, int fd, struct ssl_st *ssl, char text[static P
 		if (h2->in_len > INPUT_MAX)
 			return fail("too much without a response", text);
 	}
+}
+
+bool
+probe_h2_idle(struct probe_h2 *h2, int fd, struct ssl_st *ssl)
+{
+	char text[PROBE_TEXT_SIZE];
+
+	/* The answer to the last request is not judged again: it is forgotten. */
+	h2->has_head = h2->has_ended = h2->was_reset = false;
+	h2->body_len = 0;
+	h2->in_len = 0;
+	return probe_h2_run(h2, fd, ssl, true, text) == PROBE_WAIT &&
+	       nghttp2_session_check_request_allowed(h2->session) != 0;
 }

@@ -23,16 +23,18 @@ probe_http_init(struct probe_http *http, const struct health_config *health,
 	size_t len;
 
 	request = xprintf("%s %s HTTP/%s\r\nHost: %s\r\nUser-Agent: weir-health\r\n"
-			  "Accept: */*\r\nConnection: close\r\n\r\n",
+			  "Accept: */*\r\nConnection: %s\r\n\r\n",
 	    health->method, health->path, health->version,
-	    health->host != NULL ? health->host : addr_print(address, text));
+	    health->host != NULL ? health->host : addr_print(address, text),
+	    health->keepalive_ms > 0 ? "keep-alive" : "close");
 	len = strlen(request);
+	*http = (struct probe_http){ 0 };
 	http->request_len = preface_len + len;
 	http->request = xmalloc(http->request_len);
-	memcpy(http->request, preface, preface_len);
+	if (preface_len > 0)
+		memcpy(http->request, preface, preface_len);
 	memcpy(http->request + preface_len, request, len);
 	free(request);
-	http->response = xmalloc(HEAD_SIZE_MAX + BODY_SIZE_MAX);
 }
 
 void
@@ -40,6 +42,7 @@ probe_http_fini(struct probe_http *http)
 {
 	free(http->request);
 	free(http->response);
+	*http = (struct probe_http){ 0 };
 }
 
 /* The accepted statuses as ranges, "200-299"; cut with "..." when they do not fit. */
@@ -111,6 +114,7 @@ body_decode(struct probe_http *http, char *bytes, size_t len)
 	switch (http->framing) {
 	case FRAMING_NONE:
 		http->body_ended = true;
+		http->has_excess = len > 0;
 		return 0;
 	case FRAMING_LENGTH:
 		piece = len < http->body_left ? len : (size_t)http->body_left;
@@ -118,6 +122,7 @@ body_decode(struct probe_http *http, char *bytes, size_t len)
 		http->filled += piece;
 		http->body_left -= piece;
 		http->body_ended = http->body_left == 0;
+		http->has_excess = len > piece;
 		return 0;
 	case FRAMING_CLOSE:
 		memmove(http->response + http->filled, bytes, len);
@@ -134,7 +139,15 @@ body_decode(struct probe_http *http, char *bytes, size_t len)
 		http->filled += piece;
 	}
 	http->body_ended = chunked_is_end(&http->chunked);
+	http->has_excess = len > 0;
 	return 0;
+}
+
+static enum probe_step
+probe_http_passed(struct probe_http *http)
+{
+	http->is_reusable = http->keep_alive && http->body_ended && !http->has_excess;
+	return PROBE_PASSED;
 }
 
 static enum probe_step
@@ -147,7 +160,7 @@ body_search(struct probe_http *http, const struct health_config *health, size_t 
 		http->filled = BODY_SIZE_MAX; /* more may have come with the head */
 	if (memmem(http->response, http->filled, health->body, strlen(health->body)) != NULL) {
 		snprintf(text, PROBE_TEXT_SIZE, "%u, with the text", http->status);
-		return PROBE_PASSED;
+		return probe_http_passed(http);
 	}
 	if (!http->body_ended && http->filled < BODY_SIZE_MAX)
 		return PROBE_WAIT;
@@ -164,16 +177,19 @@ head_judge(struct probe_http *http, const struct health_config *health, const st
 
 	if (!probe_status_is_good(health, head->status, text))
 		return PROBE_FAILED;
-	if (health->body == NULL)
-		return PROBE_PASSED;
 	http->in_body = true;
 	http->status = head->status;
 	http->framing = head->framing;
+	http->keep_alive = head->keep_alive && head->framing != FRAMING_CLOSE;
 	http->body_left = head->content_length;
 	chunked_init(&http->chunked);
 	memmove(http->response, http->response + head->head_len, rest);
 	http->filled = 0;
-	return body_search(http, health, rest, text);
+	if (health->body != NULL)
+		return body_search(http, health, rest, text);
+	if (http->keep_alive && body_decode(http, http->response, rest) < 0)
+		http->has_excess = true;
+	return probe_http_passed(http);
 }
 
 /* Interim responses are skipped; what follows one may be there already. */
@@ -222,7 +238,7 @@ probe_http_closed(
 }
 
 static enum probe_step
-probe_http_read(struct probe_http *http, const struct health_config *health, int fd,
+read_response(struct probe_http *http, const struct health_config *health, int fd,
     struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE])
 {
 	for (;;) {
@@ -236,6 +252,7 @@ probe_http_read(struct probe_http *http, const struct health_config *health, int
 			return probe_http_lost(errno, text);
 		if (n == 0)
 			return probe_http_closed(http, health, text);
+		http->has_answer = true;
 		if (http->in_body) {
 			step = body_search(http, health, (size_t)n, text);
 		} else {
@@ -247,10 +264,32 @@ probe_http_read(struct probe_http *http, const struct health_config *health, int
 	}
 }
 
-enum probe_step
-probe_http_run(struct probe_http *http, const struct health_config *health, int fd,
+/* Most responses come at once: only those that do not need memory of their own. */
+static enum probe_step
+probe_http_read(struct probe_http *http, const struct health_config *health, int fd,
     struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE])
 {
+	static char buffer[HEAD_SIZE_MAX + BODY_SIZE_MAX]; /* used up in this call */
+	enum probe_step step;
+
+	if (http->response != NULL)
+		return read_response(http, health, fd, ssl, text);
+	http->response = buffer;
+	step = read_response(http, health, fd, ssl, text);
+	http->response = NULL;
+	if (step == PROBE_WAIT && http->filled > 0) {
+		http->response = xmalloc(sizeof(buffer));
+		memcpy(http->response, buffer, http->filled);
+	}
+	return step;
+}
+
+enum probe_step
+probe_http_run(struct probe_http *http, const struct health_config *health, int fd,
+    struct ssl_st *ssl, bool is_readable, char text[static PROBE_TEXT_SIZE])
+{
+	/* Also what came before the request was out is told only once. */
+	http->is_readable = http->is_readable || is_readable || ssl != NULL;
 	while (http->sent < http->request_len) {
 		ssize_t n =
 		    probe_send(fd, ssl, http->request + http->sent, http->request_len - http->sent);
@@ -261,5 +300,8 @@ probe_http_run(struct probe_http *http, const struct health_config *health, int 
 			return probe_http_lost(errno, text);
 		http->sent += (size_t)n;
 	}
+	if (!http->is_readable)
+		return PROBE_WAIT;
+	http->is_readable = false;
 	return probe_http_read(http, health, fd, ssl, text);
 }

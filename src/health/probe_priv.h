@@ -11,28 +11,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "link_priv.h"
 #include "weir/chunked.h"
 #include "weir/conf.h"
 #include "weir/message.h"
 
 enum { PROBE_TEXT_SIZE = 48 /* as entity.last_check */, PROBE_SERVICE_MAX = HEALTH_SERVICE_MAX };
 
-struct event_base;
-struct probe;
-struct probe_h2;
-struct ssl_st; /* SSL */
 struct tls_servers;
 
 /* What a probe found: passed or not, and the reason for people ("200", "connection refused"). */
 typedef void probe_done_fn(void *arg, bool passed, const char *text);
 
 /*
- * Start one probe; `done` is called once, never from within this call, after which the probe is gone.
- * health, server, tls  borrowed until then; tls: an HTTP check is made over TLS; NULL: it is not.
- * Returns  NULL with errno set when this process lacks the means (descriptors, memory): that says nothing of the server.
+ * Start one probe; `done` is called once, by probes_run() or the wheel (wheel.h), after which the probe is gone.
+ * pool, server  borrowed until then
+ * keeper        where the link stands between two checks of the server, if it may serve several; NULL in it: none does
+ * Returns       NULL with errno set when this process lacks the means (descriptors, memory): that says nothing of the server.
  */
-struct probe *probe_start(struct event_base *base, const struct pool_config *pool,
+struct probe *probe_start(struct links *links, struct link **keeper, const struct pool_config *pool,
     const struct server_config *server, probe_done_fn *done, void *arg);
+/* What came in goes on, and ends.  Returns whether anything did. */
+bool probes_run(struct links *links);
 /* End it without a verdict; `done` is not called.  NULL is allowed. */
 void probe_cancel(struct probe *probe);
 
@@ -47,11 +47,16 @@ enum probe_step {
 struct probe_http {
 	char *request; /* owned */
 	size_t request_len, sent;
-	char *response;        /* owned: the head as it came; later the body without its framing */
+	char *response;        /* owned, NULL while empty: the head as it came; later the body without its framing */
 	size_t filled;
 	uint32_t scanned;      /* of the head, by h1_parse_response() */
 	bool in_body;          /* the head is judged; the rest stands for the body */
 	bool body_ended;
+	bool has_excess;       /* more came than the response */
+	bool keep_alive;       /* the server goes on with the connection */
+	bool is_readable;      /* there may be something to read */
+	bool has_answer;       /* at least a byte of it */
+	bool is_reusable;      /* passed, and the connection has nothing left of it */
 	uint16_t status;
 	uint8_t interim_count; /* 1xx responses so far */
 	enum framing framing;
@@ -66,10 +71,11 @@ void probe_http_fini(struct probe_http *http);
 /*
  * Send what is left of the request, then read until the status, and what is looked for in the body, is known.
  * ssl   NULL: in the clear
+ * is_readable  something came in: without it there is no need to look (clear text)
  * text  set unless PROBE_WAIT is returned.
  */
 enum probe_step probe_http_run(struct probe_http *http, const struct health_config *health, int fd,
-    struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE]);
+    struct ssl_st *ssl, bool is_readable, char text[static PROBE_TEXT_SIZE]);
 
 /* Is the status one of those accepted?  Sets text. */
 bool probe_status_is_good(const struct health_config *health, unsigned status, char text[static PROBE_TEXT_SIZE]);
@@ -78,7 +84,16 @@ bool probe_status_is_good(const struct health_config *health, unsigned status, c
 struct probe_h2 *probe_h2_new(const struct health_config *health, bool is_tls, const struct addr *address);
 /* NULL is allowed and does nothing. */
 void probe_h2_free(struct probe_h2 *h2);
-enum probe_step probe_h2_run(struct probe_h2 *h2, int fd, struct ssl_st *ssl, char text[static PROBE_TEXT_SIZE]);
+enum probe_step probe_h2_run(struct probe_h2 *h2, int fd, struct ssl_st *ssl, bool is_readable,
+    char text[static PROBE_TEXT_SIZE]);
+/* Did anything come for the request under way? */
+bool probe_h2_has_answer(const struct probe_h2 *h2);
+/* Is its answer there as a whole, and may another request follow? */
+bool probe_h2_is_done(const struct probe_h2 *h2);
+/* The next request over the same connection.  Returns -1 if it cannot be had. */
+int probe_h2_again(struct probe_h2 *h2, bool is_tls, const struct addr *address);
+/* Between requests: answer pings and the like.  Returns whether the connection goes on. */
+bool probe_h2_idle(struct probe_h2 *h2, int fd, struct ssl_st *ssl);
 
 /* probe_tls.c: the same as recv(), send() and connect() in the clear, with errno; NULL ssl: these. */
 ssize_t probe_receive(int fd, struct ssl_st *ssl, void *data, size_t size);

@@ -22,10 +22,13 @@
 #include "weir/arena.h"
 #include "weir/clock.h"
 #include "weir/log.h"
+#include "weir/wheel.h"
 
 enum {
 	PROBES_MAX = 1000,     /* in flight; further ones wait for their turn */
-	PROBES_PER_TURN = 64,  /* started before the loop looks at other events again */
+	TURN_MS = 10,          /* between two looks at what is due and what came in: many checks share one */
+	PROBES_PER_TURN = 512, /* started before the loop looks at other events again */
+	SPARE_MAX = 256,       /* sockets kept for further probes, of each family */
 	SPREAD_MS = 1000,      /* the checks of servers already known begin within this */
 	MAINT_LOOK_MS = 1000,  /* how soon a server that left maintenance is noticed */
 	SCARCE_WAIT_MS = 1000, /* after a probe could not be started for want of descriptors */
@@ -38,6 +41,7 @@ struct check {
 	const struct server_config *server; /* borrowed from the generation */
 	struct entity *entity;              /* shared memory */
 	struct probe *probe;                /* owned; NULL while the check is in the heap */
+	struct link *link;                  /* owned; kept between two probes; NULL: none */
 	uint64_t due_ms;                    /* when the next probe starts */
 	uint64_t began_ms;                  /* when the last one did */
 	bool is_kept; /* while health_on_change() sorts them */
@@ -47,7 +51,12 @@ LIST_HEAD(check_list, check);
 
 struct health {
 	struct event_base *base;
-	struct event timer;        /* the first check of the heap */
+	struct links links;
+	struct event timer; /* the next turn */
+	struct event ready; /* added while nothing comes in: makes the next turn */
+	uint64_t turned_ms; /* when the last turn was */
+	bool in_turn;       /* who changes something then need not arm the timer */
+	bool is_busy;       /* something came in at the last turn, or was started since */
 	struct states_pool *pools; /* owned */
 	struct readmit *readmit;   /* owned */
 	size_t pool_count;
@@ -101,19 +110,30 @@ heap_pop(struct health *health)
 	return first;
 }
 
-/* Called after any change: the timer waits for the first check, or not at all while no probe may
- * start. */
+/*
+ * Called after any change: the next turn is when a check is due, but a while after the last one; while
+ * probes are under way and answers come in, there is one after the other.
+ */
 static void
 health_arm(struct health *health, uint64_t not_before_ms)
 {
 	struct timeval wait = { 0, 0 };
-	uint64_t due;
+	uint64_t due = UINT64_MAX;
 
-	if (health->heap_count == 0 || health->in_flight >= health->in_flight_max)
+	if (health->in_turn)
 		return;
-	due = health->heap[1]->due_ms;
+	if (health->heap_count > 0 && health->in_flight < health->in_flight_max)
+		due = health->heap[1]->due_ms;
 	if (due < not_before_ms)
 		due = not_before_ms;
+	if (health->is_busy && health->in_flight > 0)
+		due = 0;
+	else
+		event_add(&health->ready, NULL);
+	if (due == UINT64_MAX)
+		return;
+	if (due < health->turned_ms + TURN_MS)
+		due = health->turned_ms + TURN_MS;
 	if (due > now_ms) {
 		wait.tv_sec = (time_t)((due - now_ms) / 1000);
 		wait.tv_usec = (suseconds_t)((due - now_ms) % 1000) * 1000;
@@ -166,8 +186,8 @@ check_begin(struct check *check)
 		heap_push(health, check);
 		return true;
 	}
-	check->probe =
-	    probe_start(health->base, check->pool->conf, check->server, health_on_done, check);
+	check->probe = probe_start(&health->links, &check->link, check->pool->conf, check->server,
+	    health_on_done, check);
 	if (check->probe == NULL) {
 		if (log_allowed(&limit, 1, 60000))
 			log_warn("health: checks wait, %zu in flight: cannot start a probe",
@@ -180,15 +200,10 @@ check_begin(struct check *check)
 	return true;
 }
 
-static void
-health_on_timer(evutil_socket_t fd, short what, void *arg)
+/* Start what is due.  Returns when the next may be, if that is not as soon as it is due. */
+static uint64_t
+health_begin_due(struct health *health)
 {
-	struct health *health = arg;
-	uint64_t not_before_ms = 0;
-
-	(void)fd;
-	(void)what;
-	clock_update();
 	for (int budget = PROBES_PER_TURN; budget > 0; budget--) {
 		struct check *check;
 
@@ -196,25 +211,68 @@ health_on_timer(evutil_socket_t fd, short what, void *arg)
 		    health->in_flight >= health->in_flight_max)
 			break;
 		check = heap_pop(health);
-		if (check->is_gone) {
+		if (check->is_gone)
 			free(check);
-		} else if (!check_begin(check)) {
-			not_before_ms = now_ms + SCARCE_WAIT_MS;
-			break;
-		}
+		else if (!check_begin(check))
+			return now_ms + SCARCE_WAIT_MS;
+		health->is_busy = true;
 	}
+	return 0;
+}
+
+static void
+health_turn(struct health *health)
+{
+	uint64_t not_before_ms;
+
+	clock_update();
+	health->in_turn = true;
+	health->turned_ms = now_ms;
+	health->is_busy = probes_run(&health->links);
+	not_before_ms = health_begin_due(health);
+	health->in_turn = false;
 	health_arm(health, not_before_ms);
 }
 
-/* Half of the descriptors at most: the stats endpoint and the control socket need some too. */
-static size_t
-health_probes_max(void)
+static void
+health_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	health_turn(arg);
+}
+
+/* Something came in after a while: what else comes is looked at with it. */
+static void
+health_on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct health *health = arg;
+	const struct timeval wait = { 0, TURN_MS * 1000 };
+
+	(void)fd;
+	(void)what;
+	event_add(&health->timer, &wait);
+}
+
+/*
+ * Half of the descriptors at most for probes under way, a quarter for connections between two: the stats
+ * endpoint and the control socket need some too.
+ */
+static void
+health_set_limits(struct health *health)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur / 2 >= PROBES_MAX)
-		return PROBES_MAX;
-	return limit.rlim_cur >= 2 ? (size_t)limit.rlim_cur / 2 : 1;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		limit.rlim_cur = 1024;
+	health->in_flight_max = limit.rlim_cur / 2 < PROBES_MAX ? limit.rlim_cur / 2 : PROBES_MAX;
+	if (health->in_flight_max == 0)
+		health->in_flight_max = 1;
+	if (links_init(&health->links, limit.rlim_cur / 4,
+		limit.rlim_cur / 16 < SPARE_MAX ? limit.rlim_cur / 16 : SPARE_MAX) == -1) {
+		log_warn("health: epoll_create1");
+		abort(); /* as without memory: the master starts another */
+	}
 }
 
 static void
@@ -239,6 +297,7 @@ static void
 check_drop(struct check *check)
 {
 	if (check->probe == NULL) {
+		link_close(check->link);
 		check->is_gone = true;
 		return;
 	}
@@ -320,7 +379,7 @@ health_start(struct event_base *base, const struct config *config, struct shm *s
 
 	clock_update();
 	health->base = base;
-	health->in_flight_max = health_probes_max();
+	health_set_limits(health);
 	health->pools = xcalloc(config->pool_count + 1, sizeof(*health->pools));
 	health->pool_count = config->pool_count;
 	health->checks = xcalloc(config->pool_count + 1, sizeof(*health->checks));
@@ -328,7 +387,9 @@ health_start(struct event_base *base, const struct config *config, struct shm *s
 	if (getrandom(&health->random, sizeof(health->random), GRND_NONBLOCK) == -1)
 		health->random = clock_us();
 	health->random |= 1;
+	wheel_init(base);
 	event_assign(&health->timer, base, -1, 0, health_on_timer, health);
+	event_assign(&health->ready, base, health->links.epoll, EV_READ, health_on_ready, health);
 	for (size_t i = 0; i < config->pool_count; i++) {
 		states_init(&health->pools[i], &config->pools[i], shm);
 		for (size_t k = 0; k < config->pools[i].server_count; k++)
@@ -348,6 +409,7 @@ health_stop(struct health *health)
 	if (health == NULL)
 		return;
 	event_del(&health->timer);
+	event_del(&health->ready);
 	readmit_stop(health->readmit);
 	/* In the heap is what waits, in the lists what is under way too. */
 	for (size_t i = 1; i <= health->heap_count; i++)
@@ -357,8 +419,11 @@ health_stop(struct health *health)
 		while ((check = LIST_FIRST(&health->checks[i])) != NULL) {
 			LIST_REMOVE(check, entry);
 			probe_cancel(check->probe);
+			link_close(check->link);
 			free(check);
 		}
+	links_fini(&health->links);
+	wheel_fini();
 	free(health->pools);
 	free(health->checks);
 	free(health->heap);
