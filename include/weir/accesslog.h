@@ -26,6 +26,7 @@ struct accesslog_entry {
 	bool is_h2;                         /* it came over HTTP/2 */
 	const char *tls_version, *tls_cipher; /* towards the client; NULL: it spoke no TLS */
 	const char *trace_id;               /* NULL: none */
+	const char *route;                  /* as statistics call it; NULL: none, or it is not counted */
 	const struct pool_config *pool;     /* NULL: none chosen */
 	const struct server_config *server; /* NULL: none chosen */
 	unsigned status;                    /* sent to the client; 0: none */

@@ -64,6 +64,7 @@ enum log_field {
 	LOG_TLS_VERSION,
 	LOG_TLS_CIPHER,
 	LOG_TRACE_ID,
+	LOG_ROUTE,
 	LOG_HEADER, /* of the request; its name is the text */
 	LOG_FIELDS
 };
@@ -133,6 +134,7 @@ struct global_config {
 	const char *control_socket;   /* global.control.socket */
 	bool stats_on;                /* global.stats.listen: "off" or an address */
 	struct addr stats_listen;
+	unsigned stats_routes;        /* global.stats.routes: how many are counted each for itself; 0: none are counted */
 	struct access_log_config access_log; /* global.log */
 	int log_level;                 /* global.log.level: enum log_level */
 	const char *error_log;         /* global.log.error: "stderr", "syslog" or a file's path */
@@ -169,6 +171,7 @@ struct server_name_config { /* listeners[].tls.server_names[] */
 	const char *name;   /* lower case; "*.example.com" allowed: one label */
 	const char *certificate;
 	struct where where;
+	unsigned served; /* position in config.served */
 };
 
 struct tls_config {
@@ -176,6 +179,7 @@ struct tls_config {
 	struct where where;
 	const char *certificate; /* ID in the certificate directory */
 	struct where certificate_where;
+	unsigned served; /* position in config.served */
 	struct server_name_config *server_names;
 	size_t server_name_count;
 	bool refuse_unknown; /* clients that ask for another name; else they get `certificate` */
@@ -317,8 +321,23 @@ struct route_limit_config { /* listeners[].routes[].limit: requests in a second;
 	struct rate *rate; /* made by rate_open() at load, and shared by all processes */
 };
 
+/*
+ * What is counted as one route: that of one name of a listener, all that are past the limit, or what no route was for.
+ * Made by conf_check (series.c).
+ */
+struct route_series {
+	const char *name; /* ROUTE_NAME_MAX bytes at most; of this listener alone */
+	const struct listener_config *listener;
+	uint32_t id;     /* entity in shared memory; given by shm_bind_config() */
+	unsigned routes; /* of the configuration that are counted here; 0: what no route is for */
+};
+
+enum { ROUTE_NAME_MAX = 160, SERIES_NONE = UINT32_MAX };
+
 struct route_config { /* listeners[].routes[] */
 	struct where where;
+	const char *name;     /* NULL: made of host, path and conditions; see route_series */
+	unsigned series;      /* position in config.route_series; SERIES_NONE: not counted */
 	const char *host;     /* lower case, without port; "*.x" matches one label; NULL: any */
 	enum path_match match;
 	const char *path;     /* NULL for PATH_ANY; PATH_REGEX: the expression */
@@ -365,6 +384,7 @@ struct sni_route_config { /* listeners[].server_names[]: TLS that is passed thro
 	const char *pool_name;
 	struct where pool_where;
 	struct pool_config *pool; /* set by conf_check */
+	unsigned series;          /* as in struct route_config */
 };
 
 struct server_names; /* server_names.h */
@@ -416,6 +436,7 @@ struct listener_config {
 	bool wants_port; /* it has several ports, and texts with ${listen_port}; set by conf_check */
 	struct route_config *routes;
 	size_t route_count;
+	unsigned unrouted; /* series of what no route is for; SERIES_NONE: it has no routes */
 	const char *pool_name; /* NULL: none */
 	struct where pool_where;
 	struct pool_config *pool; /* set by conf_check; NULL: no default pool (404) */
@@ -556,6 +577,14 @@ pool_is_tls(const struct pool_config *pool)
 	return pool->protocol == POOL_HTTPS || pool->protocol == POOL_H2;
 }
 
+/* One that listeners show to clients, by its ID.  Made by conf_check (series.c). */
+struct served_certificate {
+	const char *name; /* the ID */
+	uint32_t id;      /* entity in shared memory; given by shm_bind_config() */
+	const struct listener_config **listeners;
+	size_t listener_count;
+};
+
 struct certificate_info { /* one that is loaded */
 	const char *id, *key; /* ID; kind of its key: an ID may have one of each kind */
 	const char *names;    /* separated by blanks */
@@ -581,6 +610,11 @@ struct config {
 	size_t bandwidth_count;
 	struct listener_config *listeners;
 	size_t listener_count;
+	struct route_series *route_series; /* made by conf_check */
+	size_t route_series_count;
+	size_t routes_together; /* routes past the limit, which have no series of their own */
+	struct served_certificate *served; /* likewise; in the order of their names */
+	size_t served_count;
 	bool verifies_clients; /* some listener asks for certificates */
 	struct pool_config *pools;
 	size_t pool_count;
@@ -665,6 +699,7 @@ void conf_print_schema(FILE *out);
 /* Print the option reference as mdoc lists, for weir.yaml(5). */
 void conf_print_manual(FILE *out);
 
+struct listener_config *conf_find_listener(const struct config *config, const char *name);
 struct pool_config *conf_find_pool(const struct config *config, const char *name);
 struct server_config *conf_find_server(const struct pool_config *pool, const char *name);
 /* Has it, or one of its servers, a limit of connections? */

@@ -29,6 +29,7 @@ struct field_edits;
 struct gzip;
 struct server_names;
 struct route;
+struct series;
 struct transport;
 struct upstream;
 
@@ -99,6 +100,7 @@ struct exchange {
 	uint8_t state;                 /* enum exchange_state */
 
 	const struct route *route;     /* borrowed from the listener's router; NULL: none */
+	struct series *series;         /* the route as it is counted; NULL: it is not */
 	struct pool *pool;             /* NULL: no route */
 	struct server *server;         /* counted as active; NULL: none */
 	struct upstream *upstream;     /* owned; NULL: none */

@@ -48,6 +48,18 @@ struct server {
 	struct tls_session tls_session;   /* for the next connection, where the pool has TLS */
 };
 
+/*
+ * Something is wrong with the server: counted by its kind and its reason.
+ * field  TALLY_CONNECT_ERRORS or TALLY_RESPONSE_ERRORS
+ * end    enum end
+ */
+static inline void
+server_count_error(struct server *server, enum tally_field field, unsigned end)
+{
+	tally_add(server->tally, field, 1);
+	latency_count_end(server->latency, end);
+}
+
 struct pool {
 	const struct pool_config *conf; /* borrowed from the generation */
 	struct shm *shm;

@@ -3,8 +3,8 @@
  *
  * Runs in: master (makes it, binds configurations to it, cleans up after the dead), workers, control.
  *
- * One region lives as long as the master, not one per generation: an *entity* (listener, pool, server or bandwidth
- * limit) is found by its kind and name, so a reload finds its health, run-time weight, counters and sticky entries again, and old and new
+ * One region lives as long as the master, not one per generation: an *entity* (listener, pool, server, bandwidth
+ * limit, route or certificate) is found by its kind and name, so a reload finds its health, run-time weight, counters and sticky entries again, and old and new
  * workers count active connections on the same server together.  The region is one memfd, mapped at the same address
  * in all processes because they are forked; it holds no pointers, so that a new binary can take it over.
  *
@@ -38,7 +38,15 @@ struct shm;
 
 enum { SHM_SLOTS = 256, SHM_SLOT_RETIRED = 0, SHM_CAPACITY_MAX = (1 << 22) - 2 };
 
-enum entity_kind { ENTITY_FREE = 0, ENTITY_LISTENER, ENTITY_POOL, ENTITY_SERVER, ENTITY_BANDWIDTH };
+enum entity_kind {
+	ENTITY_FREE = 0,
+	ENTITY_LISTENER,
+	ENTITY_POOL,
+	ENTITY_SERVER,
+	ENTITY_BANDWIDTH,
+	ENTITY_ROUTE,      /* what is counted as one route: struct route_series */
+	ENTITY_CERTIFICATE /* shown to clients */
+};
 
 /* What health checks found.  UNKNOWN (not checked yet) is used like UP. */
 enum health_state { HEALTH_UNKNOWN = 0, HEALTH_UP, HEALTH_DOWN };
@@ -108,7 +116,7 @@ size_t shm_capacity(const struct shm *shm);
 size_t shm_needed(const struct config *config);
 
 /*
- * Give each listener, pool, server and bandwidth limit of `config` its entity (the .id fields), keeping the state of
+ * Give each listener, pool, server, bandwidth limit, route and certificate of `config` its entity (the .id fields), keeping the state of
  * those known by name, and free entities that no configuration since `oldest_generation` names.  Admin states stay; what
  * becomes of run-time weights, the pool's run_time_weights says.
  * Context: master.  Returns 0; -1 when the region is full (nothing changed that matters): make a larger one.

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum tally_field {
-	TALLY_ACTIVE = 0,   /* listener: open connections; pool, server: requests or TCP sessions in progress */
+	TALLY_ACTIVE = 0,   /* listener: open connections; others: requests or TCP sessions in progress */
 	TALLY_CONNECTIONS,  /* listener: accepted; server: opened to it */
 	TALLY_REQUESTS,     /* http: requests whose head was read; tcp: sessions */
 	TALLY_BYTES_IN,     /* from the client */
@@ -26,7 +26,7 @@ enum tally_field {
 	TALLY_REFUSED,      /* listener: closed by the access list or a limit */
 	TALLY_TOO_OFTEN,    /* listener: requests answered 429 by the rate of their source */
 	TALLY_TOO_MANY,     /* listener: connections closed, flows not begun, likewise */
-	TALLY_OVER_LIMIT,   /* listener: requests answered 503 by the limit of a route */
+	TALLY_OVER_LIMIT,   /* listener, route: requests answered 503 by the limit of a route */
 	TALLY_BAD_REQUESTS, /* listener: malformed heads and framing */
 	TALLY_TLS_HANDSHAKES,
 	TALLY_TLS_RESUMED,      /* of those: with a session of before */
@@ -40,7 +40,7 @@ enum tally_field {
 	TALLY_TLS_MALFORMED,
 	TALLY_CONNECT_ERRORS,  /* server: connection refused, timed out... */
 	TALLY_RESPONSE_ERRORS, /* server: malformed, truncated or late responses */
-	TALLY_RETRIES,         /* pool: attempts after the first */
+	TALLY_RETRIES,         /* pool, route: attempts after the first */
 	TALLY_NO_SERVER,       /* pool: requests answered 503 (tcp: closed) for want of a server */
 	TALLY_STICKY_HITS,     /* pool: the remembered server was used */
 	TALLY_FLOODS,          /* listener: HTTP/2 connections ended because of a flood limit */
@@ -90,7 +90,13 @@ tally_get(const struct tally *tally, enum tally_field field)
 	return atomic_load_explicit(&tally->v[field], memory_order_relaxed);
 }
 
-enum { TALLY_OF_LISTENER = 1, TALLY_OF_POOL = 2, TALLY_OF_SERVER = 4 };
+enum {
+	TALLY_OF_LISTENER = 1,
+	TALLY_OF_POOL = 2,
+	TALLY_OF_SERVER = 4,
+	TALLY_OF_ROUTE = 8,
+	TALLY_OF_CERTIFICATE = 16
+};
 
 struct tally_info {
 	const char *name; /* in JSON, and with the prefix weir_OBJECT_ and the suffix _total in /metrics */

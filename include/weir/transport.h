@@ -85,6 +85,8 @@ const char *transport_tls_version(const struct transport *transport);
 const char *transport_tls_cipher(const struct transport *transport);
 /* Did the client resume a session?  After the handshake. */
 bool transport_tls_resumed(const struct transport *transport);
+/* Which of config.served the client was shown, or would have been; SERIES_NONE: none that is counted, or no TLS. */
+unsigned transport_certificate(const struct transport *transport);
 /* What failed in the last TLS call, for people; borrowed until the next call. */
 const char *transport_tls_error(void);
 /* Likewise, after a handshake that failed. */

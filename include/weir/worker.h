@@ -17,6 +17,7 @@ struct event_base;
 struct pacer;
 struct pool;
 struct log_writer;
+struct series;
 
 /*
  * First member of every object that event callbacks may end.  Its memory goes back when the turn of the loop is over,
@@ -42,6 +43,8 @@ struct worker {
 	bool stopping;               /* draining, and no worker follows: idle clients are let go */
 	struct pool *pools;          /* owned; as config->pools */
 	struct pacer *pacers;        /* owned; as config->bandwidths */
+	struct series *series;       /* owned; as config->route_series */
+	struct tally **certificates; /* owned; as config->served; each this worker's own */
 	struct log_writer **log_writers; /* owned; one for each of config->log_outputs */
 	struct log_writer *spans;    /* one of them; NULL: none are written */
 	struct slab http_clients, tcp_clients, tunnels, h2_streams, exchanges, upstreams, flows;

@@ -545,6 +545,7 @@ check_config(struct load *l)
 	for (size_t i = 0; i < c->listener_count; i++)
 		check_listener(l, &c->listeners[i], &pools, &acls, &bandwidths);
 	check_addresses(l);
+	check_series(l);
 	names_fini(&pools);
 	names_fini(&acls);
 	names_fini(&bandwidths);

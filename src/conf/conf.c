@@ -105,6 +105,15 @@ conf_digest(const char *text, size_t len, char digest[static CONF_DIGEST_SIZE])
 	    (unsigned long long)hash.low64);
 }
 
+struct listener_config *
+conf_find_listener(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (strcmp(config->listeners[i].name, name) == 0)
+			return &config->listeners[i];
+	return NULL;
+}
+
 struct pool_config *
 conf_find_pool(const struct config *config, const char *name)
 {

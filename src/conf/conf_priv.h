@@ -185,6 +185,9 @@ void log_template_compile(struct load *load, struct where where, struct access_l
 /* options_log.c: where lines go, and what is in force for each listener. */
 void check_logs(struct load *load);
 
+/* series.c: what is counted as one route, and which certificates are shown.  After all names and pools are checked. */
+void check_series(struct load *load);
+
 /* check.c: what needs more than one value to be seen; sets the pointers between objects. */
 void check_config(struct load *load);
 /* Two servers of one name are an error. */

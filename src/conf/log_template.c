@@ -29,6 +29,7 @@ static const char *const field_names[LOG_FIELDS] = {
 	[LOG_TLS_VERSION] = "tls_version",
 	[LOG_TLS_CIPHER] = "tls_cipher",
 	[LOG_TRACE_ID] = "trace_id",
+	[LOG_ROUTE] = "route",
 	[LOG_HEADER] = NULL, /* "header:NAME" */
 };
 

@@ -332,6 +332,10 @@ static const struct block share_block = {
 };
 
 static const struct option route_options[] = {
+	OPTION("name", route_config, name, kind_name, .preset = "",
+	    .doc = "What statistics and the access log call the route; without it the name is made "
+		   "of host, path and conditions: api.example.com/v1/*. Routes of a listener with "
+		   "the same name are counted together."),
 	OPTION("host", route_config, host, kind_host_name, .preset = "",
 	    .doc = "Host that the client asks for; without it any."),
 	INLINE_BLOCK("path", path_block, .preset = ""),

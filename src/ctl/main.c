@@ -50,6 +50,7 @@ static const struct command commands[] = {
 	{ "listeners", "", 0, 0, 30, view_listeners, "all listeners with their counters" },
 	{ "pools", "", 0, 0, 30, view_pools, "all pools with their counters" },
 	{ "servers", "[POOL]", 0, 1, 30, view_servers, "the servers of one pool or of all" },
+	{ "routes", "[LISTENER]", 0, 1, 30, view_routes, "the routes of one listener or of all" },
 	{ "sticky", "[POOL]", 0, 1, 30, view_sticky, "which clients stick to which servers" },
 	{ "certs", "", 0, 0, 30, view_certs, "the certificates and when they end" },
 	{ "certs", "reload", 1, 1, 300, view_message, "read certificates and keys again, without new workers" },

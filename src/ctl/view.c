@@ -15,6 +15,7 @@ enum view_kind {
 	VIEW_BYTES,   /* likewise, as 1.5k, 2.0M... */
 	VIEW_SECONDS, /* a duration, as 5s, 3m, 2h, 4d */
 	VIEW_OF,      /* two numbers as "2/3" */
+	VIEW_US,      /* a duration in microseconds, as 1.25ms; dots in the key lead into objects */
 };
 
 struct view_column {
@@ -81,12 +82,32 @@ static const struct view_column server_columns[] = {
 	{ "IN", "bytes_in", VIEW_BYTES },
 	{ "OUT", "bytes_out", VIEW_BYTES },
 };
+static const struct view_column route_columns[] = {
+	{ "LISTENER", "listener", VIEW_TEXT },
+	{ "ROUTE", "name", VIEW_TEXT },
+	{ "ACTIVE", "active", VIEW_COUNT },
+	{ "REQUESTS", "requests", VIEW_COUNT },
+	{ "2XX", "status_2xx", VIEW_COUNT },
+	{ "3XX", "status_3xx", VIEW_COUNT },
+	{ "4XX", "status_4xx", VIEW_COUNT },
+	{ "5XX", "status_5xx", VIEW_COUNT },
+	{ "LIMITED", "over_limit", VIEW_COUNT },
+	{ "RETRIES", "retries", VIEW_COUNT },
+	{ "MEDIAN", "latency.total.p50_us", VIEW_US },
+	{ "99 %", "latency.total.p99_us", VIEW_US },
+	{ "IN", "bytes_in", VIEW_BYTES },
+	{ "OUT", "bytes_out", VIEW_BYTES },
+};
 static const struct view_column cert_columns[] = {
 	{ "CERTIFICATE", "id", VIEW_TEXT },
 	{ "KEY", "key", VIEW_TEXT },
 	{ "NAMES", "names", VIEW_TEXT },
 	{ "ENDS", "not_after", VIEW_TEXT },
 	{ "LEFT", "expires_in_s", VIEW_SECONDS },
+	{ "LISTENERS", "listeners", VIEW_LIST },
+	{ "HANDSHAKES", "tls_handshakes", VIEW_COUNT },
+	{ "RESUMED", "tls_resumed", VIEW_COUNT },
+	{ "FAILED", "tls_failures", VIEW_COUNT },
 };
 static const struct view_column sticky_columns[] = {
 	{ "POOL", "pool", VIEW_TEXT },
@@ -226,6 +247,22 @@ view_add_of(struct table *table, const json_t *object, const char *keys)
 	free(copy);
 }
 
+/* "a.b.c" */
+static void
+view_add_us(struct table *table, const json_t *object, const char *keys)
+{
+	char *copy = xstrdup(keys), *save = NULL, text[32];
+
+	for (char *key = strtok_r(copy, ".", &save); key != NULL; key = strtok_r(NULL, ".", &save))
+		object = json_object_get(object, key);
+	if (json_is_integer(object))
+		snprintf(text, sizeof(text), "%.2fms", (double)json_integer_value(object) / 1e3);
+	else
+		snprintf(text, sizeof(text), "-");
+	table_add(table, text);
+	free(copy);
+}
+
 static void
 view_add_cell(struct table *table, const json_t *object, const struct view_column *column)
 {
@@ -243,6 +280,9 @@ view_add_cell(struct table *table, const json_t *object, const struct view_colum
 		return;
 	case VIEW_OF:
 		view_add_of(table, object, column->key);
+		return;
+	case VIEW_US:
+		view_add_us(table, object, column->key);
 		return;
 	}
 }
@@ -349,6 +389,12 @@ void
 view_servers(const json_t *result, FILE *out)
 {
 	view_table(result, VIEW_LAYOUT(server_columns), out);
+}
+
+void
+view_routes(const json_t *result, FILE *out)
+{
+	view_table(result, VIEW_LAYOUT(route_columns), out);
 }
 
 void

@@ -13,7 +13,7 @@
 
 typedef void view_fn(const json_t *result, FILE *out);
 
-view_fn view_status, view_listeners, view_pools, view_servers, view_sticky, view_certs, view_errors, view_message, view_help;
+view_fn view_status, view_listeners, view_pools, view_servers, view_routes, view_sticky, view_certs, view_errors, view_message, view_help;
 
 /* "1.5k", "3m": what the tables use; they return `text`. */
 const char *view_bytes(uint64_t bytes, char text[static 32]);

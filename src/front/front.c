@@ -26,6 +26,7 @@
 #include "weir/reply.h"
 #include "weir/route.h"
 #include "weir/scarcity.h"
+#include "weir/series.h"
 #include "weir/throttle.h"
 #include "weir/tls_context.h"
 #include "weir/upstream.h"
@@ -359,6 +360,10 @@ front_new(struct event_base *base, const struct config *config, struct shm *shm,
 	worker->slot = slot;
 	worker->pools = pools_new(config, shm, slot);
 	worker->pacers = pacers_new(config->bandwidths, config->bandwidth_count, shm, base);
+	worker->series = series_new(config, shm, slot);
+	worker->certificates = xcalloc(config->served_count + 1, sizeof(*worker->certificates));
+	for (size_t i = 0; i < config->served_count; i++)
+		worker->certificates[i] = shm_tally(shm, slot, config->served[i].id);
 	logs_open(worker, log_fds);
 	RAND_bytes((unsigned char *)&worker->request_ids, sizeof(worker->request_ids));
 	RAND_bytes((unsigned char *)worker->trace_seeds, sizeof(worker->trace_seeds));
@@ -514,6 +519,8 @@ front_free(struct front *front)
 	logs_close(worker);
 	pools_free(worker->pools, worker->config);
 	pacers_free(worker->pacers, worker->config->bandwidth_count);
+	free(worker->series);
+	free(worker->certificates);
 	slab_fini(&worker->http_clients);
 	slab_fini(&worker->tcp_clients);
 	slab_fini(&worker->tunnels);

@@ -110,6 +110,7 @@ void client_report(const struct client *client, const char *reason, size_t posit
 #define CLIENT_OF_TIMER(t) ((struct client *)(void *)((char *)(t) - offsetof(struct client, timer)))
 
 /* handshake.c: count one that failed; why: for the log. */
+void client_count_handshake(const struct client *client);
 void client_count_tls_failure(const struct client *client, enum tls_fault fault, const char *why);
 
 #endif

@@ -119,13 +119,9 @@ is_preface(const struct h1_client *c)
 static enum step
 h1_handshake(struct h1_client *c)
 {
-	struct tally *tally = c->client.listener->tally;
-
 	switch (transport_handshake(&c->client.transport)) {
 	case 0:
-		tally_add(tally, TALLY_TLS_HANDSHAKES, 1);
-		if (transport_tls_resumed(&c->client.transport))
-			tally_add(tally, TALLY_TLS_RESUMED, 1);
+		client_count_handshake(&c->client);
 		if (transport_is_h2(&c->client.transport))
 			return turn_to_h2(c);
 		c->state = H1_IDLE;

@@ -54,6 +54,7 @@ struct h1_tunnel {
 	struct upstream *upstream; /* owned */
 	struct server *server;     /* counted as active */
 	struct tally *pool;
+	struct series *series;     /* counted as active there; NULL: none */
 };
 
 enum step {

@@ -2,6 +2,7 @@
  * h1_tunnel: an HTTP/1 client after Upgrade: bytes both ways until both sides have ended.
  */
 #include "h1_priv.h"
+#include "weir/series.h"
 #include "weir/upstream.h"
 
 static void
@@ -28,6 +29,7 @@ h1_switched(struct exchange *x)
 	t->upstream = x->upstream;
 	t->server = x->server;
 	t->pool = x->pool->tally;
+	t->series = series_share(x->series);
 	x->upstream = NULL;
 	x->server = NULL;
 	t->upstream->user_ops = &ops;
@@ -64,6 +66,8 @@ h1_end_tunnel(struct h1_client *c)
 	tally_add(t->pool, TALLY_BYTES_OUT, t->tunnel.out.bytes);
 	tally_add(t->server->tally, TALLY_BYTES_IN, t->tunnel.in.bytes);
 	tally_add(t->server->tally, TALLY_BYTES_OUT, t->tunnel.out.bytes);
+	series_add_bytes(t->series, t->tunnel.in.bytes, t->tunnel.out.bytes);
+	series_end(t->series);
 	tunnel_fini(&t->tunnel);
 	upstream_close(t->upstream, false);
 	balance_release(t->server);

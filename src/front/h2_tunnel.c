@@ -8,6 +8,7 @@
 #include "weir/arena.h"
 #include "weir/buf.h"
 #include "weir/h2_codes.h"
+#include "weir/series.h"
 #include "weir/upstream.h"
 
 enum { READS_MAX = 8 };
@@ -16,6 +17,7 @@ struct h2_tunnel {
 	struct upstream *upstream; /* owned */
 	struct server *server;     /* counted as active */
 	struct tally *pool;
+	struct series *series;     /* counted as active there; NULL: none */
 	uint64_t bytes_in, bytes_out;
 	bool has_ended; /* the server */
 	bool is_told;   /* the server knows that the client has */
@@ -81,6 +83,7 @@ h2_switched(struct exchange *x)
 	t->upstream = x->upstream;
 	t->server = x->server;
 	t->pool = x->pool->tally;
+	t->series = series_share(x->series);
 	x->upstream = NULL;
 	x->server = NULL;
 	t->upstream->user_ops = &ops;
@@ -111,6 +114,8 @@ h2_tunnel_free(struct h2_stream *s)
 	tally_add(t->server->tally, TALLY_BYTES_OUT, t->bytes_out);
 	if (s->is_closed)
 		upstream_give_up(t->upstream, h2_codes_give_up(s->reset_code));
+	series_add_bytes(t->series, t->bytes_in, t->bytes_out);
+	series_end(t->series);
 	upstream_close(t->upstream, false);
 	balance_release(t->server);
 	free(t);

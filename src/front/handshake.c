@@ -1,4 +1,4 @@
-/* Handshakes of clients that failed: counted as a whole, and by their reason. */
+/* Handshakes of clients: counted for the listener and the certificate; those that failed by their reason too. */
 #include "front_priv.h"
 #include "weir/log.h"
 
@@ -24,12 +24,37 @@ tally_of_fault(enum tls_fault fault)
 	return TALLY_TLS_MALFORMED;
 }
 
+/* Of the certificate that the client is shown; NULL: it was not chosen, or there is no TLS. */
+static struct tally *
+certificate_tally(const struct client *client)
+{
+	unsigned served = transport_certificate(&client->transport);
+
+	return served != SERIES_NONE ? client->listener->worker->certificates[served] : NULL;
+}
+
+static void
+count(const struct client *client, enum tally_field field)
+{
+	struct tally *certificate = certificate_tally(client);
+
+	tally_add(client->listener->tally, field, 1);
+	if (certificate != NULL)
+		tally_add(certificate, field, 1);
+}
+
+void
+client_count_handshake(const struct client *client)
+{
+	count(client, TALLY_TLS_HANDSHAKES);
+	if (transport_tls_resumed(&client->transport))
+		count(client, TALLY_TLS_RESUMED);
+}
+
 void
 client_count_tls_failure(const struct client *client, enum tls_fault fault, const char *why)
 {
-	struct tally *tally = client->listener->tally;
-
-	tally_add(tally, TALLY_TLS_FAILURES, 1);
-	tally_add(tally, tally_of_fault(fault), 1);
+	count(client, TALLY_TLS_FAILURES);
+	count(client, tally_of_fault(fault));
 	log_debug("listener %s: TLS handshake: %s", client->listener->conf->name, why);
 }

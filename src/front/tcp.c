@@ -15,6 +15,7 @@
 #include "weir/proxyproto.h"
 #include "weir/queue.h"
 #include "weir/retry.h"
+#include "weir/series.h"
 #include "weir/server_names.h"
 #include "weir/sticky.h"
 #include "weir/tunnel.h"
@@ -37,6 +38,7 @@ enum tcp_state {
 struct tcp_client {
 	struct client client;      /* first: front.c counts and ends it */
 	struct pool *pool;         /* NULL: not known yet, or none */
+	struct series *series;     /* the server name as it is counted; NULL: it is not */
 	struct server *server;     /* counted as active; NULL: none */
 	struct upstream *upstream; /* owned; NULL: none */
 	struct balance_request balance;
@@ -62,6 +64,22 @@ timeouts(const struct tcp_client *c)
 	return &c->client.listener->conf->timeouts;
 }
 
+/* What is counted of a session past the bytes of listener, pool and server. */
+static void
+count_end(struct tcp_client *c, enum end end, uint64_t in, uint64_t out)
+{
+	series_add_bytes(c->series, in, out);
+	if (c->series != NULL && c->attempts > 1)
+		tally_add(c->series->tally, TALLY_RETRIES, c->attempts - 1);
+	series_end(c->series);
+	if (end == END_OK)
+		return;
+	if (c->pool != NULL)
+		latency_count_end(c->pool->latency, end);
+	if (c->series != NULL)
+		latency_count_end(c->series->latency, end);
+}
+
 /* The one way out. */
 static enum step
 tcp_end(struct tcp_client *c, enum end end)
@@ -78,6 +96,7 @@ tcp_end(struct tcp_client *c, enum end end)
 		tally_add(tallies[i], TALLY_BYTES_OUT, out);
 	}
 	latency_count_end(listener->latency, end);
+	count_end(c, end, in, out);
 	if (listener->accesslog != NULL)
 		accesslog_write(listener->accesslog,
 		    &(struct accesslog_entry){
@@ -86,6 +105,9 @@ tcp_end(struct tcp_client *c, enum end end)
 			.client = &c->client.address,
 			.tls_version = transport_tls_version(&c->client.transport),
 			.tls_cipher = transport_tls_cipher(&c->client.transport),
+			.route = c->series != NULL && c->series->conf->routes > 0
+				     ? c->series->conf->name
+				     : NULL,
 			.pool = c->pool != NULL ? c->pool->conf : NULL,
 			.server = c->server != NULL ? c->server->conf : NULL,
 			.bytes_in = in,
@@ -111,13 +133,9 @@ tcp_end(struct tcp_client *c, enum end end)
 static enum step
 tcp_handshake(struct tcp_client *c)
 {
-	struct tally *tally = c->client.listener->tally;
-
 	switch (transport_handshake(&c->client.transport)) {
 	case 0:
-		tally_add(tally, TALLY_TLS_HANDSHAKES, 1);
-		if (transport_tls_resumed(&c->client.transport))
-			tally_add(tally, TALLY_TLS_RESUMED, 1);
+		client_count_handshake(&c->client);
 		timer_clear(&c->client.timer);
 		c->state = TCP_PICK;
 		return STEP_NEXT;
@@ -178,6 +196,8 @@ tcp_hello(struct tcp_client *c)
 	}
 	if (result == HELLO_DONE && name.len > 0)
 		route = server_names_find(listener->sni, name.ptr, name.len);
+	c->series = series_begin(c->client.listener->worker->series,
+	    route != NULL ? route->series : listener->unrouted);
 	if (route == NULL && listener->pool == NULL)
 		return refuse_name(c, result == HELLO_DONE);
 	set_pool(c, route != NULL ? route->pool : listener->pool);
@@ -223,7 +243,7 @@ connect_failed(struct tcp_client *c, enum end end)
 {
 	if (end == END_EXHAUSTED)
 		return tcp_end(c, end); /* of no other server either, and none is to blame */
-	tally_add(c->server->tally, TALLY_CONNECT_ERRORS, 1);
+	server_count_error(c->server, TALLY_CONNECT_ERRORS, end);
 	eject_count_failure(c->server, end);
 	upstream_close(c->upstream, false);
 	c->upstream = NULL;

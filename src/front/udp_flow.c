@@ -176,7 +176,7 @@ flow_end(struct flow *flow, enum end end)
 	struct worker *worker = listener->worker;
 
 	if (end == END_CONNECT_FAILED) {
-		tally_add(flow->server->tally, TALLY_CONNECT_ERRORS, 1);
+		server_count_error(flow->server, TALLY_CONNECT_ERRORS, END_CONNECT_FAILED);
 		eject_count_failure(flow->server, end);
 		sticky_forget_flow(flow->pool, flow->memory_key);
 	} else if (flow->bytes_out > 0) {
@@ -348,7 +348,7 @@ blame_server(struct server *server, int error)
 	static struct log_limit limit;
 
 	if (!scarcity_caused(error)) {
-		tally_add(server->tally, TALLY_CONNECT_ERRORS, 1);
+		server_count_error(server, TALLY_CONNECT_ERRORS, END_CONNECT_FAILED);
 		eject_count_failure(server, END_CONNECT_FAILED);
 	} else if (log_allowed(&limit, 1, 10000)) {
 		log_warn("pool %s: no socket for a flow of datagrams", server->pool->conf->name);

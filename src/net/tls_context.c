@@ -177,9 +177,10 @@ set_staples(const struct tls_load *load, SSL_CTX *ssl, const struct tls_cert *ce
 		tls_ocsp_use(ssl, staples);
 }
 
-/* Returns NULL, with the reason in OpenSSL's queue. */
+/* served: which of config.served it is.  Returns NULL, with the reason in OpenSSL's queue. */
 static SSL_CTX *
-make_ssl(const struct tls_load *load, const struct job *job, const struct tls_cert *cert)
+make_ssl(const struct tls_load *load, const struct job *job, const struct tls_cert *cert,
+    unsigned served)
 {
 	SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
 	struct tls_member *member = ssl ? tls_set_join(load->set, ssl) : NULL;
@@ -191,6 +192,7 @@ make_ssl(const struct tls_load *load, const struct job *job, const struct tls_ce
 		SSL_CTX_free(ssl);
 		return NULL;
 	}
+	member->served = served;
 	set_options(ssl, load->config->kernel_tls == TLS_KERNEL_ON);
 	set_staples(load, ssl, cert);
 	if (load->hosts)
@@ -227,8 +229,8 @@ check_keys(
  * Returns  a context borrowed from `load`; NULL with errors told.
  */
 static SSL_CTX *
-find_ssl(struct tls_load *load, const struct job *job, const char *id, struct where where,
-    const struct listener_config *owner)
+find_ssl(struct tls_load *load, const struct job *job, const char *id, unsigned served,
+    struct where where, const struct listener_config *owner)
 {
 	const struct tls_cert *cert = tls_certs_find(load->certs, id, where, job->who, load->diag);
 	struct tls_made *made;
@@ -243,7 +245,7 @@ find_ssl(struct tls_load *load, const struct job *job, const char *id, struct wh
 	ssl = namemap_find(&load->contexts, name, strlen(name));
 	if (ssl)
 		return ssl;
-	ssl = make_ssl(load, job, cert);
+	ssl = make_ssl(load, job, cert, served);
 	if (!ssl) {
 		diag_error(load->diag, where,
 		    "listener %s: certificate \"%s\" cannot be used with policy \"%s\": %s",
@@ -266,7 +268,8 @@ load_names(struct tls_load *load, const struct job *job, struct tls_hello *hello
 
 	for (size_t i = 0; i < tls->server_name_count; i++) {
 		const struct server_name_config *name = &tls->server_names[i];
-		SSL_CTX *ssl = find_ssl(load, job, name->certificate, name->where, NULL);
+		SSL_CTX *ssl = find_ssl(
+		    load, job, name->certificate, name->served, name->where, NULL);
 
 		if (!ssl) {
 			result = -1;
@@ -333,8 +336,8 @@ tls_context_load(struct tls_load *load, const struct listener_config *listener)
 	    !(job.clients = tls_stores_find(&load->stores, load->config->global.certificates_dir,
 		  tls->client_ca, tls->client_ca_where, job.who, load->diag)))
 		return NULL;
-	ssl = find_ssl(
-	    load, &job, tls->certificate, tls->certificate_where, by_name ? listener : NULL);
+	ssl = find_ssl(load, &job, tls->certificate, tls->served, tls->certificate_where,
+	    by_name ? listener : NULL);
 	if (by_name && load_hello(load, &job, ssl) == -1)
 		return NULL;
 	if (!ssl || SSL_CTX_up_ref(ssl) != 1)

@@ -23,6 +23,7 @@
 
 #include "weir/buf.h"
 #include "weir/clock.h"
+#include "weir/conf.h"
 #include "weir/slab.h"
 #include "weir/tls_servers.h"
 
@@ -263,13 +264,15 @@ transport_tls_fault(const struct transport *t)
 	return t->ssl != NULL && t->ssl->ssl != NULL ? tls_servers_fault(t->ssl->ssl) : NULL;
 }
 
-/* Kept where it may matter which hosts the certificate is for. */
+/* The certificate; as a whole where it may matter which hosts it is for. */
 static void
 note_shown(struct tls *tls)
 {
 	SSL_CTX *context = SSL_get_SSL_CTX(tls->ssl);
+	const struct tls_member *member = tls_member_of(context);
 
-	if (tls_member_of(context)->names != NULL && SSL_CTX_up_ref(context) == 1)
+	tls->served = member->served < UINT16_MAX ? (uint16_t)member->served : UINT16_MAX;
+	if (member->names != NULL && SSL_CTX_up_ref(context) == 1)
 		tls->shown = context;
 }
 
@@ -350,6 +353,16 @@ const struct server_names *
 transport_shown(const struct transport *t)
 {
 	return t->ssl != NULL && t->ssl->shown != NULL ? tls_member_of(t->ssl->shown)->names : NULL;
+}
+
+unsigned
+transport_certificate(const struct transport *t)
+{
+	if (t->ssl == NULL)
+		return SERIES_NONE;
+	if (t->ssl->ssl == NULL)
+		return t->ssl->served < UINT16_MAX ? t->ssl->served : SERIES_NONE;
+	return tls_member_of(SSL_get_SSL_CTX(t->ssl->ssl))->served;
 }
 
 const char *

@@ -32,6 +32,7 @@ struct tls {
 	TAILQ_ENTRY(tls) line;       /* while its handshake waits for its turn */
 	struct transport *transport; /* likewise: whose this is */
 	uint8_t turn;                /* enum tls_turn */
+	uint16_t served;             /* once `ssl` is NULL: see transport_certificate(); UINT16_MAX: none, or past it */
 	uint32_t burst;          /* bytes written since the connection was silent: decides the size of records */
 	uint64_t written_ms;     /* the last write */
 	uint64_t born_ms;        /* when a client connected; 0: towards a server */

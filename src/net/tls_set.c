@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "weir/arena.h"
+#include "weir/conf.h"
 
 #include "tls_context_priv.h"
 #include "tls_hello_priv.h"
@@ -79,7 +80,7 @@ tls_set_join(struct tls_set *set, SSL_CTX *ssl)
 {
 	struct tls_member *member = arena_alloc(set->arena, sizeof(*member));
 
-	*member = (struct tls_member){ .set = set };
+	*member = (struct tls_member){ .set = set, .served = SERIES_NONE };
 	if (member_index() == -1 || SSL_CTX_set_ex_data(ssl, member_index(), member) != 1)
 		return NULL;
 	set->users++;

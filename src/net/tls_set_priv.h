@@ -38,6 +38,7 @@ struct tls_member {
 	struct tls_set *set;              /* counted */
 	struct tls_hello *hello;          /* owned; NULL: any name gets this context */
 	const struct server_names *names; /* of the certificate; NULL: nobody asks */
+	unsigned served;                  /* position in config.served; SERIES_NONE: not shown to clients */
 };
 
 /* Counted once, for the caller. */

@@ -129,7 +129,7 @@ region_new(struct config *config, struct region *current, unsigned oldest, struc
 		    strerror(errno));
 	else if (shm_bind_config(region->shm, config, oldest) == -1)
 		diag_error(diag, where,
-		    "%zu listeners, pools and servers are too many; allowed are %d",
+		    "%zu listeners, pools, servers and routes are too many; allowed are %d",
 		    shm_needed(config), SHM_CAPACITY_MAX);
 	else {
 		if (current == NULL)

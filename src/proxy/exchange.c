@@ -11,6 +11,7 @@
 #include "weir/rate.h"
 #include "weir/retry.h"
 #include "weir/route.h"
+#include "weir/series.h"
 #include "weir/sticky.h"
 #include "weir/throttle.h"
 #include "weir/tls_context.h"
@@ -44,6 +45,27 @@ count_latency(const struct exchange *x, enum latency_kind kind, uint64_t us)
 		histogram_add(&x->pool->latency->of[kind], index, us);
 	if (x->server != NULL)
 		histogram_add(&x->server->latency->of[kind], index, us);
+	if (x->series != NULL)
+		histogram_add(&x->series->latency->of[kind], index, us);
+}
+
+static void
+count_response(const struct exchange *x, struct tally *tally)
+{
+	tally_add(tally, TALLY_BYTES_IN, x->bytes_in);
+	tally_add(tally, TALLY_BYTES_OUT, x->bytes_out);
+	if (x->status != 0)
+		tally_add(tally, tally_of_status(x->status), 1);
+}
+
+/* Of pools and routes: what went well is the rest of the requests. */
+static void
+count_failure(const struct exchange *x, enum end end)
+{
+	if (x->pool != NULL)
+		latency_count_end(x->pool->latency, end);
+	if (x->series != NULL)
+		latency_count_end(x->series->latency, end);
 }
 
 /* Does anybody want to know more of it than counters say? */
@@ -67,22 +89,19 @@ account(struct exchange *x, enum end end)
 
 	if (end == END_CLIENT_TIMEOUT_BODY)
 		tally_add(tally, TALLY_SLOW_CLIENTS, 1);
-	tally_add(tally, TALLY_BYTES_IN, x->bytes_in);
-	tally_add(tally, TALLY_BYTES_OUT, x->bytes_out);
-	if (x->status != 0)
-		tally_add(tally, tally_of_status(x->status), 1);
-	if (x->pool != NULL) {
-		tally_add(x->pool->tally, TALLY_BYTES_IN, x->bytes_in);
-		tally_add(x->pool->tally, TALLY_BYTES_OUT, x->bytes_out);
-		if (x->status != 0)
-			tally_add(x->pool->tally, tally_of_status(x->status), 1);
+	count_response(x, tally);
+	if (x->pool != NULL)
+		count_response(x, x->pool->tally);
+	if (x->server != NULL)
+		count_response(x, x->server->tally);
+	if (x->series != NULL) {
+		count_response(x, x->series->tally);
+		if (x->attempts > 1)
+			tally_add(x->series->tally, TALLY_RETRIES, x->attempts - 1);
+		series_end(x->series);
 	}
-	if (x->server != NULL) {
-		tally_add(x->server->tally, TALLY_BYTES_IN, x->bytes_in);
-		tally_add(x->server->tally, TALLY_BYTES_OUT, x->bytes_out);
-		if (x->status != 0)
-			tally_add(x->server->tally, tally_of_status(x->status), 1);
-	}
+	if (end != END_OK)
+		count_failure(x, end);
 	if (is_logged(x))
 		exchange_log(x, end, total_us);
 }
@@ -326,7 +345,7 @@ exchange_connect_failed(struct exchange *x, enum end end)
 {
 	if (end == END_EXHAUSTED)
 		return exchange_end(x, end); /* of no other server either, and none is to blame */
-	tally_add(x->server->tally, TALLY_CONNECT_ERRORS, 1);
+	server_count_error(x->server, TALLY_CONNECT_ERRORS, end);
 	eject_count_failure(x->server, end);
 	/* Which of several reasons counts?  That another server could not be reached says less. */
 	if (x->connect_end == END_OK || end != END_CONNECT_FAILED)
@@ -537,12 +556,17 @@ exchange_start(struct exchange *x, const struct listener *listener, const struct
 		exchange_end(x, END_REQUEST_MALFORMED);
 		return;
 	}
-	if (listener->router != NULL)
+	if (listener->router != NULL) {
 		x->route = router_find(listener->router, &x->request, client, &limit);
+		x->series = series_begin(x->worker->series,
+		    x->route != NULL ? x->route->conf->series : listener->conf->unrouted);
+	}
 	if (x->route != NULL) {
 		if (x->route->conf->limit.on &&
 		    !rate_take(&x->route->conf->limit, client, x->started_us)) {
 			tally_add(listener->tally, TALLY_OVER_LIMIT, 1);
+			if (x->series != NULL)
+				tally_add(x->series->tally, TALLY_OVER_LIMIT, 1);
 			exchange_end(x, END_OVER_LIMIT);
 			return;
 		}

@@ -4,6 +4,7 @@
 #include "exchange_priv.h"
 #include "weir/accesslog.h"
 #include "weir/edits.h"
+#include "weir/series.h"
 #include "weir/spans.h"
 #include "weir/transport.h"
 
@@ -20,6 +21,7 @@ exchange_log(const struct exchange *x, enum end end, uint64_t total_us)
 		.is_h2 = x->is_h2,
 		.tls_version = transport_tls_version(x->transport),
 		.tls_cipher = transport_tls_cipher(x->transport),
+		.route = x->route != NULL && x->series != NULL ? x->series->conf->name : NULL,
 		.pool = x->pool != NULL ? x->pool->conf : NULL,
 		.server = x->server != NULL ? x->server->conf : NULL,
 		.status = x->status,

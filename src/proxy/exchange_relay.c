@@ -38,7 +38,7 @@ can_read(struct exchange *x)
 static enum step
 response_failed(struct exchange *x, enum end end)
 {
-	tally_add(x->server->tally, TALLY_RESPONSE_ERRORS, 1);
+	server_count_error(x->server, TALLY_RESPONSE_ERRORS, end);
 	eject_count_failure(x->server, end);
 	x->reset_code = upstream_reset_code(x->upstream);
 	return exchange_end(x, end);

@@ -100,6 +100,8 @@ write_json(struct log_writer *w, const struct accesslog_entry *e)
 		log_line_add(w, ",\"trace_id\":\"%s\"", e->trace_id);
 	if (e->status != 0)
 		log_line_add(w, ",\"status\":%u", e->status);
+	if (e->route != NULL)
+		add_json(w, "route", slice_of(e->route));
 	if (e->pool != NULL)
 		add_json(w, "pool", slice_of(e->pool->name));
 	if (e->server != NULL)
@@ -267,6 +269,9 @@ add_part(struct log_writer *w, const struct log_part *part, const struct accessl
 		return;
 	case LOG_TRACE_ID:
 		add_slice(w, slice_of(e->trace_id != NULL ? e->trace_id : ""));
+		return;
+	case LOG_ROUTE:
+		add_slice(w, slice_of(e->route != NULL ? e->route : ""));
 		return;
 	case LOG_HEADER:
 		add_slice(w, find_header(m, (struct slice){ part->text, part->len }));

@@ -1,6 +1,7 @@
 #include "weir/spans.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "weir/log_writer.h"
@@ -40,19 +41,56 @@ add_address(struct log_writer *w, const char *key, const struct addr *addr)
 	add_text(w, key, slice_of(addr_print_ip(addr, text)));
 }
 
+/* Leaves in `text` what stands before `separator`; returns what stands behind it. */
+static struct slice
+split(struct slice *text, char separator)
+{
+	const char *at = text->len > 0 ? memchr(text->ptr, separator, text->len) : NULL;
+	struct slice rest = { NULL, 0 };
+
+	if (at != NULL) {
+		rest = (struct slice){ at + 1, text->len - (size_t)(at + 1 - text->ptr) };
+		text->len = (size_t)(at - text->ptr);
+	}
+	return rest;
+}
+
+/* "host:port", "[2001:db8::1]:port": the parser has seen that the port is a number. */
+static void
+add_host(struct log_writer *w, struct slice host)
+{
+	struct slice port, rest;
+	uint64_t number = 0;
+
+	if (host.len > 0 && host.ptr[0] == '[') {
+		host = (struct slice){ host.ptr + 1, host.len - 1 };
+		rest = split(&host, ']');
+		port = split(&rest, ':');
+	} else {
+		port = split(&host, ':');
+	}
+	for (size_t i = 0; i < port.len && i < 5 && port.ptr[i] >= '0' && port.ptr[i] <= '9'; i++)
+		number = number * 10 + (uint64_t)(port.ptr[i] - '0');
+	add_text(w, "server.address", host);
+	if (number > 0)
+		add_number(w, "server.port", number);
+}
+
 /* The names of OpenTelemetry's semantic conventions where they have one. */
 static void
 add_attributes(struct log_writer *w, const struct accesslog_entry *e)
 {
 	const struct message *m = e->request;
-	struct slice target = { m->base + m->target, m->target_len };
+	struct slice target = { m->base + m->target, m->target_len }, query;
 
+	query = split(&target, '?');
 	log_line_add(
 	    w, "{\"key\":\"weir.end\",\"value\":{\"stringValue\":\"%s\"}}", end_table[e->end].word);
 	add_text(w, "http.request.method", (struct slice){ m->base, m->method_len });
 	add_text(w, "url.path", target);
+	add_text(w, "url.query", query);
 	add_text(w, "url.scheme", e->tls_version != NULL ? SLICE("https") : SLICE("http"));
-	add_text(w, "server.address", m->host);
+	add_host(w, m->host);
 	add_text(w, "network.protocol.version",
 	    e->is_h2        ? SLICE("2")
 	    : m->minor == 0 ? SLICE("1.0")
@@ -61,6 +99,8 @@ add_attributes(struct log_writer *w, const struct accesslog_entry *e)
 	if (e->status != 0)
 		add_number(w, "http.response.status_code", e->status);
 	add_text(w, "weir.listener", slice_of(e->listener->name));
+	if (e->route != NULL)
+		add_text(w, "weir.route", slice_of(e->route));
 	if (e->pool != NULL)
 		add_text(w, "weir.pool", slice_of(e->pool->name));
 	if (e->server != NULL)

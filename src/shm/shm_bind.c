@@ -1,5 +1,5 @@
 /*
- * shm_bind: which entity belongs to which listener, pool, server and bandwidth limit.
+ * shm_bind: which entity belongs to which listener, pool, server and so on.
  *
  * Runs in: master, at start and reload.  The region itself has no index: a private hash table is
  * made from a scan of the entities each time, which takes milliseconds for 100,000 of them and
@@ -31,6 +31,7 @@ struct binder {
 struct object {
 	enum entity_kind kind;
 	const struct pool_config *pool; /* of a server; NULL for all others */
+	const char *owner; /* name of the pool or listener that it belongs to; NULL: its own is enough */
 	const char *name;
 	uint32_t *id;
 	unsigned weight;
@@ -54,7 +55,8 @@ each_object(struct binder *binder, struct config *config, visit_fn *visit)
 			struct server_config *s = &p->servers[j];
 
 			visit(binder,
-			    &(struct object){ ENTITY_SERVER, p, s->name, &s->id, s->weight });
+			    &(struct object){
+				ENTITY_SERVER, p, p->name, s->name, &s->id, s->weight });
 		}
 	}
 	for (size_t i = 0; i < config->bandwidth_count; i++) {
@@ -62,10 +64,21 @@ each_object(struct binder *binder, struct config *config, visit_fn *visit)
 
 		visit(binder, &(struct object){ ENTITY_BANDWIDTH, .name = b->name, .id = &b->id });
 	}
+	for (size_t i = 0; i < config->route_series_count; i++) {
+		struct route_series *r = &config->route_series[i];
+
+		visit(binder, &(struct object){ ENTITY_ROUTE,
+				  .owner = r->listener->name, .name = r->name, .id = &r->id });
+	}
+	for (size_t i = 0; i < config->served_count; i++) {
+		struct served_certificate *c = &config->served[i];
+
+		visit(binder, &(struct object){ ENTITY_CERTIFICATE, .name = c->name, .id = &c->id });
+	}
 }
 
 void
-shm_key(XXH3_state_t *state, enum entity_kind kind, const char *pool_name, const char *name,
+shm_key(XXH3_state_t *state, enum entity_kind kind, const char *owner, const char *name,
     uint64_t key[static 2])
 {
 	unsigned char byte = (unsigned char)kind;
@@ -73,8 +86,8 @@ shm_key(XXH3_state_t *state, enum entity_kind kind, const char *pool_name, const
 
 	XXH3_128bits_reset(state);
 	XXH3_128bits_update(state, &byte, 1);
-	if (pool_name != NULL)
-		XXH3_128bits_update(state, pool_name, strlen(pool_name) + 1);
+	if (owner != NULL)
+		XXH3_128bits_update(state, owner, strlen(owner) + 1);
 	XXH3_128bits_update(state, name, strlen(name));
 	hash = XXH3_128bits_digest(state);
 	key[0] = hash.low64;
@@ -84,8 +97,7 @@ shm_key(XXH3_state_t *state, enum entity_kind kind, const char *pool_name, const
 static void
 object_key(const struct binder *binder, const struct object *object, uint64_t key[static 2])
 {
-	shm_key(binder->hash, object->kind, object->pool != NULL ? object->pool->name : NULL,
-	    object->name, key);
+	shm_key(binder->hash, object->kind, object->owner, object->name, key);
 }
 
 /* The place of `key` in the index: with its id, or the empty one where it would go. */
@@ -267,7 +279,8 @@ bind_new(struct binder *binder, const struct object *object)
 size_t
 shm_needed(const struct config *config)
 {
-	size_t count = config->listener_count + config->pool_count + config->bandwidth_count;
+	size_t count = config->listener_count + config->pool_count + config->bandwidth_count +
+		       config->route_series_count + config->served_count;
 
 	for (size_t i = 0; i < config->pool_count; i++)
 		count += config->pools[i].server_count;
@@ -308,7 +321,7 @@ copy_entity(struct shm *to, struct shm *from, uint32_t id)
 	atomic_store_explicit(&to->entities[id].retire_count, 0, memory_order_relaxed);
 	if (from->entities[id].kind == ENTITY_FREE)
 		return;
-	if (from->entities[id].kind != ENTITY_LISTENER)
+	if (from->entities[id].kind == ENTITY_POOL || from->entities[id].kind == ENTITY_SERVER)
 		copy_usage(shm_usage(to, id), shm_usage(from, id));
 	shm_sum_all(from, id, sums);
 	shm_latency_copy(to, from, id);

@@ -65,7 +65,7 @@ size_t shm_used(const struct shm *shm);
  * else NULL); a weight that the configuration has now.
  */
 struct XXH3_state_s;
-void shm_key(struct XXH3_state_s *state, enum entity_kind kind, const char *pool_name, const char *name,
+void shm_key(struct XXH3_state_s *state, enum entity_kind kind, const char *owner, const char *name,
     uint64_t key[static 2]);
 void shm_entity_begin(struct shm *shm, uint32_t id, enum entity_kind kind, const uint64_t key[static 2],
     unsigned generation, unsigned weight, const struct health_config *health);

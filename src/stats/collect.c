@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -101,16 +102,40 @@ collect_spread(struct latency_spread spread[static LATENCY_KINDS], const struct 
 	}
 }
 
+static void
+collect_ends(uint64_t ends[static LATENCY_ENDS], const struct shm *shm, uint32_t id,
+    const uint64_t tallies[static TALLY_FIELDS])
+{
+	memset(ends, 0, LATENCY_ENDS * sizeof(*ends));
+	if (tallies[TALLY_REQUESTS] != 0 || tallies[TALLY_CONNECTIONS] != 0)
+		shm_ends_sum(shm, id, ends);
+}
+
 void
 collect_listener(
     struct listener_stats *stats, const struct listener_config *conf, const struct shm *shm)
 {
 	stats->conf = conf;
 	shm_sum_all(shm, conf->id, stats->sums);
-	memset(stats->ends, 0, sizeof(stats->ends));
-	if (stats->sums[TALLY_REQUESTS] != 0 || stats->sums[TALLY_CONNECTIONS] != 0)
-		shm_ends_sum(shm, conf->id, stats->ends);
+	collect_ends(stats->ends, shm, conf->id, stats->sums);
 	collect_spread(stats->latency, shm, conf->id, stats->sums);
+}
+
+void
+collect_route(struct route_stats *stats, const struct route_series *conf, const struct shm *shm)
+{
+	stats->conf = conf;
+	shm_sum_all(shm, conf->id, stats->sums);
+	collect_ends(stats->ends, shm, conf->id, stats->sums);
+	collect_spread(stats->latency, shm, conf->id, stats->sums);
+}
+
+void
+collect_certificate(
+    struct certificate_stats *stats, const struct served_certificate *conf, const struct shm *shm)
+{
+	stats->conf = conf;
+	shm_sum_all(shm, conf->id, stats->sums);
 }
 
 static void
@@ -147,6 +172,9 @@ collect_server(struct server_stats *stats, const struct pool_config *pool,
 	stats->pool = pool;
 	shm_sum_all(shm, conf->id, stats->sums);
 	collect_server_latency(stats, shm, detail);
+	memset(stats->ends, 0, sizeof(stats->ends));
+	if (stats->sums[TALLY_CONNECT_ERRORS] + stats->sums[TALLY_RESPONSE_ERRORS] != 0)
+		collect_ends(stats->ends, shm, conf->id, stats->sums);
 	stats->health = entity->health;
 	stats->admin = entity->admin;
 	stats->weight = shm_weight(shm, conf);
@@ -172,6 +200,7 @@ collect_pool(struct stats *stats, struct pool_stats *pool, const struct pool_con
 {
 	pool->conf = conf;
 	shm_sum_all(shm, conf->id, pool->sums);
+	collect_ends(pool->ends, shm, conf->id, pool->sums);
 	collect_spread(pool->latency, shm, conf->id, pool->sums);
 	pool->servers = arena_array(stats->arena, conf->server_count, sizeof(*pool->servers));
 	for (size_t i = 0; i < conf->server_count; i++) {
@@ -252,7 +281,29 @@ collect_all(const struct config *config, const struct shm *shm, enum collect_det
 	stats->pools = arena_array(arena, config->pool_count, sizeof(*stats->pools));
 	for (size_t i = 0; i < config->pool_count; i++)
 		collect_pool(stats, &stats->pools[i], &config->pools[i], shm, detail);
+	stats->routes = arena_array(arena, config->route_series_count, sizeof(*stats->routes));
+	for (size_t i = 0; i < config->route_series_count; i++)
+		collect_route(&stats->routes[i], &config->route_series[i], shm);
+	stats->certificates = arena_array(arena, config->served_count, sizeof(*stats->certificates));
+	for (size_t i = 0; i < config->served_count; i++)
+		collect_certificate(&stats->certificates[i], &config->served[i], shm);
 	return stats;
+}
+
+static int
+compare_certificate(const void *id, const void *certificate)
+{
+	return strcmp(id, ((const struct certificate_stats *)certificate)->conf->name);
+}
+
+const struct certificate_stats *
+collect_find_certificate(const struct stats *stats, const char *id)
+{
+	size_t count = stats->config->served_count;
+
+	if (count == 0)
+		return NULL;
+	return bsearch(id, stats->certificates, count, sizeof(*stats->certificates), compare_certificate);
 }
 
 void
@@ -301,9 +352,7 @@ collect_listener_protocol(const struct listener_config *listener)
 const char *
 collect_pool_protocol(const struct pool_config *pool)
 {
-	static const char *const names[] = { "tcp", "http", "udp", "https" };
-
-	return COLLECT_NAME(names, pool->protocol);
+	return pool_protocol_name(pool->protocol);
 }
 
 const char *
@@ -318,7 +367,7 @@ collect_balance_name(enum balance_method method)
 const char *
 collect_check_name(enum health_type type)
 {
-	static const char *const names[] = { "off", "tcp", "http", "udp" };
+	static const char *const names[] = { "off", "tcp", "http", "udp", "grpc" };
 
 	return COLLECT_NAME(names, type);
 }

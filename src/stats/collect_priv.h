@@ -72,6 +72,7 @@ struct server_stats {
 	bool usable;     /* for new requests */
 	bool ejected;    /* left out, because requests failed, ... */
 	uint64_t ejected_s; /* ... for so many seconds from now on */
+	uint64_t ends[LATENCY_ENDS]; /* of connect_errors and response_errors, by enum end */
 	bool has_since;  /* the health changed at least once */
 	uint64_t since_s; /* seconds since then */
 	uint64_t checks_ok, checks_failed, transitions;
@@ -80,7 +81,9 @@ struct server_stats {
 
 struct pool_stats {
 	const struct pool_config *conf;
+	struct slice labels; /* export_prometheus.c's */
 	uint64_t sums[TALLY_FIELDS];
+	uint64_t ends[LATENCY_ENDS]; /* why requests failed, by enum end */
 	struct latency_spread latency[LATENCY_KINDS];
 	struct server_stats *servers; /* conf->server_count of them */
 	size_t usable, down;
@@ -88,9 +91,24 @@ struct pool_stats {
 
 struct listener_stats {
 	const struct listener_config *conf;
+	struct slice labels; /* export_prometheus.c's */
 	uint64_t sums[TALLY_FIELDS];
 	uint64_t ends[LATENCY_ENDS]; /* by enum end */
 	struct latency_spread latency[LATENCY_KINDS];
+};
+
+struct route_stats {
+	const struct route_series *conf;
+	struct slice labels; /* export_prometheus.c's */
+	uint64_t sums[TALLY_FIELDS];
+	uint64_t ends[LATENCY_ENDS]; /* why requests failed, by enum end */
+	struct latency_spread latency[LATENCY_KINDS];
+};
+
+/* One that clients are shown, whatever kinds of keys its ID has. */
+struct certificate_stats {
+	const struct served_certificate *conf;
+	uint64_t sums[TALLY_FIELDS];
 };
 
 struct stats {
@@ -100,6 +118,8 @@ struct stats {
 	struct process_stats process;
 	struct listener_stats *listeners;
 	struct pool_stats *pools;
+	struct route_stats *routes;
+	struct certificate_stats *certificates; /* as config->served */
 	size_t server_count, servers_down;
 };
 
@@ -112,9 +132,14 @@ enum collect_detail { COLLECT_SUMS = 0, COLLECT_PERCENTILES };
  */
 struct stats *collect_all(const struct config *config, const struct shm *shm, enum collect_detail detail);
 void collect_free(struct stats *stats);
+/* By its ID; NULL: clients are not shown it. */
+const struct certificate_stats *collect_find_certificate(const struct stats *stats, const char *id);
 /* Parts of the same, for answers that need no more. */
 void collect_process(struct process_stats *process, const struct config *config, const struct shm *shm);
 void collect_listener(struct listener_stats *stats, const struct listener_config *conf, const struct shm *shm);
+void collect_route(struct route_stats *stats, const struct route_series *conf, const struct shm *shm);
+void collect_certificate(
+    struct certificate_stats *stats, const struct served_certificate *conf, const struct shm *shm);
 void collect_server(struct server_stats *stats, const struct pool_config *pool, const struct server_config *conf,
     const struct shm *shm, enum collect_detail detail);
 

@@ -65,6 +65,20 @@ command_fail_pool(struct command_call *call, const char *name)
 }
 
 static enum command_end
+command_fail_listener(struct command_call *call, const char *name)
+{
+	const struct config *config = call->config;
+	const char **names = xcalloc(config->listener_count + 1, sizeof(*names));
+	enum command_end end;
+
+	for (size_t i = 0; i < config->listener_count; i++)
+		names[i] = config->listeners[i].name;
+	end = command_fail_unknown(call, "listener", name, names, config->listener_count);
+	free(names);
+	return end;
+}
+
+static enum command_end
 command_fail_server(struct command_call *call, const struct pool_config *pool, const char *name)
 {
 	const char **names = xcalloc(pool->server_count + 1, sizeof(*names));
@@ -126,13 +140,43 @@ command_listeners(struct command_call *call)
 static enum command_end
 command_certs(struct command_call *call)
 {
+	struct stats *stats;
+
 	if (call->count > 1)
 		return strcmp(call->words[1], "reload") == 0
 			   ? commands_reload_certs(call)
 			   : command_fail(call, "\"%s\" is not reload", call->words[1]);
+	stats = collect_all(call->config, call->shm, COLLECT_SUMS);
 	json_open(&call->json, NULL, '[');
 	for (size_t i = 0; i < call->config->certificate_count; i++)
-		export_json_certificate(&call->json, &call->config->certificates[i]);
+		export_json_certificate(&call->json, &call->config->certificates[i],
+		    collect_find_certificate(stats, call->config->certificates[i].id));
+	json_close(&call->json, ']');
+	collect_free(stats);
+	return COMMAND_DONE;
+}
+
+/* Those of one listener, or of all. */
+static enum command_end
+command_routes(struct command_call *call)
+{
+	const struct config *config = call->config;
+	const struct listener_config *only = NULL;
+
+	if (call->count > 1) {
+		only = conf_find_listener(config, call->words[1]);
+		if (only == NULL)
+			return command_fail_listener(call, call->words[1]);
+	}
+	json_open(&call->json, NULL, '[');
+	for (size_t i = 0; i < config->route_series_count; i++) {
+		struct route_stats route;
+
+		if (only != NULL && only != config->route_series[i].listener)
+			continue;
+		collect_route(&route, &config->route_series[i], call->shm);
+		export_json_route(&call->json, &route);
+	}
 	json_close(&call->json, ']');
 	return COMMAND_DONE;
 }
@@ -326,6 +370,7 @@ static const struct command command_table[] = {
 	{ "listeners", "", 0, 0, command_listeners, "all listeners with their counters" },
 	{ "pools", "", 0, 0, command_pools, "all pools with their counters" },
 	{ "servers", "[POOL]", 0, 1, command_servers, "the servers of one pool or of all" },
+	{ "routes", "[LISTENER]", 0, 1, command_routes, "the routes of one listener or of all, with their counters" },
 	{ "sticky", "[POOL]", 0, 1, command_sticky, "which clients stick to which servers" },
 	{ "certs", "[reload]", 0, 1, command_certs, "the certificates and when they end; reload: read them again" },
 	{ "errors", "", 0, 0, command_errors, "the last malformed requests and responses" },

@@ -103,15 +103,6 @@ page_dashboard_data(
 	return 200;
 }
 
-static const struct listener_config *
-find_listener(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->listener_count; i++)
-		if (strcmp(config->listeners[i].name, name) == 0)
-			return &config->listeners[i];
-	return NULL;
-}
-
 /* /history.json, ?listener=NAME or ?pool=NAME */
 static unsigned
 page_history(const struct endpoint *endpoint, const struct query *query, struct text *body)
@@ -123,7 +114,7 @@ page_history(const struct endpoint *endpoint, const struct query *query, struct 
 	int by_listener = query_get(query, "listener", name, sizeof(name)), by_pool = 0;
 
 	if (by_listener == 1)
-		listener = find_listener(config, name);
+		listener = conf_find_listener(config, name);
 	else if (by_listener == 0)
 		by_pool = query_get(query, "pool", name, sizeof(name));
 	if (by_pool == 1)

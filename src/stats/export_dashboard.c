@@ -119,18 +119,75 @@ put_server(struct json *json, const struct server_stats *server, size_t pool)
 }
 
 static void
-put_certificates(struct json *json, const struct config *config)
+put_route(struct json *json, const struct route_stats *route)
 {
-	PUT_COLUMNS(json, "certificate_columns", "id", "key", "names", "not_after_s");
+	const struct latency_stats *total = &route->latency[LATENCY_TOTAL].all;
+	const uint64_t *sums = route->sums;
+
+	json_open(json, NULL, '[');
+	json_put_string(json, NULL, route->conf->listener->name);
+	json_put_string(json, NULL, route->conf->name);
+	json_put_uint(json, NULL, route->conf->routes);
+	json_put_uint(json, NULL, sums[TALLY_ACTIVE]);
+	json_put_uint(json, NULL, sums[TALLY_REQUESTS]);
+	json_put_uint(json, NULL, sums[TALLY_STATUS_4XX]);
+	json_put_uint(json, NULL, sums[TALLY_STATUS_5XX]);
+	json_put_uint(json, NULL, sums[TALLY_OVER_LIMIT]);
+	json_put_uint(json, NULL, sums[TALLY_RETRIES]);
+	json_put_uint(json, NULL, sums[TALLY_BYTES_IN]);
+	json_put_uint(json, NULL, sums[TALLY_BYTES_OUT]);
+	put_percentile(json, total, total->p50_us);
+	put_percentile(json, total, total->p99_us);
+	json_close(json, ']');
+}
+
+static void
+put_routes(struct json *json, const struct stats *stats)
+{
+	PUT_COLUMNS(json, "route_columns", "listener", "name", "routes", "active", "requests",
+	    "status_4xx", "status_5xx", "over_limit", "retries", "bytes_in", "bytes_out", "p50_us",
+	    "p99_us");
+	json_put_uint(json, "routes_together", stats->config->routes_together);
+	json_open(json, "routes", '[');
+	for (size_t i = 0; i < stats->config->route_series_count; i++)
+		put_route(json, &stats->routes[i]);
+	json_close(json, ']');
+}
+
+/* Nothing is counted of a certificate that clients are not shown. */
+static void
+put_sum(struct json *json, const struct certificate_stats *served, enum tally_field field)
+{
+	if (served != NULL)
+		json_put_uint(json, NULL, served->sums[field]);
+	else
+		json_put_null(json, NULL);
+}
+
+static void
+put_certificates(struct json *json, const struct stats *stats)
+{
+	const struct config *config = stats->config;
+
+	PUT_COLUMNS(json, "certificate_columns", "id", "key", "names", "not_after_s", "listeners",
+	    "handshakes", "resumed", "failures");
 	json_open(json, "certificates", '[');
 	for (size_t i = 0; i < config->certificate_count; i++) {
 		const struct certificate_info *info = &config->certificates[i];
+		const struct certificate_stats *served = collect_find_certificate(stats, info->id);
 
 		json_open(json, NULL, '[');
 		json_put_string(json, NULL, info->id);
 		json_put_string(json, NULL, info->key);
 		json_put_string(json, NULL, info->names);
 		json_put_uint(json, NULL, info->not_after > 0 ? (uint64_t)info->not_after : 0);
+		json_open(json, NULL, '[');
+		for (size_t k = 0; served != NULL && k < served->conf->listener_count; k++)
+			json_put_string(json, NULL, served->conf->listeners[k]->name);
+		json_close(json, ']');
+		put_sum(json, served, TALLY_TLS_HANDSHAKES);
+		put_sum(json, served, TALLY_TLS_RESUMED);
+		put_sum(json, served, TALLY_TLS_FAILURES);
 		json_close(json, ']');
 	}
 	json_close(json, ']');
@@ -173,7 +230,8 @@ export_dashboard(struct text *text, const struct stats *stats)
 	for (size_t i = 0; i < stats->config->pool_count; i++)
 		put_pool(&json, &stats->pools[i]);
 	json_close(&json, ']');
-	put_certificates(&json, stats->config);
+	put_routes(&json, stats);
+	put_certificates(&json, stats);
 	PUT_COLUMNS(&json, "server_columns", "pool", "name", "address", "weight", "health",
 	    "admin", "usable", "ejected", "last_check", "since_s", "active", "requests", "status_5xx",
 	    "errors", "bytes_in", "bytes_out", "p50_us", "p99_us");

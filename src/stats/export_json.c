@@ -81,6 +81,17 @@ export_json_workers(struct json *json, const struct process_stats *process)
 	json_close(json, ']');
 }
 
+/* Only what happened: most of the reasons never do. */
+static void
+export_ends(struct json *json, const uint64_t ends[static LATENCY_ENDS])
+{
+	json_open(json, "ends", '{');
+	for (size_t i = 0; i < ENDS; i++)
+		if (ends[i] != 0)
+			json_put_uint(json, end_table[i].word, ends[i]);
+	json_close(json, '}');
+}
+
 void
 export_json_listener(struct json *json, const struct listener_stats *listener)
 {
@@ -94,11 +105,7 @@ export_json_listener(struct json *json, const struct listener_stats *listener)
 		export_address(json, NULL, &conf->listen[i]);
 	json_close(json, ']');
 	export_sums(json, listener->sums, TALLY_OF_LISTENER);
-	json_open(json, "ends", '{');
-	for (size_t i = 0; i < ENDS; i++)
-		if (listener->ends[i] != 0)
-			json_put_uint(json, end_table[i].word, listener->ends[i]);
-	json_close(json, '}');
+	export_ends(json, listener->ends);
 	export_spread(json, listener->latency, false);
 	json_close(json, '}');
 }
@@ -142,6 +149,7 @@ export_json_server(struct json *json, const struct server_stats *server, bool wi
 	json_put_uint(json, "checks_failed", server->checks_failed);
 	json_put_uint(json, "transitions", server->transitions);
 	export_sums(json, server->sums, TALLY_OF_SERVER);
+	export_ends(json, server->ends);
 	json_open(json, "latency", '{');
 	for (enum latency_kind kind = 0; kind < LATENCY_KINDS; kind++)
 		export_latency(json, kind, &server->latency[kind]);
@@ -165,6 +173,7 @@ export_json_pool(struct json *json, const struct pool_stats *pool, bool with_ser
 	json_put_uint(json, "servers_usable", pool->usable);
 	json_put_uint(json, "servers_down", pool->down);
 	export_sums(json, pool->sums, TALLY_OF_POOL);
+	export_ends(json, pool->ends);
 	export_spread(json, pool->latency, true);
 	json_open(json, "meta", '{');
 	for (size_t i = 0; i < conf->meta_count; i++)
@@ -192,7 +201,33 @@ put_date(struct json *json, const char *key, time_t date)
 }
 
 void
-export_json_certificate(struct json *json, const struct certificate_info *certificate)
+export_json_route(struct json *json, const struct route_stats *route)
+{
+	json_open(json, NULL, '{');
+	json_put_string(json, "listener", route->conf->listener->name);
+	json_put_string(json, "name", route->conf->name);
+	json_put_uint(json, "routes", route->conf->routes);
+	export_sums(json, route->sums, TALLY_OF_ROUTE);
+	export_ends(json, route->ends);
+	export_spread(json, route->latency, false);
+	json_close(json, '}');
+}
+
+/* NULL: clients are not shown it. */
+static void
+put_served(struct json *json, const struct certificate_stats *served)
+{
+	json_open(json, "listeners", '[');
+	for (size_t i = 0; served != NULL && i < served->conf->listener_count; i++)
+		json_put_string(json, NULL, served->conf->listeners[i]->name);
+	json_close(json, ']');
+	if (served != NULL)
+		export_sums(json, served->sums, TALLY_OF_CERTIFICATE);
+}
+
+void
+export_json_certificate(struct json *json, const struct certificate_info *certificate,
+    const struct certificate_stats *served)
 {
 	time_t left = certificate->not_after - now_wall_s;
 
@@ -203,6 +238,7 @@ export_json_certificate(struct json *json, const struct certificate_info *certif
 	put_date(json, "not_before", certificate->not_before);
 	put_date(json, "not_after", certificate->not_after);
 	json_put_uint(json, "expires_in_s", left > 0 ? (uint64_t)left : 0);
+	put_served(json, served);
 	json_close(json, '}');
 }
 
@@ -234,7 +270,13 @@ export_json(struct text *text, const struct stats *stats)
 	json_close(&json, ']');
 	json_open(&json, "certificates", '[');
 	for (size_t i = 0; i < stats->config->certificate_count; i++)
-		export_json_certificate(&json, &stats->config->certificates[i]);
+		export_json_certificate(&json, &stats->config->certificates[i],
+		    collect_find_certificate(stats, stats->config->certificates[i].id));
+	json_close(&json, ']');
+	json_put_uint(&json, "routes_together", stats->config->routes_together);
+	json_open(&json, "routes", '[');
+	for (size_t i = 0; i < stats->config->route_series_count; i++)
+		export_json_route(&json, &stats->routes[i]);
 	json_close(&json, ']');
 	json_close(&json, '}');
 	text_puts(text, "\n");

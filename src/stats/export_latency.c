@@ -1,5 +1,5 @@
 /*
- * Latencies for Prometheus.  Listeners and pools have histograms; servers, of which there may be
+ * Latencies for Prometheus.  Listeners, routes and pools have histograms; servers, of which there may be
  * thousands, have sums and counts, which give averages: their percentiles are in /stats.json.
  */
 #include "export_priv.h"
@@ -34,13 +34,13 @@ add_seconds(struct text *text, uint64_t us)
 	}
 }
 
-/* Up to the labels that all samples of one object have, and without the closing brace. */
+/* One object's. */
 struct series {
 	const char *object;
-	const char *name;
-	const struct slice *labels; /* of a server; NULL: a listener or pool called `name` */
+	struct slice labels; /* with the braces */
 };
 
+/* Without the closing brace. */
 static void
 sample_begin(
     struct text *text, const struct series *series, enum latency_kind kind, const char *suffix)
@@ -51,14 +51,7 @@ sample_begin(
 	text_puts(text, latency_names[kind]);
 	text_puts(text, "_seconds");
 	text_puts(text, suffix);
-	if (series->labels != NULL) {
-		text_add(text, series->labels->ptr, series->labels->len - 1);
-		return;
-	}
-	text_puts(text, "{");
-	text_puts(text, series->object);
-	text_puts(text, "=");
-	text_label_value(text, series->name);
+	text_add(text, series->labels.ptr, series->labels.len - 1);
 }
 
 static void
@@ -100,7 +93,7 @@ export_listeners(struct text *text, const struct stats *stats, enum latency_kind
 	latency_head(text, "listener", kind, "histogram");
 	for (size_t i = 0; i < stats->config->listener_count; i++) {
 		const struct listener_stats *listener = &stats->listeners[i];
-		const struct series series = { "listener", listener->conf->name, NULL };
+		const struct series series = { "listener", listener->labels };
 
 		sample_histogram(text, &series, kind, &listener->latency[kind]);
 	}
@@ -112,9 +105,25 @@ export_pools(struct text *text, const struct stats *stats, enum latency_kind kin
 	latency_head(text, "pool", kind, "histogram");
 	for (size_t i = 0; i < stats->config->pool_count; i++) {
 		const struct pool_stats *pool = &stats->pools[i];
-		const struct series series = { "pool", pool->conf->name, NULL };
+		const struct series series = { "pool", pool->labels };
 
 		sample_histogram(text, &series, kind, &pool->latency[kind]);
+	}
+}
+
+/* Of thousands, only those that are in use. */
+static void
+export_routes(struct text *text, const struct stats *stats, enum latency_kind kind)
+{
+	if (stats->config->route_series_count == 0)
+		return;
+	latency_head(text, "route", kind, "histogram");
+	for (size_t i = 0; i < stats->config->route_series_count; i++) {
+		const struct route_stats *route = &stats->routes[i];
+		const struct series series = { "route", route->labels };
+
+		if (route->latency[kind].all.count > 0)
+			sample_histogram(text, &series, kind, &route->latency[kind]);
 	}
 }
 
@@ -127,7 +136,7 @@ export_servers(struct text *text, const struct stats *stats, enum latency_kind k
 
 		for (size_t k = 0; k < pool->conf->server_count; k++) {
 			const struct server_stats *server = &pool->servers[k];
-			const struct series series = { "server", NULL, &server->labels };
+			const struct series series = { "server", server->labels };
 
 			if (server->latency[kind].count > 0)
 				sample_sums(text, &series, kind, &server->latency[kind]);
@@ -139,8 +148,10 @@ void
 export_prometheus_latency(struct text *text, const struct stats *stats)
 {
 	for (enum latency_kind kind = 0; kind < LATENCY_KINDS; kind++) {
-		if (kind != LATENCY_CONNECT)
+		if (kind != LATENCY_CONNECT) {
 			export_listeners(text, stats, kind);
+			export_routes(text, stats, kind);
+		}
 		export_pools(text, stats, kind);
 		export_servers(text, stats, kind);
 	}

@@ -20,14 +20,20 @@ void export_json(struct text *text, const struct stats *stats);
 
 /* Parts of it, for the commands. */
 void export_json_workers(struct json *json, const struct process_stats *process);
-void export_json_certificate(struct json *json, const struct certificate_info *certificate);
+/* served  NULL: clients are not shown it. */
+void export_json_certificate(struct json *json, const struct certificate_info *certificate,
+    const struct certificate_stats *served);
+void export_json_route(struct json *json, const struct route_stats *route);
 void export_json_listener(struct json *json, const struct listener_stats *listener);
 /* with_servers  false: only how many. */
 void export_json_pool(struct json *json, const struct pool_stats *pool, bool with_servers);
 /* with_pool  whether the pool's name is said too. */
 void export_json_server(struct json *json, const struct server_stats *server, bool with_pool);
 
-/* Histograms of listeners and pools, and sums of servers; part of export_prometheus(). */
+/* The processes; likewise. */
+void export_prometheus_process(struct text *text, const struct process_stats *process);
+
+/* Histograms of listeners, pools and routes, and sums of servers; part of export_prometheus(). */
 void export_prometheus_latency(struct text *text, const struct stats *stats);
 
 /* /dashboard.json: what the page at / shows in its tables. */

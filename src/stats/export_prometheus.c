@@ -4,120 +4,32 @@
  */
 #include "export_priv.h"
 
-#include <stdio.h>
-#include <string.h>
-
+#include "families_priv.h"
 #include "weir/arena.h"
 #include "weir/ends.h"
 
 typedef uint64_t server_value_fn(const struct server_stats *server);
 typedef uint64_t pool_value_fn(const struct pool_stats *pool);
 
-struct family {
-	const char *name; /* without "weir_" */
-	const char *help;
-	bool is_gauge; /* else a counter, and its name ends in _total */
-};
-
 static void
-family_head(struct text *text, const char *object, const struct family *family)
+sample_certificate(struct text *text, const struct family *family,
+    const struct certificate_stats *certificate, uint64_t value)
 {
-	const char *suffix = family->is_gauge ? "" : "_total";
-
-	text_printf(text, "# HELP weir_%s%s%s %s\n", object, family->name, suffix, family->help);
-	text_printf(text, "# TYPE weir_%s%s%s %s\n", object, family->name, suffix,
-	    family->is_gauge ? "gauge" : "counter");
-}
-
-/* The name as samples of the family have it; for thousands of them, so it is made once. */
-struct sample_name {
-	char text[128];
-	size_t len;
-};
-
-static void
-name_init(struct sample_name *name, const char *object, const struct family *family)
-{
-	int len = snprintf(name->text, sizeof(name->text), "weir_%s%s%s", object, family->name,
-	    family->is_gauge ? "" : "_total");
-
-	name->len = len > 0 && (size_t)len < sizeof(name->text) ? (size_t)len : 0;
-}
-
-static void
-family_name(struct text *text, const char *object, const struct family *family)
-{
-	struct sample_name name;
-
-	name_init(&name, object, family);
-	text_add(text, name.text, name.len);
-}
-
-static void
-sample_end(struct text *text, uint64_t value)
-{
-	text_add(text, " ", 1);
-	text_uint(text, value);
-	text_add(text, "\n", 1);
-}
-
-/* name{labels} value: one call, as most of the answer is made here. */
-static void
-sample_server(struct text *text, const struct sample_name *name,
-    const struct server_stats *server, uint64_t value)
-{
-	char *p = text_room(text, name->len + server->labels.len + 32);
-
-	memcpy(p, name->text, name->len);
-	p += name->len;
-	memcpy(p, server->labels.ptr, server->labels.len);
-	p += server->labels.len;
-	*p++ = ' ';
-	p += text_print_uint(p, value);
-	*p++ = '\n';
-	text_advance(text, p);
-}
-
-static void
-sample_plain(struct text *text, const struct family *family, uint64_t value)
-{
-	family_head(text, "", family);
-	family_name(text, "", family);
-	sample_end(text, value);
-}
-
-static void
-sample_listener(struct text *text, const struct family *family,
-    const struct listener_stats *listener, uint64_t value)
-{
-	family_name(text, "listener_", family);
-	text_puts(text, "{listener=");
-	text_label_value(text, listener->conf->name);
+	family_name(text, "certificate_", family);
+	text_puts(text, "{certificate=");
+	text_label_value(text, certificate->conf->name);
 	text_puts(text, "}");
-	sample_end(text, value);
-}
-
-static void
-sample_pool(
-    struct text *text, const struct family *family, const struct pool_stats *pool, uint64_t value)
-{
-	family_name(text, "pool_", family);
-	text_puts(text, "{pool=");
-	text_label_value(text, pool->conf->name);
-	text_puts(text, "}");
-	sample_end(text, value);
+	family_sample_end(text, value);
 }
 
 /* Is this counted for servers of such a pool at all? */
 static bool
-is_counted(enum tally_field field, enum pool_protocol protocol)
+is_counted(enum tally_field field, const struct pool_config *pool)
 {
-	bool is_http = protocol == POOL_HTTP || protocol == POOL_HTTPS;
-
 	if (field >= TALLY_STATUS_1XX && field <= TALLY_STATUS_5XX)
-		return is_http;
+		return pool_is_http(pool);
 	if (field == TALLY_DATAGRAMS_IN || field == TALLY_DATAGRAMS_OUT)
-		return protocol == POOL_UDP;
+		return pool->protocol == POOL_UDP;
 	return true;
 }
 
@@ -127,16 +39,16 @@ export_servers_tally(struct text *text, const struct stats *stats, enum tally_fi
 {
 	struct sample_name name;
 
-	name_init(&name, "server_", family);
+	family_name_init(&name, "server_", family);
 	family_head(text, "server_", family);
 	for (size_t i = 0; i < stats->config->pool_count; i++) {
 		const struct pool_stats *pool = &stats->pools[i];
 
-		if (!is_counted(field, pool->conf->protocol))
+		if (!is_counted(field, pool->conf))
 			continue;
 		for (size_t k = 0; k < pool->conf->server_count; k++)
-			sample_server(
-			    text, &name, &pool->servers[k], pool->servers[k].sums[field]);
+			family_sample(text, &name, pool->servers[k].labels,
+			    pool->servers[k].sums[field]);
 	}
 }
 
@@ -146,20 +58,36 @@ export_tally(struct text *text, const struct stats *stats, enum tally_field fiel
 {
 	const struct tally_info *info = &tally_table[field];
 	const struct family family = { info->name, info->help, info->is_gauge };
+	struct sample_name name;
 
 	if ((info->of & TALLY_OF_LISTENER) != 0) {
+		family_name_init(&name, "listener_", &family);
 		family_head(text, "listener_", &family);
 		for (size_t i = 0; i < stats->config->listener_count; i++)
-			sample_listener(
-			    text, &family, &stats->listeners[i], stats->listeners[i].sums[field]);
+			family_sample(text, &name, stats->listeners[i].labels,
+			    stats->listeners[i].sums[field]);
 	}
 	if ((info->of & TALLY_OF_POOL) != 0) {
+		family_name_init(&name, "pool_", &family);
 		family_head(text, "pool_", &family);
 		for (size_t i = 0; i < stats->config->pool_count; i++)
-			sample_pool(text, &family, &stats->pools[i], stats->pools[i].sums[field]);
+			family_sample(
+			    text, &name, stats->pools[i].labels, stats->pools[i].sums[field]);
 	}
 	if ((info->of & TALLY_OF_SERVER) != 0)
 		export_servers_tally(text, stats, field, &family);
+	if ((info->of & TALLY_OF_ROUTE) != 0 && stats->config->route_series_count > 0) {
+		family_name_init(&name, "route_", &family);
+		family_head(text, "route_", &family);
+		for (size_t i = 0; i < stats->config->route_series_count; i++)
+			family_sample(text, &name, stats->routes[i].labels, stats->routes[i].sums[field]);
+	}
+	if ((info->of & TALLY_OF_CERTIFICATE) != 0 && stats->config->served_count > 0) {
+		family_head(text, "certificate_", &family);
+		for (size_t i = 0; i < stats->config->served_count; i++)
+			sample_certificate(text, &family, &stats->certificates[i],
+			    stats->certificates[i].sums[field]);
+	}
 }
 
 static uint64_t
@@ -186,9 +114,12 @@ export_pools(struct text *text, const struct stats *stats)
 	};
 
 	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+		struct sample_name name;
+
+		family_name_init(&name, "pool_", &rows[row].family);
 		family_head(text, "pool_", &rows[row].family);
 		for (size_t i = 0; i < stats->config->pool_count; i++)
-			sample_pool(text, &rows[row].family, &stats->pools[i],
+			family_sample(text, &name, stats->pools[i].labels,
 			    rows[row].value(&stats->pools[i]));
 	}
 }
@@ -266,161 +197,57 @@ export_servers(struct text *text, const struct stats *stats)
 	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
 		struct sample_name name;
 
-		name_init(&name, "server_", &rows[row].family);
+		family_name_init(&name, "server_", &rows[row].family);
 		family_head(text, "server_", &rows[row].family);
 		for (size_t i = 0; i < stats->config->pool_count; i++)
 			for (size_t k = 0; k < stats->pools[i].conf->server_count; k++)
-				sample_server(text, &name, &stats->pools[i].servers[k],
+				family_sample(text, &name, stats->pools[i].servers[k].labels,
 				    rows[row].value(&stats->pools[i].servers[k]));
 	}
 }
 
+/* labels: those of the object, with the braces. */
 static void
-export_workers(struct text *text, const struct process_stats *process)
+sample_ends(struct text *text, const char *object, struct slice labels,
+    const uint64_t ends[static LATENCY_ENDS])
 {
-	static const struct family family = { "process_workers", "Worker processes by state.",
-		true };
-	static const enum slot_state states[] = { SLOT_RUNNING, SLOT_DRAINING };
-
-	family_head(text, "", &family);
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		uint64_t count = 0;
-
-		for (size_t k = 0; k < process->worker_count; k++)
-			count += process->workers[k].state == states[i];
-		family_name(text, "", &family);
-		text_printf(text, "{state=\"%s\"}", collect_slot_name(states[i]));
-		sample_end(text, count);
+	for (size_t end = 0; end < ENDS; end++) {
+		if (ends[end] == 0)
+			continue;
+		text_printf(text, "weir_%sends_total", object);
+		text_add(text, labels.ptr, labels.len - 1);
+		text_printf(text, ",end=\"%s\"}", end_table[end].word);
+		family_sample_end(text, ends[end]);
 	}
-}
-
-static void
-export_process(struct text *text, const struct process_stats *process)
-{
-	const struct {
-		struct family family;
-		uint64_t value;
-	} rows[] = {
-		{ { "process_start_time_seconds", "When weir was started, in Unix time.", true },
-		    process->started_wall_s },
-		{ { "process_config_load_time_seconds",
-		      "When the configuration was loaded, in Unix time.", true },
-		    process->loaded_wall_s },
-		{ { "process_config_generation", "Number of the loaded configuration.", true },
-		    process->generation },
-		{ { "process_reloads", "Configurations loaded after the first.", false },
-		    process->reloads },
-		{ { "process_reload_failures", "Configurations refused by a reload.", false },
-		    process->reload_failures },
-		{ { "process_server_changes",
-		      "Changes of the servers of pools without new workers.", false },
-		    process->server_changes },
-		{ { "process_worker_deaths", "Workers that died and were replaced.", false },
-		    process->worker_deaths },
-		{ { "log_lines_lost", "Lines of access logs and spans that could not be written.",
-		      false },
-		    process->log_lines_lost },
-	};
-	static const struct family build = { "build_info", "The version that runs; always 1.",
-		true };
-
-	family_head(text, "", &build);
-	family_name(text, "", &build);
-	text_puts(text, "{version=");
-	text_label_value(text, WEIR_VERSION);
-	text_puts(text, "} 1\n");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		sample_plain(text, &rows[i].family, rows[i].value);
-	export_workers(text, process);
-}
-
-static uint64_t
-use_resident(const struct process_use *use)
-{
-	return use->resident;
-}
-
-static uint64_t
-use_cpu_ms(const struct process_use *use)
-{
-	return use->cpu_ms;
-}
-
-static void
-sample_use(struct text *text, const struct family *family, const struct process_use *use,
-    const char *labels, bool is_ms, uint64_t value)
-{
-	if (use->resident == 0)
-		return;
-	family_name(text, "", family);
-	text_puts(text, labels);
-	if (is_ms)
-		text_printf(text, " %llu.%03u\n", (unsigned long long)(value / 1000),
-		    (unsigned)(value % 1000));
-	else
-		sample_end(text, value);
-}
-
-/* What the processes take, and what each worker has; a worker is called by its slot, as process IDs come and go. */
-static void
-export_each_process(struct text *text, const struct process_stats *process)
-{
-	static const struct {
-		struct family family;
-		uint64_t (*value)(const struct process_use *use);
-		bool is_ms;
-	} rows[] = {
-		{ { "process_cpu_seconds", "Processor time of a process.", false }, use_cpu_ms, true },
-		{ { "process_resident_memory_bytes",
-		      "Memory of a process; what is shared counts in each.", true },
-		    use_resident, false },
-	};
-	static const struct family active = { "worker_active", "Connections open in a worker.", true },
-				   requests = { "worker_requests",
-					   "Requests and sessions of a worker, since it began.",
-					   false };
-	char labels[64];
-
-	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
-		family_head(text, "", &rows[row].family);
-		sample_use(text, &rows[row].family, &process->control, "{process=\"control\"}",
-		    rows[row].is_ms, rows[row].value(&process->control));
-		for (size_t i = 0; i < process->worker_count; i++) {
-			const struct worker_stats *worker = &process->workers[i];
-
-			snprintf(labels, sizeof(labels), "{process=\"worker\",worker=\"%d\"}",
-			    worker->slot);
-			sample_use(text, &rows[row].family, &worker->use, labels, rows[row].is_ms,
-			    rows[row].value(&worker->use));
-		}
-	}
-	family_head(text, "", &active);
-	for (size_t i = 0; i < process->worker_count; i++)
-		text_printf(text, "weir_worker_active{worker=\"%d\"} %llu\n",
-		    process->workers[i].slot, (unsigned long long)process->workers[i].active);
-	family_head(text, "", &requests);
-	for (size_t i = 0; i < process->worker_count; i++)
-		text_printf(text, "weir_worker_requests_total{worker=\"%d\"} %llu\n",
-		    process->workers[i].slot, (unsigned long long)process->workers[i].requests);
 }
 
 /* Only what happened: most of the reasons never do. */
 static void
 export_ends(struct text *text, const struct stats *stats)
 {
-	static const struct family family = { "ends",
+	static const struct family all = { "ends",
 		"Requests and sessions by the reason why they ended, as the access log has it.", false };
+	static const struct family failures = { "ends",
+		"Requests and sessions that did not end as ok, by the reason, as the access log has it.",
+		false };
+	static const struct family errors = { "ends",
+		"Errors of the server by their reason: attempts to connect, and responses.", false };
+	const struct config *config = stats->config;
 
-	family_head(text, "listener_", &family);
-	for (size_t i = 0; i < stats->config->listener_count; i++)
-		for (size_t end = 0; end < ENDS; end++) {
-			if (stats->listeners[i].ends[end] == 0)
-				continue;
-			text_puts(text, "weir_listener_ends_total{listener=");
-			text_label_value(text, stats->listeners[i].conf->name);
-			text_printf(text, ",end=\"%s\"}", end_table[end].word);
-			sample_end(text, stats->listeners[i].ends[end]);
-		}
+	family_head(text, "listener_", &all);
+	for (size_t i = 0; i < config->listener_count; i++)
+		sample_ends(text, "listener_", stats->listeners[i].labels, stats->listeners[i].ends);
+	family_head(text, "pool_", &failures);
+	for (size_t i = 0; i < config->pool_count; i++)
+		sample_ends(text, "pool_", stats->pools[i].labels, stats->pools[i].ends);
+	family_head(text, "server_", &errors);
+	for (size_t i = 0; i < config->pool_count; i++)
+		for (size_t k = 0; k < config->pools[i].server_count; k++)
+			sample_ends(text, "server_", stats->pools[i].servers[k].labels,
+			    stats->pools[i].servers[k].ends);
+	family_head(text, "route_", &failures);
+	for (size_t i = 0; i < config->route_series_count; i++)
+		sample_ends(text, "route_", stats->routes[i].labels, stats->routes[i].ends);
 }
 
 /* Who owns it, what it costs: to be joined with the others by the pool. */
@@ -468,13 +295,49 @@ export_certificates(struct text *text, const struct config *config)
 		text_puts(text, ",key=");
 		text_label_value(text, info->key);
 		text_puts(text, "}");
-		sample_end(text, info->not_after > 0 ? (uint64_t)info->not_after : 0);
+		family_sample_end(text, info->not_after > 0 ? (uint64_t)info->not_after : 0);
 	}
+}
+
+static struct slice
+keep_labels(struct stats *stats, const struct text *text)
+{
+	return (struct slice){ arena_strndup(stats->arena, text->data, text->len), text->len };
+}
+
+/* {listener="a"}, {pool="b"} */
+static struct slice
+make_label(struct stats *stats, const char *key, const char *name)
+{
+	struct text text = { 0 };
+	struct slice labels;
+
+	text_printf(&text, "{%s=", key);
+	text_label_value(&text, name);
+	text_puts(&text, "}");
+	labels = keep_labels(stats, &text);
+	text_fini(&text);
+	return labels;
+}
+
+/* {listener="a",route="api.example.com/v1"} */
+static void
+make_route_labels(struct stats *stats, struct route_stats *route)
+{
+	struct text text = { 0 };
+
+	text_puts(&text, "{listener=");
+	text_label_value(&text, route->conf->listener->name);
+	text_puts(&text, ",route=");
+	text_label_value(&text, route->conf->name);
+	text_puts(&text, "}");
+	route->labels = keep_labels(stats, &text);
+	text_fini(&text);
 }
 
 /* {pool="default/api:80",server="a"} */
 static void
-make_labels(struct stats *stats, struct pool_stats *pool)
+make_server_labels(struct stats *stats, struct pool_stats *pool)
 {
 	struct text text = { 0 };
 	size_t prefix;
@@ -487,19 +350,32 @@ make_labels(struct stats *stats, struct pool_stats *pool)
 		text.len = prefix;
 		text_label_value(&text, pool->servers[i].conf->name);
 		text_puts(&text, "}");
-		pool->servers[i].labels = (struct slice){
-			arena_strndup(stats->arena, text.data, text.len), text.len };
+		pool->servers[i].labels = keep_labels(stats, &text);
 	}
 	text_fini(&text);
+}
+
+static void
+make_labels(struct stats *stats)
+{
+	const struct config *config = stats->config;
+
+	for (size_t i = 0; i < config->listener_count; i++)
+		stats->listeners[i].labels =
+		    make_label(stats, "listener", config->listeners[i].name);
+	for (size_t i = 0; i < config->pool_count; i++) {
+		stats->pools[i].labels = make_label(stats, "pool", config->pools[i].name);
+		make_server_labels(stats, &stats->pools[i]);
+	}
+	for (size_t i = 0; i < config->route_series_count; i++)
+		make_route_labels(stats, &stats->routes[i]);
 }
 
 void
 export_prometheus(struct text *text, struct stats *stats)
 {
-	for (size_t i = 0; i < stats->config->pool_count; i++)
-		make_labels(stats, &stats->pools[i]);
-	export_process(text, &stats->process);
-	export_each_process(text, &stats->process);
+	make_labels(stats);
+	export_prometheus_process(text, &stats->process);
 	for (enum tally_field field = 0; field < TALLY_FIELDS; field++)
 		export_tally(text, stats, field);
 	export_prometheus_latency(text, stats);

@@ -368,7 +368,7 @@ tally_table_is_whole(void **state)
 			continue;
 		}
 		assert_int_equal(tally_table[i].help[strlen(tally_table[i].help) - 1], '.');
-		assert_in_range(tally_table[i].of, 1, 7);
+		assert_in_range(tally_table[i].of, 1, 31);
 		assert_int_equal(
 		    tally_table[i].is_gauge, i == TALLY_ACTIVE || i == TALLY_QUEUED);
 	}
