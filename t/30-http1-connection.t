@@ -18,9 +18,9 @@ my $size = 24 << 20;
 
 my %cases = (
     malformed => { answer => "HTTP/1.1 200 OK\nX\n\n" },
-    truncated => { answer => "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", close => 1 },
+    truncated => { answer => "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 9\r\n\r\nab", close => 1 },
     silent => { answer => sub { $_[0]->note; $_[0]->read_until_close; 0 } },
-    stalls => { answer => sub { my ($c) = @_; $c->note; $c->send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"); $c->read_until_close; 0 } },
+    stalls => { answer => sub { my ($c) = @_; $c->note; $c->send("HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 9\r\n\r\nab"); $c->read_until_close; 0 } },
     slow => { answer => sub { my ($c) = @_; $c->note; select undef, undef, undef, 0.3; $c->send($ok); 1 } },
     post => { body => 5, answer => $ok },
     # Answers, then goes; the next request on that connection meets its end.
@@ -28,7 +28,7 @@ my %cases = (
     large => { answer => sub {
         my ($c) = @_;
         $c->note;
-        $c->send("HTTP/1.1 200 OK\r\nContent-Length: $size\r\n\r\n");
+        $c->send("HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: $size\r\n\r\n");
         my $sent = 0;
         my $block = join '', map { chr(33 + $_ % 90) } 0 .. 65535;
         while ($sent < $size) {
@@ -51,10 +51,10 @@ my %cases = (
         }
         $sum %= 2**32;
         $c->note;
-        $c->send("HTTP/1.1 200 OK\r\nContent-Length: " . length($sum) . "\r\n\r\n$sum");
+        $c->send("HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: " . length($sum) . "\r\n\r\n$sum");
         1;
     } },
-    early => { answer => sub { my ($c) = @_; $c->note; $c->send("HTTP/1.1 413 Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge"); 0 } },
+    early => { answer => sub { my ($c) = @_; $c->note; $c->send("HTTP/1.1 413 Large\r\nDate: D\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge"); 0 } },
 );
 my $script = Weir::Test::Script->new($t, \%cases);
 my ($a, $b) = map { $t->origin($_) } qw(a b);
@@ -106,7 +106,7 @@ is($bytes, "$ok$ok$got", 'a request behind a body is found');
 ($bytes, $how) = exchange($port, $get->('q') . $get->('malformed') . $get->('last', $close));
 like($bytes, qr{\A\Q$ok\EHTTP/1\.1 502 .*\r\n\r\n.*?</html>\n\Q$got\E\z}s, 'a malformed response in the middle: the others are answered');
 ($bytes, $how) = exchange($port, $get->('q') . $get->('truncated') . $get->('last', $close));
-is($bytes, "${ok}HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", 'a truncated response ends everything behind it');
+is($bytes, "${ok}HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 9\r\n\r\nab", 'a truncated response ends everything behind it');
 isnt($how, 'timeout', 'with the connection');
 ($bytes, $how) = exchange($port, $get->('q', $close) . $get->('behind-close'));
 is($bytes, $got, 'nothing is answered behind Connection: close');
@@ -152,7 +152,7 @@ like($bytes, qr{\AHTTP/1\.1 408 .*\r\nConnection: close\r\n}s, 'half a body: 408
 ($bytes, $how) = exchange($fast, $get->('silent') . $get->('q', $close));
 like($bytes, qr{\AHTTP/1\.1 504 .*error=http_response_timeout.*\Q$got\E\z}s, 'no response: 504, and the connection goes on');
 ($bytes, $how) = exchange($fast, $get->('stalls'));
-is("$bytes$how", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabreset", 'half a response: cut');
+is("$bytes$how", "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 9\r\n\r\nabreset", 'half a response: cut');
 
 # Retries.
 $script->run($port, 'goes') for ();

@@ -118,7 +118,7 @@ my %cases = (
     'old-host' => { send => "GET /old-host HTTP/1.0\r\nHost: o\r\n\r\n", client => $Weir::Test::Script::probe_got, end => 'closed',
         saw => "GET /old-host HTTP/1.1\r\nHost: o\r\n$xff\r\n" },
     'old-kept' => { send => "GET /old-kept HTTP/1.0\r\nHost: o\r\nConnection: keep-alive\r\n\r\n",
-        client => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nprobe",
+        client => "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nprobe",
         saw => "GET /old-kept HTTP/1.1\r\nHost: o\r\n$xff\r\n" },
     'old-close' => { send => "GET /old-close HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", client => $Weir::Test::Script::probe_got,
         end => 'closed' },
@@ -166,9 +166,9 @@ my %cases = (
         client => $ok, reuse => 1 },
     'expect-refused' => {
         send => "POST /expect-refused HTTP/1.1\r\n${host}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n",
-        answer => "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n",
+        answer => "HTTP/1.1 417 No\r\nDate: D\r\nContent-Length: 0\r\n\r\n",
         saw => "POST /expect-refused HTTP/1.1\r\n${host}Expect: 100-continue\r\nContent-Length: 5\r\n$xff\r\n",
-        client => "HTTP/1.1 417 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", end => 'closed' },
+        client => "HTTP/1.1 417 No\r\nDate: D\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", end => 'closed' },
     'expect-at-once' => {
         send => "POST /expect-at-once HTTP/1.1\r\n${host}Expect: 100-Continue\r\nContent-Length: 5\r\n\r\nhello", body => 5,
         answer => $hundred . $ok, client => $hundred . $ok, reuse => 1 },

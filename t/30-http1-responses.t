@@ -40,7 +40,7 @@ sub drops {
 my $len5 = "Content-Length: 5\r\n\r\nhello";
 my $te = "Transfer-Encoding: chunked\r\n\r\n";
 my $chunk5 = "5\r\nhello\r\n0\r\n\r\n";
-my $ok = "HTTP/1.1 200 OK\r\n";
+my $ok = "HTTP/1.1 200 OK\r\nDate: D\r\n";
 my $big = join '', map { chr(32 + $_ % 90) } 0 .. 299_999;
 
 my %cases = (
@@ -50,13 +50,13 @@ my %cases = (
     same('length-zeros', "${ok}Content-Length: 0005\r\n\r\nhello"),
     same('length-big', "${ok}Content-Length: 300000\r\n\r\n$big"),
     same('fields', "${ok}X-a:b\r\nx-A:  c \r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nX: \xe9\t\r\nE:\r\n$len5"),
-    same('reason-empty', "HTTP/1.1 200 \r\n$len5"),
-    same('reason-odd', "HTTP/1.1 299 caf\xe9 (\"x\")\t!\r\n$len5"),
-    same('status-599', "HTTP/1.1 599 Far\r\n$len5"),
-    same('fields-many', $ok . join('', map { "X-$_: $_\r\n" } 1 .. 127) . $len5),
+    same('reason-empty', "HTTP/1.1 200 \r\nDate: D\r\n$len5"),
+    same('reason-odd', "HTTP/1.1 299 caf\xe9 (\"x\")\t!\r\nDate: D\r\n$len5"),
+    same('status-599', "HTTP/1.1 599 Far\r\nDate: D\r\n$len5"),
+    same('fields-many', $ok . join('', map { "X-$_: $_\r\n" } 1 .. 126) . $len5),
     same('binary', "${ok}Content-Length: 9\r\n\r\n\0\r\n\r\n\xff\n0\r"),
     same('length-bytewise', "$ok$len5", answer => drops(split //, "$ok$len5")),
-    'reason-none' => { answer => "HTTP/1.1 200\r\n$len5", client => "HTTP/1.1 200 \r\n$len5", reuse => 1 },
+    'reason-none' => { answer => "HTTP/1.1 200\r\nDate: D\r\n$len5", client => "HTTP/1.1 200 \r\nDate: D\r\n$len5", reuse => 1 },
     # Chunked.
     same('chunked', "$ok$te$chunk5"),
     same('chunked-bytewise', "$ok${te}5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n", answer => drops(split //, "$ok${te}5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n")),
@@ -69,13 +69,13 @@ my %cases = (
     'until-close' => { answer => "${ok}\r\nhello", close => 1, client => "$ok$close\r\nhello", end => 'closed' },
     'until-close-empty' => { answer => "${ok}\r\n", close => 1, client => "$ok$close\r\n", end => 'closed' },
     'until-close-big' => { answer => "${ok}\r\n$big", close => 1, client => "$ok$close\r\n$big", end => 'closed' },
-    'until-close-old' => { answer => "HTTP/1.0 200 OK\r\n\r\nhello", close => 1, client => "$ok$close\r\nhello", end => 'closed' },
+    'until-close-old' => { answer => "HTTP/1.0 200 OK\r\nDate: D\r\n\r\nhello", close => 1, client => "$ok$close\r\nhello", end => 'closed' },
     'until-close-drops' => { answer => sub { drops($ok, "\r\n", split //, 'hello')->($_[0]); 0 }, client => "$ok$close\r\nhello", end => 'closed' },
     # The server's wishes about its connection are its own.
     'closes' => { answer => "$ok$close$len5", close => 1, client => "$ok$len5", reuse => 0 },
     'closes-and-lies' => { answer => "$ok$close$len5", client => "$ok$len5", reuse => 0 },
-    'old-server' => { answer => "HTTP/1.0 200 OK\r\n$len5", close => 1, client => "$ok$len5", reuse => 0 },
-    'old-server-kept' => { answer => "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nKeep-Alive: timeout=5\r\n$len5", client => "$ok$len5", reuse => 1 },
+    'old-server' => { answer => "HTTP/1.0 200 OK\r\nDate: D\r\n$len5", close => 1, client => "$ok$len5", reuse => 0 },
+    'old-server-kept' => { answer => "HTTP/1.0 200 OK\r\nDate: D\r\nConnection: Keep-Alive\r\nKeep-Alive: timeout=5\r\n$len5", client => "$ok$len5", reuse => 1 },
     'hop-by-hop' => { answer => "${ok}Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: 2\r\nProxy-Connection: x\r\nUpgrade: h2c\r\nX: y\r\n$len5",
         client => "${ok}X: y\r\n$len5", reuse => 1 },
     'nominated-cookie' => { answer => "${ok}Connection: set-cookie, content-length\r\nSet-Cookie: a=b\r\n$len5",
@@ -85,13 +85,13 @@ my %cases = (
     same('head-chunked', "$ok$te", head_of('head-chunked')),
     same('head-without', "$ok\r\n", head_of('head-without')),
     'head-with-body' => { answer => "$ok$len5", client => "${ok}Content-Length: 5\r\n\r\n", reuse => 0, head_of('head-with-body') },
-    same('no-content', "HTTP/1.1 204 No Content\r\n\r\n"),
-    'no-content-length' => { answer => "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", client => "HTTP/1.1 204 No Content\r\n\r\n", reuse => 1 },
-    'no-content-chunked' => { answer => "HTTP/1.1 204 No Content\r\n$te", client => "HTTP/1.1 204 No Content\r\n\r\n", reuse => 1 },
-    'no-content-body' => { answer => "HTTP/1.1 204 No Content\r\n\r\nhello", client => "HTTP/1.1 204 No Content\r\n\r\n", reuse => 0 },
-    same('not-modified', "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 555\r\n\r\n"),
-    same('not-modified-chunked', "HTTP/1.1 304 Not Modified\r\n$te"),
-    same('reset-content', "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"),
+    same('no-content', "HTTP/1.1 204 No Content\r\nDate: D\r\n\r\n"),
+    'no-content-length' => { answer => "HTTP/1.1 204 No Content\r\nDate: D\r\nContent-Length: 5\r\n\r\n", client => "HTTP/1.1 204 No Content\r\nDate: D\r\n\r\n", reuse => 1 },
+    'no-content-chunked' => { answer => "HTTP/1.1 204 No Content\r\nDate: D\r\n$te", client => "HTTP/1.1 204 No Content\r\nDate: D\r\n\r\n", reuse => 1 },
+    'no-content-body' => { answer => "HTTP/1.1 204 No Content\r\nDate: D\r\n\r\nhello", client => "HTTP/1.1 204 No Content\r\nDate: D\r\n\r\n", reuse => 0 },
+    same('not-modified', "HTTP/1.1 304 Not Modified\r\nDate: D\r\nETag: \"a\"\r\nContent-Length: 555\r\n\r\n"),
+    same('not-modified-chunked', "HTTP/1.1 304 Not Modified\r\nDate: D\r\n$te"),
+    same('reset-content', "HTTP/1.1 205 Reset Content\r\nDate: D\r\nContent-Length: 0\r\n\r\n"),
     # Interim responses.
     same('continue', "HTTP/1.1 100 Continue\r\n\r\n$ok$len5"),
     same('early-hints', "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\n$ok$len5"),
@@ -140,7 +140,7 @@ my %cases = (
     refused('lower-case', "http/1.1 200 OK\r\n$len5"),
     refused('icy', "ICY 200 OK\r\n$len5"),
     refused('status-short', "HTTP/1.1 20 OK\r\n$len5"),
-    refused('status-long', "HTTP/1.1 2000 OK\r\n$len5"),
+    refused('status-long', "HTTP/1.1 2000 OK\r\nDate: D\r\n$len5"),
     refused('status-letters', "HTTP/1.1 2x0 OK\r\n$len5"),
     refused('status-99', "HTTP/1.1 099 OK\r\n$len5"),
     refused('status-600', "HTTP/1.1 600 OK\r\n$len5"),
@@ -169,7 +169,7 @@ my %cases = (
     refused('other-coding', "${ok}Transfer-Encoding: gzip\r\n\r\nhello"),
     refused('coding-list', "${ok}Transfer-Encoding: gzip, chunked\r\n\r\n$chunk5"),
     refused('two-codings', "${ok}Transfer-Encoding: chunked\r\n$te$chunk5"),
-    refused('old-server-chunked', "HTTP/1.0 200 OK\r\n$te$chunk5"),
+    refused('old-server-chunked', "HTTP/1.0 200 OK\r\nDate: D\r\n$te$chunk5"),
     refused('broken-chunk-at-once', "$ok${te}5\r\nhello\r\nx\r\n"),
     refused('bad-size', "$ok${te}5x\r\nhello\r\n0\r\n\r\n"),
     refused('chunk-lf', "$ok${te}5\nhello\n0\n\n"),
@@ -184,12 +184,12 @@ my %cases = (
     'excess-empty' => { answer => "${ok}Content-Length: 0\r\n\r\n\r\n", client => "${ok}Content-Length: 0\r\n\r\n", reuse => 0 },
     'excess-old' => { old('excess-old', "Connection: keep-alive\r\n"), answer => "$ok$te${chunk5}x", client => "$ok$close\r\nhello", end => 'closed' },
     # The response before the request is there.
-    'early-length' => { send => "POST /early-length HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nabc", answer => "HTTP/1.1 413 No\r\n$len5",
-        client => "HTTP/1.1 413 No\r\nContent-Length: 5\r\n$close\r\nhello", end => 'closed' },
-    'early-chunked' => { send => "POST /early-chunked HTTP/1.1\r\nHost: t\r\n${te}5\r\nhel", answer => "HTTP/1.1 413 No\r\n$te$chunk5", close => 1,
-        client => "HTTP/1.1 413 No\r\nTransfer-Encoding: chunked\r\n$close\r\n$chunk5", end => 'closed' },
-    'early-until-close' => { send => "POST /early-until-close HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nabc", answer => "HTTP/1.1 413 No\r\n\r\nhello",
-        close => 1, client => "HTTP/1.1 413 No\r\n$close\r\nhello", end => 'closed' },
+    'early-length' => { send => "POST /early-length HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nabc", answer => "HTTP/1.1 413 No\r\nDate: D\r\n$len5",
+        client => "HTTP/1.1 413 No\r\nDate: D\r\nContent-Length: 5\r\n$close\r\nhello", end => 'closed' },
+    'early-chunked' => { send => "POST /early-chunked HTTP/1.1\r\nHost: t\r\n${te}5\r\nhel", answer => "HTTP/1.1 413 No\r\nDate: D\r\n$te$chunk5", close => 1,
+        client => "HTTP/1.1 413 No\r\nDate: D\r\nTransfer-Encoding: chunked\r\n$close\r\n$chunk5", end => 'closed' },
+    'early-until-close' => { send => "POST /early-until-close HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nabc", answer => "HTTP/1.1 413 No\r\nDate: D\r\n\r\nhello",
+        close => 1, client => "HTTP/1.1 413 No\r\nDate: D\r\n$close\r\nhello", end => 'closed' },
 );
 
 my $script = Weir::Test::Script->new($t, \%cases);

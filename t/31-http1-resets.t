@@ -9,7 +9,7 @@ use Weir::Test;
 
 my $t = Weir::Test->new;
 my $port = $t->port;
-my $ok = "HTTP/1.1 200 OK\r\n";
+my $ok = "HTTP/1.1 200 OK\r\nDate: D\r\n";
 my %answers = (
     length => "${ok}Content-Length: 100\r\n\r\nhello",
     chunked => "${ok}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",

@@ -26,10 +26,10 @@ sub talks {
     } });
 }
 
-my $timeout = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 5\r\n\r\nSTALE";
+my $timeout = "HTTP/1.1 408 Request Timeout\r\nDate: D\r\nContent-Length: 5\r\n\r\nSTALE";
 my %cases = (
     talks('timeout-get', $timeout), talks('timeout-close', $timeout, close => 1), talks('timeout-post', $timeout),
-    talks('timeout-put', $timeout), talks('response', "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nOTHER"),
+    talks('timeout-put', $timeout), talks('response', "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 5\r\n\r\nOTHER"),
     talks('interim', "HTTP/1.1 103 Early Hints\r\n\r\n"), talks('line-end', "\r\n"), talks('closed', '', close => 1),
     'next-put' => { body => 5 }, 'next-post' => { body => 5 },
 );

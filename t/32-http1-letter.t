@@ -15,12 +15,19 @@ my $got = $Weir::Test::Script::probe_got;
 my $xff = "X-Forwarded-For: 127.0.0.1\r\n";
 my $host = "Host: t\r\n";
 my $close = "Connection: close\r\n";
+my $date = qr/(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT/;
 my $hundred = "HTTP/1.1 100 Continue\r\n\r\n";
 
 # Head of a request, and what the server sees of it.
 sub fields {
     my ($name, $method, $sent, $seen, %o) = @_;
     return ($name => { send => "$method /$name HTTP/1.1\r\n$sent\r\n", saw => "$method /$name HTTP/1.1\r\n$seen\r\n", client => $ok, reuse => 1, %o });
+}
+
+# A response without Date: where it is put, and what follows.
+sub dated {
+    my ($name, $answer, $line, $rest, %o) = @_;
+    return ($name => { answer => $answer, client => qr{\A\Q$line\E\r\nDate: $date\r\n\Q$rest\E\z}, reuse => 1, %o });
 }
 
 # Answered without a server.
@@ -106,8 +113,8 @@ my %cases = (
     'expect-old' => { send => "POST /expect-old HTTP/1.0\r\n${host}Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", body => 5, client => $got, end => 'closed',
         saw => "POST /expect-old HTTP/1.1\r\n${host}Content-Length: 5\r\n$xff\r\nhello" },
     fields('expect-other', 'GET', "${host}Expect: something\r\n", "${host}Expect: something\r\n$xff"),
-    fields('expect-417', 'GET', "${host}Expect: a, 100-continue\r\n", "${host}Expect: a, 100-continue\r\n$xff", answer => "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n",
-        client => "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"),
+    fields('expect-417', 'GET', "${host}Expect: a, 100-continue\r\n", "${host}Expect: a, 100-continue\r\n$xff", answer => "HTTP/1.1 417 No\r\nDate: D\r\nContent-Length: 0\r\n\r\n",
+        client => "HTTP/1.1 417 No\r\nDate: D\r\nContent-Length: 0\r\n\r\n"),
     'expect-silent' => { port => 'fast', send => "POST /expect-silent HTTP/1.1\r\n${host}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n",
         answer => sub { my ($c) = @_; $c->note; $c->read_until_close; 0 }, client => qr{\AHTTP/1\.1 504 .*error=http_response_timeout}s, end => 'closed' },
     'expect-body-late' => { port => 'fast', send => "POST /expect-body-late HTTP/1.1\r\n${host}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n",
@@ -121,9 +128,9 @@ my %cases = (
         answer => "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: talk/3\r\n\r\n", client => qr{\AHTTP/1\.1 502 }, reuse => 0 },
     'switch-case' => { send => "GET /switch-case HTTP/1.1\r\n${host}Upgrade: Chat, Talk\r\n" . "Connection: upgrade\r\n\r\n", close => 1,
         answer => "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: tALK\r\n\r\n", client => "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: tALK\r\n\r\n", end => 'more' },
-    fields('upgrade-required', 'GET', $host, "$host$xff", answer => "HTTP/1.1 426 U\r\nConnection: upgrade, X\r\nUpgrade: websocket\r\nX: 1\r\nContent-Length: 5\r\n\r\nhello",
-        client => "HTTP/1.1 426 U\r\nContent-Length: 5\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello"),
-    fields('upgrade-required-plain', 'GET', $host, "$host$xff", answer => "HTTP/1.1 426 U\r\nContent-Length: 0\r\n\r\n", client => "HTTP/1.1 426 U\r\nContent-Length: 0\r\n\r\n"),
+    fields('upgrade-required', 'GET', $host, "$host$xff", answer => "HTTP/1.1 426 U\r\nDate: D\r\nConnection: upgrade, X\r\nUpgrade: websocket\r\nX: 1\r\nContent-Length: 5\r\n\r\nhello",
+        client => "HTTP/1.1 426 U\r\nDate: D\r\nContent-Length: 5\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello"),
+    fields('upgrade-required-plain', 'GET', $host, "$host$xff", answer => "HTTP/1.1 426 U\r\nDate: D\r\nContent-Length: 0\r\n\r\n", client => "HTTP/1.1 426 U\r\nDate: D\r\nContent-Length: 0\r\n\r\n"),
     # An absolute target without a path asks for "/" (RFC 9112 section 3.2.1).
     itself('root-exact', 200, "GET http://exact HTTP/1.1\r\n$host\r\n", port => 'routed'),
     itself('root-query', 200, "GET http://exact?root-query HTTP/1.1\r\n$host\r\n", port => 'routed'),
@@ -132,6 +139,26 @@ my %cases = (
     itself('root-other', 404, "GET http://exact/x HTTP/1.1\r\n$host\r\n", port => 'routed'),
     'root-rewritten' => { port => 'routed', send => "GET http://rewrite?root-rewritten HTTP/1.1\r\n$host\r\n", client => $ok,
         saw => "GET /to/?root-rewritten HTTP/1.1\r\nHost: rewrite\r\n$xff\r\n" },
+    # Date (RFC 9110 section 6.6.1): where the server says none, and nothing else changes.
+    dated('date', "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 5\r\n\r\nhello", 'HTTP/1.1 200 OK', "X: y\r\nContent-Length: 5\r\n\r\nhello"),
+    dated('date-chunked', "HTTP/1.1 404 Not There\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 'HTTP/1.1 404 Not There',
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+    dated('date-no-reason', "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello", 'HTTP/1.1 200 ', "Content-Length: 5\r\n\r\nhello"),
+    dated('date-long-reason', 'HTTP/1.1 500 ' . 'r' x 5000 . "\r\nContent-Length: 0\r\n\r\n", 'HTTP/1.1 500 ' . 'r' x 5000, "Content-Length: 0\r\n\r\n"),
+    dated('date-old', "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello", 'HTTP/1.1 200 OK', "Content-Length: 5\r\n\r\nhello"),
+    dated('date-none', "HTTP/1.1 204 No Content\r\n\r\n", 'HTTP/1.1 204 No Content', "\r\n"),
+    dated('date-same', "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n", 'HTTP/1.1 304 Not Modified', "ETag: \"a\"\r\n\r\n"),
+    dated('date-hop', "HTTP/1.1 200 OK\r\nConnection: x\r\nX: y\r\nA: b\r\nContent-Length: 0\r\n\r\n", 'HTTP/1.1 200 OK', "A: b\r\nContent-Length: 0\r\n\r\n"),
+    dated('date-large', "HTTP/1.1 200 OK\r\nX: " . 'y' x 32_000 . "\r\nContent-Length: 0\r\n\r\n", 'HTTP/1.1 200 OK', 'X: ' . 'y' x 32_000 . "\r\nContent-Length: 0\r\n\r\n"),
+    dated('date-interim', "HTTP/1.1 103 H\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 'HTTP/1.1 200 OK', "Content-Length: 5\r\n\r\nhello"),
+    dated('date-head', "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 'HTTP/1.1 200 OK', "Content-Length: 5\r\n\r\n",
+        send => "HEAD /date-head HTTP/1.1\r\n$host\r\n", method => 'HEAD'),
+    fields('date-there', 'GET', $host, "$host$xff", answer => "HTTP/1.1 200 OK\r\ndATE: whatever\r\nContent-Length: 5\r\n\r\nhello",
+        client => "HTTP/1.1 200 OK\r\ndATE: whatever\r\nContent-Length: 5\r\n\r\nhello"),
+    fields('date-nominated', 'GET', $host, "$host$xff", answer => "HTTP/1.1 200 OK\r\nConnection: date\r\nDate: D\r\nContent-Length: 5\r\n\r\nhello",
+        client => "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 5\r\n\r\nhello"),
+    fields('date-removed', 'GET', $host, "$host$xff", port => 'routed', answer => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        client => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", end => 'more', reuse => undef),
     # weir's own answers say to HTTP/1.0 that the connection goes on.
     'old-own' => { port => 'routed', send => "GET / HTTP/1.0\r\nHost: exact\r\nConnection: keep-alive\r\n\r\n", client => qr{\AHTTP/1\.1 200 .*^Connection: keep-alive\r$}ms },
     'old-own-close' => { port => 'routed', send => "GET / HTTP/1.0\r\nHost: exact\r\n\r\n", client => qr{\AHTTP/1\.1 200 .*^Connection: close\r$}ms, end => 'closed' },
@@ -154,6 +181,7 @@ listeners:
       - {host: text, path: {starts_with: /}, respond: {status: 201}}
       - {host: regex, path: {regex: '/\$'}, respond: {status: 202}}
       - {host: rewrite, path: {starts_with: /}, pool: web, rewrite: /to/}
+      - {host: t, path: {exact: /date-removed}, pool: web, response_headers: {remove: [date]}}
       - {host: t, pool: web}
 pools:
   - name: web
@@ -164,6 +192,13 @@ my %ports = (routed => $routed, fast => $fast);
 for my $name (sort keys %cases) {
     $script->run($ports{ $cases{$name}{port} // '' } // $port, $name);
 }
+# An answer that comes before the body: a client that sends all of it first can read the answer then.
+my $client = $t->client($routed);
+$client->send("POST / HTTP/1.1\r\nHost: exact\r\nContent-Length: " . (24 << 20) . "\r\n\r\n");
+ok(eval { $client->send('x' x (1 << 20)) for 1 .. 24; 1 }, 'a body that nobody wants is taken') or diag $@;
+like($client->response('POST')->{raw}, qr{\AHTTP/1\.1 200 .*^Connection: close\r$}ms, 'and the answer is there behind it');
+$client->close;
+
 is((grep { $_->{saw} =~ /evil/ || $_->{name} eq 'smuggled' || $_->{name} eq 'left' } $script->seen), 0, 'the server got nothing that it must not take for a head');
 
 is($weir->stop, 0, 'weir ends with status 0');

@@ -50,6 +50,7 @@ like($body, qr{^GET /got/a/b\?c HTTP/1\.1\r}, 'the path is rewritten');
 like($body, qr{^X-Where: 127\.0\.0\.1:$port /r/a/b\?c\r$}m, 'a field is set for the server');
 like($body, qr{^X-Forwarded-Port: $port\r$}m, 'forwarded tells the port');
 like($body, qr{^Forwarded: for=127\.0\.0\.1;host="127\.0\.0\.1:$port";proto=http\r$}m, 'and Forwarded the rest');
+is((() = $head =~ /^date: /mg), 1, 'a date is there, once');
 like($head, qr{^x-old: new\r?$}m, 'a field is set for the client, in lower case');
 like($head, qr{^x-id: [0-9a-f]{16}\r?$}m, 'with a variable');
 

@@ -2,7 +2,7 @@
  * chunked: follow the chunked transfer coding without changing it (RFC 9112 section 7.1).
  *
  * Runs in: worker.  Every framing byte is checked, so that what is passed on verbatim reads the same to everybody:
- * sizes of 1 to 15 hex digits, CR LF everywhere, extensions and trailers without control characters and bounded.
+ * sizes of 1 to 15 hex digits, CR LF everywhere, extensions and trailers well-formed and bounded.
  */
 #ifndef WEIR_CHUNKED_H
 #define WEIR_CHUNKED_H
@@ -34,7 +34,10 @@ struct chunked {
 	uint64_t left;     /* CHUNKED_DATA: bytes of the chunk to come; CHUNKED_SIZE: the size so far */
 	uint16_t overhead; /* bytes of extensions beyond those of data, or of all trailers: bounded */
 	uint8_t state;     /* enum chunked_state */
-	uint8_t digits;
+	union {
+		uint8_t digits;    /* CHUNKED_SIZE */
+		uint8_t extension; /* CHUNKED_EXTENSION: how far it is, see chunked.c */
+	};
 };
 
 static inline void

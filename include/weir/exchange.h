@@ -37,6 +37,7 @@ struct upstream;
 struct response_piece {
 	const struct message *head; /* set with the first piece (and with each 1xx); borrowed for the call */
 	const struct field_edits *edits; /* changes of its fields; NULL: none; borrowed for the call */
+	size_t room;                /* bytes before the head that the front may write over, and its start line; 0: none */
 	const char *body;           /* bytes as the exchange was asked for them: verbatim, or without chunked coding */
 	size_t len;
 	bool is_last;               /* nothing follows */

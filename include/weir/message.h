@@ -17,6 +17,7 @@ enum field_id {
 	FIELD_CONNECTION,
 	FIELD_CONTENT_LENGTH,
 	FIELD_COOKIE,
+	FIELD_DATE,
 	FIELD_EXPECT,
 	FIELD_HOST,
 	FIELD_KEEP_ALIVE,
@@ -68,6 +69,7 @@ struct message {
 	bool keep_alive;             /* the sender wants the connection to go on */
 	bool upgrade;                /* Connection: upgrade with an Upgrade field */
 	bool expect_continue;
+	bool has_date;
 	uint64_t content_length;     /* FRAMING_LENGTH; HEAD responses: as said, if has_length */
 	bool has_length;
 	int32_t max_forwards;        /* TRACE and OPTIONS: how often the request may be passed on; -1: not said */

@@ -18,8 +18,9 @@ struct buf;
 
 /* "Not Found" for 404. */
 const char *reply_reason(unsigned status);
-/* The value of a Date field for now; borrowed until the next second. */
-const char *reply_date(void);
+/* The value of a Date field for now, and the whole line with its CR LF; borrowed until the next second. */
+struct slice reply_date(void);
+struct slice reply_date_line(void);
 /* The pages of errors from now on; NULL: weir's own.  They must outlive their use. */
 void reply_use_pages(const struct error_pages *pages);
 

@@ -35,6 +35,8 @@ struct response_edits {
 	bool drop_coding;      /* the body is sent without its chunked coding */
 	const struct field_edits *fields; /* NULL: none; copied */
 	struct slice set_cookie; /* a whole field line with CR LF; len 0: none */
+	struct slice date;       /* likewise, behind the status line */
+	size_t room;             /* bytes before the head that may be written over, its status line too */
 };
 
 void rewrite_response(struct outv *out, const struct message *m, const struct response_edits *edits);

@@ -10,14 +10,17 @@
 #include <sys/socket.h>
 
 #include "h1_priv.h"
+#include "weir/clock.h"
 #include "weir/h1_parse.h"
 #include "weir/h2.h"
 #include "weir/log.h"
 
 enum {
-	LINGER_MS = 2000,     /* how long a client may still send to a connection that we ended */
-	DRAIN_IDLE_MS = 1000, /* an idle client of a worker that stops for good */
-	LINGER_BYTES = 256 * 1024, /* and how much */
+	LINGER_MS =
+	    2000, /* how long a client that sends nothing keeps a connection that we ended, ... */
+	LINGER_MAX_MS = 30 * 1000, /* ... and one that goes on */
+	LINGER_READS = 16,         /* in one go */
+	DRAIN_IDLE_MS = 1000,      /* an idle client of a worker that stops for good */
 	TURNS_MAX = 64,            /* states run in one go, so that a client cannot starve others */
 	HANDSHAKE_MS = 30 * 1000
 };
@@ -59,6 +62,23 @@ h1_refuse(struct h1_client *c, enum end end)
 
 /* ---- HTTP/2 ---- */
 
+/*
+ * Closing with unread bytes would send a reset, which may destroy what we said on its way: end our
+ * side and wait until the client has seen it.
+ */
+static enum step
+linger(struct h1_client *c)
+{
+	transport_shutdown(&c->client.transport);
+	buf_give(c->in);
+	buf_give(c->body);
+	c->in = c->body = NULL;
+	c->lingers_since = (uint32_t)now_ms;
+	c->state = H1_LINGER;
+	timer_set(&c->client.timer, LINGER_MS);
+	return STEP_NEXT;
+}
+
 /* h2.c has said everything, or cannot go on. */
 static void
 h2_ended(struct client *client, bool reset)
@@ -71,11 +91,7 @@ h2_ended(struct client *client, bool reset)
 		h1_close(c, true);
 		return;
 	}
-	/* Closing with unread bytes could destroy the GOAWAY on its way. */
-	transport_shutdown(&c->client.transport);
-	c->scanned = 0;
-	c->state = H1_LINGER;
-	timer_set(&c->client.timer, LINGER_MS);
+	linger(c);
 	if (!c->is_running)
 		h1_run(c);
 }
@@ -319,35 +335,32 @@ h1_flush(struct h1_client *c)
 		return next_request(c);
 	if (c->client_closes)
 		return h1_close(c, false);
-	/*
-	 * Closing with unread bytes would send a reset, which may destroy the response on its way:
-	 * end our side and wait until the client has seen it.
-	 */
-	transport_shutdown(&c->client.transport);
-	buf_give(c->in);
-	buf_give(c->body);
-	c->in = c->body = NULL;
-	c->scanned = 0;
-	c->state = H1_LINGER;
-	timer_set(&c->client.timer, LINGER_MS);
-	return STEP_NEXT;
+	return linger(c);
 }
 
+/* Many clients look for the answer only when all of their body is gone, however large. */
 static enum step
 h1_linger(struct h1_client *c)
 {
-	static char sink[16 * 1024]; /* nobody reads it */
+	static char sink[64 * 1024]; /* nobody reads it */
 
-	while (c->client.transport.readable && c->scanned < LINGER_BYTES) {
-		ssize_t n = transport_read(&c->client.transport, sink, sizeof(sink));
+	for (int reads = 0; c->client.transport.readable; reads++) {
+		ssize_t n;
 
+		if ((uint32_t)now_ms - c->lingers_since > LINGER_MAX_MS)
+			return h1_close(c, true);
+		if (reads == LINGER_READS) {
+			transport_yield(&c->client.transport);
+			return STEP_WAIT;
+		}
+		n = transport_read(&c->client.transport, sink, sizeof(sink));
 		if (n == IO_WAIT)
 			return STEP_WAIT;
 		if (n < 0)
 			return h1_close(c, false);
-		c->scanned += (uint32_t)n;
+		timer_set(&c->client.timer, LINGER_MS);
 	}
-	return c->scanned < LINGER_BYTES ? STEP_WAIT : h1_close(c, true);
+	return STEP_WAIT;
 }
 
 static const struct {

@@ -4,6 +4,7 @@
  */
 #include "h1_priv.h"
 #include "weir/outv.h"
+#include "weir/reply.h"
 #include "weir/rewrite.h"
 
 ssize_t
@@ -179,6 +180,10 @@ build_response(struct h1_client *c, const struct response_piece *piece, struct o
 		edits.close = !c->keep_alive;
 		edits.keep_alive = c->keep_alive && x->request.minor == 0;
 		edits.set_cookie = (struct slice){ x->set_cookie, x->set_cookie_len };
+		/* RFC 9110 section 6.6.1. */
+		if (!head->has_date && !edits_hide(piece->edits, SLICE("Date")))
+			edits.date = reply_date_line();
+		edits.room = piece->room;
 	}
 	/* HTTP/1.0 does not know the field: neither with a body nor without (HEAD, 304). */
 	edits.drop_coding = x->wants_decoded;

@@ -39,7 +39,10 @@ struct h1_client {
 	struct chunked chunked;
 	uint32_t body_at;    /* position in c->in of the body bytes not yet handed on */
 	uint32_t body_ready; /* FRAMING_CHUNKED: checked bytes not yet handed on */
-	uint32_t scanned;    /* of the request head, or of its trailers; H1_LINGER: bytes thrown away */
+	union {
+		uint32_t scanned;       /* of the request head, or of its trailers */
+		uint32_t lingers_since; /* H1_LINGER: ms of the clock */
+	};
 	uint8_t state;       /* enum h1_state */
 	uint8_t framing;     /* enum framing of the request */
 	bool keep_alive;     /* go on after this exchange */

@@ -6,6 +6,7 @@
 #include "weir/edits.h"
 #include "weir/h1_parse.h"
 #include "weir/h2_fields.h"
+#include "weir/reply.h"
 
 /* The trailers that may be sent, as the end of the stream.  Returns -1 when there are none. */
 static int
@@ -81,6 +82,9 @@ submit_head(struct h2_stream *s, const struct message *head, const struct field_
 			continue;
 		h2_fields_add(&f, message_name(head, field), message_value(head, field));
 	}
+	/* RFC 9110 section 6.6.1. */
+	if (head->status >= 200 && !head->has_date && !edits_hide(edits, SLICE("date")))
+		h2_fields_add(&f, SLICE("date"), reply_date());
 	for (unsigned i = 0; edits != NULL && i < edits->count; i++)
 		if (edits->v[i].op != EDIT_REMOVE)
 			h2_fields_add(&f, edits->v[i].name, edits->v[i].value);

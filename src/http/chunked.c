@@ -43,6 +43,74 @@ settle(struct chunked *c)
 		c->overhead = 0;
 }
 
+/* Where in ";" name [ "=" ( token / quoted-string ) ] an extension is (RFC 9112 section 7.1.1);
+ * white space may stand around the signs. */
+enum extension {
+	EXTENSION_BEGIN = 0, /* behind ";" */
+	EXTENSION_NAME,
+	EXTENSION_NAMED, /* white space behind the name */
+	EXTENSION_EQUALS,
+	EXTENSION_TOKEN,
+	EXTENSION_QUOTED,
+	EXTENSION_ESCAPED, /* behind a backslash */
+	EXTENSION_VALUED,  /* behind the closing quote */
+	EXTENSION_SPACE    /* white space behind the value */
+};
+
+/* One byte of an extension, but not its CR.  Returns whether it is allowed there. */
+static bool
+extend(struct chunked *c, char byte)
+{
+	bool is_space = byte == ' ' || byte == '\t';
+
+	switch ((enum extension)c->extension) {
+	case EXTENSION_BEGIN:
+		if (is_token(byte))
+			c->extension = EXTENSION_NAME;
+		return is_space || is_token(byte);
+	case EXTENSION_NAME:
+	case EXTENSION_NAMED:
+		if (is_token(byte))
+			return c->extension == EXTENSION_NAME;
+		c->extension = byte == '='   ? EXTENSION_EQUALS
+			       : byte == ';' ? EXTENSION_BEGIN
+					     : EXTENSION_NAMED;
+		return is_space || byte == '=' || byte == ';';
+	case EXTENSION_EQUALS:
+		if (is_space)
+			return true;
+		c->extension = byte == '"' ? EXTENSION_QUOTED : EXTENSION_TOKEN;
+		return byte == '"' || is_token(byte);
+	case EXTENSION_TOKEN:
+		if (is_token(byte))
+			return true;
+		c->extension = byte == ';' ? EXTENSION_BEGIN : EXTENSION_SPACE;
+		return is_space || byte == ';';
+	case EXTENSION_QUOTED:
+		if (byte == '"')
+			c->extension = EXTENSION_VALUED;
+		else if (byte == '\\')
+			c->extension = EXTENSION_ESCAPED;
+		return is_text(byte);
+	case EXTENSION_ESCAPED:
+		c->extension = EXTENSION_QUOTED;
+		return is_text(byte);
+	case EXTENSION_VALUED:
+	case EXTENSION_SPACE:
+		c->extension = byte == ';' ? EXTENSION_BEGIN : EXTENSION_SPACE;
+		return is_space || byte == ';';
+	}
+	return false;
+}
+
+/* May the line end here? */
+static bool
+is_extended(const struct chunked *c)
+{
+	return c->extension == EXTENSION_NAME || c->extension == EXTENSION_TOKEN ||
+	       c->extension == EXTENSION_VALUED;
+}
+
 /* One framing byte (all states but CHUNKED_DATA and those at the end).  Returns whether it is
  * allowed there. */
 static bool
@@ -66,14 +134,15 @@ step(struct chunked *c, char byte)
 			return true;
 		}
 		c->state = CHUNKED_EXTENSION;
+		c->extension = EXTENSION_BEGIN;
 		/* Old senders pad the size with spaces; RFC 9112 allows BWS before ';' only. */
 		return byte == ';';
 	case CHUNKED_EXTENSION:
 		if (byte == '\r') {
 			c->state = CHUNKED_SIZE_LF;
-			return true;
+			return is_extended(c);
 		}
-		return is_text(byte) && c->overhead++ < EXTENSIONS_MAX;
+		return extend(c, byte) && c->overhead++ < EXTENSIONS_MAX;
 	case CHUNKED_SIZE_LF:
 		c->state = c->left > 0 ? CHUNKED_DATA : CHUNKED_TRAILER;
 		c->digits = 0;

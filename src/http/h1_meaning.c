@@ -68,6 +68,7 @@ may_be_nominated(const struct message *m, const struct field *f)
 	case FIELD_CONTENT_LENGTH:
 	case FIELD_TRANSFER_ENCODING:
 	case FIELD_COOKIE:
+	case FIELD_DATE:
 	case FIELD_EXPECT:
 	case FIELD_MAX_FORWARDS:
 	case FIELD_X_FORWARDED_FOR:
@@ -111,7 +112,8 @@ read_connection(struct message *m, const struct field *f, struct connection_opti
 
 	while (list_next(&rest, &option)) {
 		if (options->count++ == OPTIONS_MAX)
-			return h1_bad("too many connection options", (size_t)(option.ptr - m->base));
+			return h1_bad(
+			    "too many connection options", (size_t)(option.ptr - m->base));
 		if (slice_equal_nocase(option, SLICE("close")))
 			options->close = true;
 		else if (slice_equal_nocase(option, SLICE("keep-alive")))
@@ -155,7 +157,7 @@ h1_read_fields(struct message *m, bool is_request)
 	bool may_upgrade = false;
 	enum h1_result result;
 
-	m->has_length = m->upgrade = m->expect_continue = false;
+	m->has_length = m->upgrade = m->expect_continue = m->has_date = false;
 	m->content_length = 0;
 	m->max_forwards = -1;
 	m->host = (struct slice){ m->base, 0 }; /* empty, not NULL, for those that search it */
@@ -182,6 +184,9 @@ h1_read_fields(struct message *m, bool is_request)
 			    !slice_equal_nocase(message_value(m, f), SLICE("chunked")))
 				return h1_bad("unknown or repeated transfer coding", f->value);
 			coding = f;
+			break;
+		case FIELD_DATE:
+			m->has_date = true;
 			break;
 		case FIELD_HOST:
 			if (host != NULL && is_request)

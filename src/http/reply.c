@@ -5,6 +5,7 @@
 
 #include "weir/accept.h"
 #include "weir/buf.h"
+#include "weir/clock.h"
 
 static const struct {
 	unsigned status;
@@ -76,20 +77,28 @@ reply_reason(unsigned status)
 	return "Unknown";
 }
 
-const char *
-reply_date(void)
+struct slice
+reply_date_line(void)
 {
 	static time_t made_for;
-	static char text[32];
-	time_t now = time(NULL);
+	static char text[48];
+	static size_t len;
 	struct tm tm;
 
-	if (now != made_for) {
-		gmtime_r(&now, &tm);
-		strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-		made_for = now;
+	if (now_wall_s != made_for || len == 0) {
+		gmtime_r(&now_wall_s, &tm);
+		len = strftime(text, sizeof(text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+		made_for = now_wall_s;
 	}
-	return text;
+	return (struct slice){ text, len };
+}
+
+struct slice
+reply_date(void)
+{
+	struct slice line = reply_date_line();
+
+	return (struct slice){ line.ptr + 6, line.len - 8 };
 }
 
 static const struct error_pages *pages;
@@ -133,7 +142,7 @@ append_fields(struct buf *out, const struct reply *reply)
 	bool is_error = reply->end != END_OK;
 	char text[16];
 
-	append_field(out, edits, SLICE("Date"), slice_of(reply_date()));
+	append_field(out, edits, SLICE("Date"), reply_date());
 	if (reply->location.ptr != NULL)
 		append_field(out, edits, SLICE("Location"), reply->location);
 	if (reply->content_type.ptr != NULL && reply->body.len > 0)

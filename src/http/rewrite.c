@@ -183,6 +183,18 @@ rewrite_request(struct outv *out, const struct message *m, const struct request_
 	outv_text(out, SLICE("\r\n"));
 }
 
+/* The line moves to the front, and the date between it and the fields: the head stays one piece. */
+static void
+add_status_line_before(struct outv *out, const struct message *m, struct slice date)
+{
+	size_t len = m->target + m->target_len + 2;
+	char *at = (char *)(uintptr_t)m->base - date.len;
+
+	memmove(at, m->base, len);
+	memcpy(at + len, date.ptr, date.len);
+	outv_add(out, at, len + date.len);
+}
+
 static void
 add_status_line(struct outv *out, const struct message *m)
 {
@@ -205,7 +217,14 @@ add_status_line(struct outv *out, const struct message *m)
 void
 rewrite_response(struct outv *out, const struct message *m, const struct response_edits *edits)
 {
-	add_status_line(out, m);
+	bool is_plain = m->minor == 1 && m->base[12] == ' ';
+
+	if (is_plain && edits->date.len > 0 && edits->room >= edits->date.len) {
+		add_status_line_before(out, m, edits->date);
+	} else {
+		add_status_line(out, m);
+		outv_text(out, edits->date);
+	}
 	for (unsigned i = 0; i < m->field_count; i++) {
 		const struct field *f = &m->fields[i];
 		struct slice line = field_line(m, i);

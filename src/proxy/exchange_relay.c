@@ -15,7 +15,8 @@
 enum {
 	GZIP_READS = 4,   /* what a read counts when its bytes are compressed */
 	READS_MAX = 16,   /* in one go, so that a fast server cannot starve other connections */
-	INTERIM_MAX = 16  /* 1xx responses to one request */
+	INTERIM_MAX = 16, /* 1xx responses to one request */
+	HEAD_ROOM = 64    /* before a response head, for a line that is added at its beginning */
 };
 
 /* The head of the moment; a head is handed on in the call that parsed it.  One worker, one thread.
@@ -208,6 +209,7 @@ deliver(struct exchange *x, struct message *head)
 	const struct response_piece piece = {
 		.head = head,
 		.edits = head != NULL ? exchange_edit_response(x, head) : NULL,
+		.room = head != NULL ? (size_t)(head->base - in->data) : 0,
 		.body = in != NULL ? buf_head(in) : NULL,
 		.len = x->ready,
 		.is_last = x->response_complete,
@@ -350,8 +352,10 @@ room_for_head(struct upstream *up)
 {
 	struct buf *in = up->in;
 
-	if (in == NULL)
+	if (in == NULL) {
 		in = up->in = buf_take(BUF_LARGE);
+		in->start = in->end = HEAD_ROOM;
+	}
 	if (buf_room(in) == 0)
 		buf_pack(in);
 	return in;

@@ -17,6 +17,8 @@ static const struct {
 	{ "000000000000000\r\n\r\n", "" },
 	{ "5\r\nhello\r\n0\r\n\r\n", "hello" },
 	{ "5;a=\"b;c\";d\r\nhello\r\n0;e\r\n\r\n", "hello" },
+	{ "1;a\r\nx\r\n1;a=b\r\ny\r\n1;a=\"\"\r\nz\r\n0;a=b;c;d=\"\xe9\t\"\r\n\r\n", "xyz" },
+	{ "1; a\t= b ; c=\t\"d\" ;e = \"\\\"\\\\;\"\r\nx\r\n0\r\n\r\n", "x" },
 	{ "1\r\na\r\n02\r\nbc\r\n00\r\n\r\n", "abc" },
 	{ "A\r\n0123456789\r\na\r\n0\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n",
 	    "01234567890\r\n\r\n0\r\n\r\n" },
@@ -25,10 +27,13 @@ static const struct {
 
 static const char *const bad[] = { "\r\n", " 5\r\n", "5 \r\n", "+5\r\n", "0x5\r\n",
 	"5x\r\nhello\r\n0\r\n\r\n", "5\nhello", "5\r\r\n", "5\r\nhello0", "5\r\nhello\n",
-	"5\r\nhello\r0", "5;a\nb\r\n", "5;\x01\r\n", "5;\x7f\r\n", "1234567890123456\r\n",
-	"ffffffffffffffff\r\n", "0\r\n\n", "0\r\n\rx", "0\r\nX\r\n", "0\r\nX : y\r\n",
-	"0\r\n: y\r\n", "0\r\n X: y\r\n", "0\r\nX: y\n", "0\r\nX: y\r\n z\r\n", "0\r\nX: \x01\r\n",
-	"0\r\nGET / HTTP/1.1\r\n" };
+	"5\r\nhello\r0", "5;a\nb\r\n", "5;\r\n", "5; \r\n", "5;;a\r\n", "5;a;\r\n", "5;a=\r\n",
+	"5;a \r\n", "5;a=b \r\n", "5;a=\"b\r\n", "5;a=\"b\\\"\r\n", "5;a=\"b\"c\r\n", "5;a b\r\n",
+	"5;a=b c\r\n", "5;=b\r\n", "5;\"a\"\r\n", "5;a=b=c\r\n", "5;a=\"b\" c\r\n", "5;(a)\r\n",
+	"5;a=b,c\r\n", "5;a=\"\x01\"\r\n", "5;a=\"\\\x7f\"\r\n", "5;\x01\r\n", "5;\x7f\r\n",
+	"1234567890123456\r\n", "ffffffffffffffff\r\n", "0\r\n\n", "0\r\n\rx", "0\r\nX\r\n",
+	"0\r\nX : y\r\n", "0\r\n: y\r\n", "0\r\n X: y\r\n", "0\r\nX: y\n", "0\r\nX: y\r\n z\r\n",
+	"0\r\nX: \x01\r\n", "0\r\nGET / HTTP/1.1\r\n" };
 
 /* Feed `text` in pieces of `step` bytes; the data goes to `data`.  Returns bytes taken, or -1. */
 static ptrdiff_t

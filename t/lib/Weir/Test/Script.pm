@@ -29,8 +29,8 @@ use Socket ();
 use Test::More ();
 
 my $json = JSON::PP->new->latin1->canonical;
-our $probe_answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nprobe";
-our $probe_got = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nprobe";
+our $probe_answer = "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 5\r\n\r\nprobe";
+our $probe_got = "HTTP/1.1 200 OK\r\nDate: D\r\nContent-Length: 5\r\nConnection: close\r\n\r\nprobe";
 
 sub new {
     my ($class, $test, $cases, %o) = @_;
