@@ -48,6 +48,9 @@ my $routes = route('host', 'host: a.example')
       - {host: fixed.example, path: {exact: /empty}, respond: {status: 204}}
       - {host: fixed.example, path: {exact: /plain}, respond: {body: "two\nlines\n"}, response_headers: {add: {X-Fixed: 'yes ${path}'}}}
       - {host: slow.example, path: {regex: '/(a+)+$'}, pool: p}
+      - {host: fence.example, path: {regex: '.*(//|/\.\.?(/|$)|\\|%(2[EeFf]|5[Cc]|00|[46][1-9A-Fa-f]|[57][0-9Aa]))'}, in_order: on, respond: {status: 400}}
+      - {host: fence.example, path: {prefix: /admin}, respond: {status: 403}}
+      - {host: fence.example, respond: {status: 204}}
 ROUTES
 
 my $weir = $t->start_weir(config => $t->config(<<"CONFIG"));
@@ -172,6 +175,19 @@ $r = get('slow.example', '/' . 'a' x 40 . 'b');
 is($r->{status}, 500, 'a path that needs too many steps is refused');
 $weir->wait_log(qr/listener web: a path needs too many steps/);
 is(get('slow.example', '/aaa')->{body}, "/aaa\n", 'a harmless one is served');
+
+# Paths are taken as they come; the expression of doc/http.md refuses what a server might resolve.
+for my $case ([ '/admin', 403 ], [ '/admin/', 403 ], [ '/admin/x?y', 403 ], [ '/administer', 204 ], [ '/a', 204 ], [ '/a..b/.c', 204 ], [ '/%20%c3%bc', 204 ],
+    [ '/a?b=../c//d%2f', 204 ], map { [ $_, 400 ] } '/a/../admin', '//admin', '/./admin', '/%61dmin', '/a\\..\\admin', '/a/..', '/%2e%2e/admin', '/.%2E/admin',
+    '/a%2f..%2fadmin', '/%5cadmin', '/admin%00') {
+    my ($path, $status) = @$case;
+    is(get('fence.example', $path)->{status}, $status, "$path: $status");
+}
+{
+    my $doc = do { open my $in, '<', ($ENV{WEIR_SRCDIR} // '.') . '/doc/http.md' or die "doc/http.md: $!"; local $/; <$in> };
+    my ($expression) = $routes =~ /fence.example, path: \{regex: '([^']+)'\}, in_order/;
+    ok(index($doc, "{path: {regex: '$expression'}, in_order: on, respond: {status: 400}}") > 0, 'which stands there as it is here');
+}
 
 for my $path (qw(/% /%4 /%zz /a%2 /x%%20 /%0g?a)) {
     is(get('a.example', $path)->{status}, 400, "$path has a broken escape");
