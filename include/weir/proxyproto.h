@@ -33,7 +33,7 @@ enum proxyproto_result {
 
 /*
  * Read the header at the start of `data`.  Never reads the client's own bytes into its result: `len` ends with the
- * header.  Extensions (TLVs) of version 2 are skipped.
+ * header.  Extensions (TLVs) of version 2 are skipped, but must be well-formed, and a checksum among them must be right.
  */
 enum proxyproto_result proxyproto_parse(const uint8_t *data, size_t len, struct proxyproto *header);
 

@@ -11,6 +11,8 @@
  *	|            | cmd | proto  | (16)   | 12 (IPv4) or 36 (IPv6)   |            |
  *	+------------+-----+--------+--------+--------------------------+------------+
  *	                                      <------- length bytes --------------->
+ *
+ * An extension is | type (1) | length (2) | value |.  One of them is a checksum of the header.
  */
 #include "weir/proxyproto.h"
 
@@ -29,7 +31,10 @@ enum {
 	V2_TCP6 = 0x21,
 	V2_UDP6 = 0x22,
 	V2_LEN4 = 12,
-	V2_LEN6 = 36
+	V2_LEN6 = 36,
+	V2_EXTENSION_HEAD = 3,
+	V2_CHECKSUM = 0x03, /* a type of extension */
+	V2_CHECKSUM_LEN = 4
 };
 
 static const uint8_t v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -160,11 +165,58 @@ read_u16(const uint8_t *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
+/* One more byte of a CRC-32C (RFC 3720, appendix B.4). */
+static uint32_t
+add_to_checksum(uint32_t crc, uint8_t byte)
+{
+	crc ^= byte;
+	for (int bit = 0; bit < 8; bit++)
+		crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78U : 0);
+	return crc;
+}
+
+/* The value of the checksum, at `value`, counts as zeros. */
+static bool
+has_checksum(const uint8_t *data, size_t len, const uint8_t *value)
+{
+	uint32_t crc = UINT32_MAX, expected = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		bool is_value = data + i >= value && data + i < value + V2_CHECKSUM_LEN;
+
+		crc = add_to_checksum(crc, is_value ? 0 : data[i]);
+	}
+	for (int i = 0; i < V2_CHECKSUM_LEN; i++)
+		expected = expected << 8 | value[i];
+	return ~crc == expected;
+}
+
+/* Are these all of the header from `at` on, and is the checksum right if there is one? */
+static bool
+are_extensions(const uint8_t *data, size_t at, size_t len)
+{
+	const uint8_t *checksum = NULL;
+
+	while (at < len) {
+		size_t value = at + V2_EXTENSION_HEAD;
+
+		if (value > len || value + read_u16(data + at + 1) > len)
+			return false;
+		if (data[at] == V2_CHECKSUM) {
+			if (read_u16(data + at + 1) != V2_CHECKSUM_LEN || checksum != NULL)
+				return false;
+			checksum = data + value;
+		}
+		at = value + read_u16(data + at + 1);
+	}
+	return checksum == NULL || has_checksum(data, len, checksum);
+}
+
 static enum proxyproto_result
 parse_v2(const uint8_t *data, size_t len, struct proxyproto *header)
 {
 	const uint8_t *p = data + V2_HEAD;
-	size_t body;
+	size_t body, extensions;
 
 	if (len < V2_HEAD)
 		return PROXYPROTO_MORE;
@@ -186,16 +238,20 @@ parse_v2(const uint8_t *data, size_t len, struct proxyproto *header)
 			return PROXYPROTO_BAD;
 		set_ip4(&header->source, p, read_u16(p + 8));
 		set_ip4(&header->destination, p + 4, read_u16(p + 10));
+		extensions = V2_HEAD + V2_LEN4;
 		break;
 	case V2_TCP6:
 		if (body < V2_LEN6)
 			return PROXYPROTO_BAD;
 		set_ip6(&header->source, p, read_u16(p + 32));
 		set_ip6(&header->destination, p + 16, read_u16(p + 34));
+		extensions = V2_HEAD + V2_LEN6;
 		break;
 	default:
 		return PROXYPROTO_BAD;
 	}
+	if (!are_extensions(data, extensions, header->len))
+		return PROXYPROTO_BAD;
 	header->has_addresses = true;
 	return PROXYPROTO_DONE;
 }

@@ -103,16 +103,47 @@ version_2(void **state)
 	assert_int_equal(h.len, 28);
 	assert_addr(&h.source, "192.0.2.1:56324");
 	assert_addr(&h.destination, "198.51.100.1:443");
-	/* With an extension of two bytes. */
+	/* With an extension without a value. */
 	assert_int_equal(
-	    PARSE(V2 "\x21\x11\x00\x0e\xc0\x00\x02\x01\xc6\x33\x64\x01\xdc\x04\x01\xbb\x01\x00GET", &h),
+	    PARSE(V2 "\x21\x11\x00\x0f\xc0\x00\x02\x01\xc6\x33\x64\x01\xdc\x04\x01\xbb\x04\x00\x00GET", &h),
 	    PROXYPROTO_DONE);
-	assert_int_equal(h.len, 30);
+	assert_int_equal(h.len, 31);
 	assert_int_equal(PARSE(V2 "\x20\x00\x00\x00", &h), PROXYPROTO_DONE);
 	assert_false(h.has_addresses);
 	assert_int_equal(PARSE(V2 "\x20\x11\x00\x02zz", &h), PROXYPROTO_DONE);
 	assert_false(h.has_addresses);
 	assert_int_equal(PARSE(V2 "\x21\x00\x00\x00", &h), PROXYPROTO_DONE);
+	assert_false(h.has_addresses);
+}
+
+#define IP4 "\xc0\x00\x02\x01\xc6\x33\x64\x01\xdc\x04\x01\xbb"
+
+static void
+extensions(void **state)
+{
+	static const char good[] = V2 "\x21\x11\x00\x1b" IP4 "\x04\x00\x02" "ab" "\x03\x00\x04" "\xce\x17\x3d\xbc" "\x04\x00\x00";
+	struct proxyproto h;
+
+	(void)state;
+	assert_int_equal(PARSE(good, &h), PROXYPROTO_DONE);
+	assert_addr(&h.source, "192.0.2.1:56324");
+	/* Each bit behind the kind of header is in the checksum. */
+	for (size_t bit = 16 * 8; bit < (sizeof(good) - 1) * 8; bit++) {
+		char bad[sizeof(good)];
+
+		memcpy(bad, good, sizeof(good));
+		bad[bit / 8] = (char)(bad[bit / 8] ^ 1 << bit % 8);
+		if (bit / 8 == 33) /* the type of what was the checksum: there is none then */
+			continue;
+		assert_int_equal(parse(bad, sizeof(bad) - 1, &h), PROXYPROTO_BAD);
+	}
+	/* Cut in the head of one, in its value, a second checksum, one of another length. */
+	assert_int_equal(PARSE(V2 "\x21\x11\x00\x0e" IP4 "\x04\x00", &h), PROXYPROTO_BAD);
+	assert_int_equal(PARSE(V2 "\x21\x11\x00\x10" IP4 "\x04\x00\x02z", &h), PROXYPROTO_BAD);
+	assert_int_equal(PARSE(V2 "\x21\x11\x00\x0f" IP4 "\x03\x00\x00", &h), PROXYPROTO_BAD);
+	assert_int_equal(PARSE(V2 "\x21\x11\x00\x0f" IP4 "\x04\xff\xff", &h), PROXYPROTO_BAD);
+	/* Who speaks for itself may add what it likes. */
+	assert_int_equal(PARSE(V2 "\x20\x11\x00\x0e" IP4 "\x04\x00", &h), PROXYPROTO_DONE);
 	assert_false(h.has_addresses);
 }
 
@@ -184,6 +215,7 @@ main(void)
 		cmocka_unit_test(version_1),
 		cmocka_unit_test(version_1_refused),
 		cmocka_unit_test(version_2),
+		cmocka_unit_test(extensions),
 		cmocka_unit_test(version_2_refused),
 		cmocka_unit_test(written),
 	};
