@@ -119,9 +119,11 @@ void transport_yield(struct transport *transport);
 void transport_shutdown(struct transport *transport);
 /* The same once all was sent.  Returns 0; IO_WAIT: call again; IO_ERROR. */
 int transport_finish(struct transport *transport);
+/* Has the peer reset the connection, or the like?  For one that is not read from now; asks once, the kernel forgets. */
+bool transport_has_failed(const struct transport *transport);
 /* Is the connection of a kept upstream still open and silent? */
 bool transport_is_quiet(struct transport *transport);
-/* Close at once; with `reset` the peer gets RST instead of FIN.  May be called twice. */
+/* Close at once; with `reset` the peer gets RST instead of FIN, and no close_notify.  May be called twice. */
 void transport_close(struct transport *transport, bool reset);
 
 /* net/tls_io.c, for transport.c. */

@@ -228,6 +228,15 @@ transport_finish(struct transport *t)
 }
 
 bool
+transport_has_failed(const struct transport *t)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1 || error != 0;
+}
+
+bool
 transport_is_quiet(struct transport *t)
 {
 	char byte;
@@ -243,6 +252,8 @@ transport_close(struct transport *t, bool reset)
 {
 	if (t->fd == -1)
 		return;
+	/* What was cut must not look complete. */
+	t->tls_failed = t->tls_failed || reset;
 	if (t->ssl != NULL)
 		tls_close(t);
 	if (t->paced != NULL)

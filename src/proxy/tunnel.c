@@ -182,6 +182,19 @@ run_way(struct tunnel_way *way)
 	return 0;
 }
 
+/*
+ * While `to` takes nothing, `from` is not read from, and so its reset would not be seen.  Such an
+ * event moves nothing, so this asks seldom.
+ */
+static bool
+was_cut(struct tunnel_way *way)
+{
+	if (way->pending == NULL && way->pipe == NULL)
+		return false;
+	way->failed = transport_has_failed(way->from);
+	return way->failed;
+}
+
 int
 tunnel_run(struct tunnel *tunnel, bool *moved)
 {
@@ -192,6 +205,8 @@ tunnel_run(struct tunnel *tunnel, bool *moved)
 
 	*moved = tunnel->in.bytes + tunnel->out.bytes != before;
 	if (in == IO_ERROR || out == IO_ERROR)
+		return IO_ERROR;
+	if (!*moved && (was_cut(&tunnel->in) || was_cut(&tunnel->out)))
 		return IO_ERROR;
 	return in == 0 && out == 0 ? 0 : IO_WAIT;
 }
