@@ -5,49 +5,13 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
 #include "listen_priv.h"
+#include "sockets_groups_priv.h"
 #include "weir/arena.h"
 #include "weir/file.h"
 #include "weir/log.h"
-
-enum { NOBODY = -1 };
-
-struct group {
-	TAILQ_ENTRY(group) entry;
-	struct addr addr;
-	bool is_udp;
-	bool v6only;
-	int listener; /* whose clients come here: index in the configuration in force, or NOBODY */
-	int next_listener; /* likewise in the one that was prepared */
-	bool is_new;       /* made by the sockets_prepare() that is not committed yet */
-	bool retired;      /* takes no new connections; open until those under way are accepted */
-	int *fds;          /* owned */
-	unsigned count, listening; /* 0 <= listening <= count; the rest is bound only */
-	unsigned foreign;          /* the first ones: the service manager has them too */
-};
-TAILQ_HEAD(group_list, group);
-
-/* The stats socket and the control socket: one each, replaced when the configuration moves them. */
-struct stats_socket {
-	struct addr addr;
-	int fd; /* -1: none */
-};
-
-struct control_socket {
-	char *path; /* owned */
-	int fd;     /* -1: none */
-};
-
-struct sockets {
-	struct group_list groups;
-	struct stats_socket stats, next_stats;
-	struct control_socket control, next_control;
-	bool is_prepared; /* the next_* are those to use */
-	bool is_shared;   /* with another master */
-};
 
 struct sockets *
 sockets_new(void)
@@ -175,8 +139,8 @@ needs_v6only(const struct config *config, bool is_udp, const struct addr *addr)
 
 /* One that serves IPv4 too will do for IPv6 alone: 0.0.0.0, being the reason for that, gets IPv4
  * first. */
-static struct group *
-find_group(const struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only)
+struct group *
+sockets_find_group(const struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only)
 {
 	struct group *group = TAILQ_FIRST(&sockets->groups), *wider = NULL;
 
@@ -220,8 +184,8 @@ report(struct diag *diag, struct where where, const struct addr *addr, const cha
 	    name, strerror(error));
 }
 
-static struct group *
-group_new(struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only)
+struct group *
+sockets_new_group(struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only)
 {
 	struct group *group = xcalloc(1, sizeof(*group));
 
@@ -241,10 +205,10 @@ note_group(struct sockets *sockets, const struct config *config,
 {
 	const struct addr *addr = &listener->listen[i];
 	bool is_udp = is_udp_listener(listener), v6only = needs_v6only(config, is_udp, addr);
-	struct group *group = find_group(sockets, addr, is_udp, v6only);
+	struct group *group = sockets_find_group(sockets, addr, is_udp, v6only);
 
 	if (group == NULL) {
-		group = group_new(sockets, addr, is_udp, v6only);
+		group = sockets_new_group(sockets, addr, is_udp, v6only);
 		if (!overlaps_own(sockets, group) && listen_probe(addr, is_udp, v6only) == -1)
 			report(diag, listener->listen_where[i], addr, "listener ", listener->name);
 	}
@@ -257,7 +221,7 @@ is_taken(const struct sockets *sockets, const struct config *config,
 {
 	bool is_udp = is_udp_listener(listener), v6only = needs_v6only(config, is_udp, addr);
 
-	return find_group(sockets, addr, is_udp, v6only) == NULL &&
+	return sockets_find_group(sockets, addr, is_udp, v6only) == NULL &&
 	       listen_probe(addr, is_udp, v6only) == -1 && errno == EADDRINUSE;
 }
 
@@ -294,7 +258,7 @@ fill_group(struct sockets *sockets, const struct config *config,
 	const struct addr *addr = &listener->listen[i];
 	bool is_udp = is_udp_listener(listener);
 	struct group *group =
-	    find_group(sockets, addr, is_udp, needs_v6only(config, is_udp, addr));
+	    sockets_find_group(sockets, addr, is_udp, needs_v6only(config, is_udp, addr));
 
 	if (group->count >= workers)
 		return;
@@ -571,101 +535,4 @@ int
 sockets_control_fd(const struct sockets *sockets, bool is_next)
 {
 	return is_next ? sockets->next_control.fd : sockets->control.fd;
-}
-
-/* ---- from one binary to the next ---- */
-
-void
-sockets_print(const struct sockets *sockets, FILE *out)
-{
-	const struct group *group;
-	char text[ADDR_TEXT_SIZE];
-
-	if (sockets->stats.fd != -1)
-		fprintf(out, "stats %d %s\n", sockets->stats.fd,
-		    addr_print(&sockets->stats.addr, text));
-	if (sockets->control.fd != -1)
-		fprintf(out, "control %d %s\n", sockets->control.fd, sockets->control.path);
-	for (group = TAILQ_FIRST(&sockets->groups); group != NULL;
-	     group = TAILQ_NEXT(group, entry)) {
-		if (group->retired || group->listening == 0)
-			continue;
-		fprintf(out, "group %s %d %u %s", group->is_udp ? "udp" : "tcp", group->v6only,
-		    group->foreign, addr_print(&group->addr, text));
-		for (unsigned i = 0; i < group->listening; i++)
-			fprintf(out, " %d", group->fds[i]);
-		fputc('\n', out);
-	}
-}
-
-void
-sockets_each_fd(const struct sockets *sockets, void (*each)(void *arg, int fd), void *arg)
-{
-	const struct group *group;
-
-	if (sockets->stats.fd != -1)
-		each(arg, sockets->stats.fd);
-	if (sockets->control.fd != -1)
-		each(arg, sockets->control.fd);
-	for (group = TAILQ_FIRST(&sockets->groups); group != NULL; group = TAILQ_NEXT(group, entry))
-		for (unsigned i = 0; !group->retired && i < group->listening; i++)
-			each(arg, group->fds[i]);
-}
-
-int
-sockets_take_stats(struct sockets *sockets, int fd, const char *address)
-{
-	sockets_share(sockets);
-	if (addr_parse(&sockets->stats.addr, address, 0) == -1)
-		return -1;
-	sockets->stats.fd = fd;
-	return 0;
-}
-
-int
-sockets_take_control(struct sockets *sockets, int fd, const char *path)
-{
-	sockets_share(sockets);
-	if (path[0] != '/')
-		return -1;
-	sockets->control = (struct control_socket){ .path = xstrdup(path), .fd = fd };
-	return 0;
-}
-
-struct group *
-sockets_take_group(struct sockets *sockets, const char *address, bool is_udp, bool v6only,
-    unsigned foreign)
-{
-	struct group *group;
-	struct addr addr;
-
-	sockets_share(sockets);
-	if (addr_parse(&addr, address, 0) == -1)
-		return NULL;
-	group = group_new(sockets, &addr, is_udp, v6only);
-	group->is_new = false;
-	group->foreign = foreign;
-	return group;
-}
-
-void
-sockets_take_fd(struct group *group, int fd)
-{
-	group->fds = xrealloc(group->fds, (group->count + 1) * sizeof(*group->fds));
-	group->fds[group->count++] = fd;
-	group->listening = group->count;
-}
-
-void
-sockets_take_listening(
-    struct sockets *sockets, const struct addr *addr, bool is_udp, bool v6only, int fd)
-{
-	struct group *group = find_group(sockets, addr, is_udp, v6only);
-
-	if (group == NULL || group->v6only != v6only) {
-		group = group_new(sockets, addr, is_udp, v6only);
-		group->is_new = false;
-	}
-	sockets_take_fd(group, fd);
-	group->foreign = group->count;
 }
