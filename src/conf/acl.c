@@ -1,6 +1,6 @@
 /*
- * The networks of a list, without those that lie in others, are the leaves of two tries (IPv4,
- *IPv6). A node decides over the next six bits after those that all addresses below it share:
+ * The networks of a list, without those that lie in others, are the leaves of two tries, one for
+ * each family.  A node decides over the next six bits after those that all below it share:
  *
  *	slot (6 bits)        0   1   2   3 ... 63
  *	inside   (64 bits)   .   1   1   .      .     a network covers the whole slot
