@@ -118,7 +118,10 @@ udp_set_segment(struct msghdr *h, union udp_control *control, size_t segment)
 unsigned
 run_datagrams(const struct udp_run *run)
 {
-	return run->segment == 0 ? 1 : (unsigned)((run->len + run->segment - 1) / run->segment);
+	/* Mostly it is one, which takes no division. */
+	if (run->len <= run->segment || run->segment == 0)
+		return 1;
+	return (unsigned)((run->len + run->segment - 1) / run->segment);
 }
 
 bool
