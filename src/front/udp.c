@@ -176,8 +176,8 @@ queue_answer(struct udp *udp, struct flow *flow, unsigned from, const struct udp
 }
 
 /*
- * How many answers to ask the kernel for: those that the server owes, as to ask for one more costs a
- * look into the socket that finds nothing.  Who sends without being asked may have much to say.
+ * How many answers to ask the kernel for: those that the server owes, as to ask for one more costs
+ * a look into the socket that finds nothing.  Who sends without being asked may have much to say.
  */
 static unsigned
 answers_wanted(const struct flow *flow)
@@ -351,7 +351,8 @@ count_drops(struct udp_socket *socket)
 {
 	uint32_t drops = udp_kernel_drops(socket->fd);
 
-	tally_add(socket->listener->tally, TALLY_DATAGRAMS_DROPPED, (uint32_t)(drops - socket->drops));
+	tally_add(
+	    socket->listener->tally, TALLY_DATAGRAMS_DROPPED, (uint32_t)(drops - socket->drops));
 	socket->drops = drops;
 	socket->asked_ms = now_ms;
 }

@@ -14,8 +14,9 @@ enum {
 	SEGMENTS_MAX = 64,
 	SEGMENTED_MAX = 65000, /* bytes: with any headers less than 64 KiB */
 	/*
-	 * From one place to the next.  Were it a power of two, the beginnings of all places, which is what
-	 * most datagrams fill, would share a few lines of each cache: so each begins 21 lines further.
+	 * From one place to the next.  Were it a power of two, the beginnings of all places, which
+	 * is what most datagrams fill, would share a few lines of each cache: so each begins 21
+	 * lines further.
 	 */
 	PLACE_STRIDE = UDP_DATAGRAM_MAX + 21 * 64
 };

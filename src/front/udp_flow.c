@@ -182,8 +182,8 @@ flow_end(struct flow *flow, enum end end)
 	} else if (flow->bytes_out > 0) {
 		eject_count_success(flow->server);
 	}
-	tally_add(listener->tally, TALLY_DATAGRAMS_DROPPED,
-	    udp_kernel_drops(flow->client.transport.fd));
+	tally_add(
+	    listener->tally, TALLY_DATAGRAMS_DROPPED, udp_kernel_drops(flow->client.transport.fd));
 	latency_count_end(listener->latency, end);
 	if (listener->accesslog != NULL)
 		accesslog_write(listener->accesslog, &(struct accesslog_entry){
