@@ -51,11 +51,13 @@ $t->spawn(sub {
 my @names = qw(plain wild proxy);
 my %port;
 @port{@names} = $t->ports(scalar @names);
+my $has_ip6 = -e '/proc/net/if_inet6' && IO::Socket::IP->new(LocalHost => '::1', Proto => 'udp', Type => SOCK_DGRAM);
+my $ip6 = $has_ip6 ? ", \"[::1]:$port{proxy}\"" : '';
 my $weir = $t->start_weir(config => $t->config(<<"CONFIG", workers => 1));
 listeners:
   - {name: plain, listen: ["127.0.0.1:$port{plain}"], protocol: udp, pool: echo}
   - {name: wild, listen: ["0.0.0.0:$port{wild}"], protocol: udp, pool: echo}
-  - {name: proxy, listen: ["127.0.0.1:$port{proxy}"], protocol: udp, pool: proxy}
+  - {name: proxy, listen: ["127.0.0.1:$port{proxy}"$ip6], protocol: udp, pool: proxy}
 pools:
   - {name: echo, protocol: udp, servers: [{name: a, address: "127.0.0.1:$server_port"}]}
   - {name: proxy, protocol: udp, proxy_protocol: v2, servers: [{name: a, address: "127.0.0.1:$proxied_port"}]}
@@ -103,6 +105,10 @@ subtest 'PROXY protocol: each datagram has its header' => sub {
     my $c = client('proxy');
     send $c, 'x' x 10, 0 for 1 .. 20;
     is_deeply([ hear($c, 20) ], [ ('0d0a0d0a000d0a515549540a ' . (16 + 12 + 10)) x 20 ], 'one by one');
+    return if !$has_ip6;
+    $c = client('proxy', '::1');
+    send $c, 'x' x 10, 0;
+    is_deeply([ hear($c, 1) ], [ '0d0a0d0a000d0a515549540a ' . (16 + 36 + 10) ], 'the larger one with addresses of IPv6');
 };
 
 SKIP: {
