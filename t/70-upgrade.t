@@ -176,6 +176,87 @@ subtest 'a binary that does not start' => sub {
     isnt(upgrade(), $pid, 'then one that starts takes over');
 };
 
+subtest 'shared memory of another layout' => sub {
+    my $load = $t->load(port => $http);
+    $load->wait_ok(10);
+    my $old = $weir->pid;
+    # The version of the layout stands behind the magic number; only who attaches looks at it.
+    my ($memory) = grep { (readlink($_) // '') =~ m{^/memfd:weir} && -s $_ > 100_000 } glob "/proc/$old/fd/*";
+    ok(defined $memory, 'the shared memory is found');
+    open my $fd, '+<:raw', $memory or die "$memory: $!";
+    sysseek $fd, 8, 0;
+    sysread $fd, my $version, 4;
+    sysseek $fd, 8, 0;
+    syswrite $fd, pack 'L', 1 + unpack 'L', $version;
+    close $fd;
+    isnt(upgrade(), $old, 'the new binary takes over all the same');
+    like($weir->log, qr/upgrade: the shared memory of the process before cannot be used: counters and states start anew/, 'and says what is lost');
+    $weir->wait_server('web', $_, 'up') for qw(a b);
+    $load->wait_ok(10);
+    is($load->stop->{failed}, 0, 'not one request has failed');
+    my $s = $weir->stats;
+    is($s->{pid}, $weir->pid, 'the statistics are of the new one');
+    is(scalar running_workers(), 2, 'two workers run');
+    $old = $weir->pid;
+    isnt(upgrade(), $old, 'the next upgrade takes over the new memory');
+    cmp_ok($weir->stats_listener('web')->{requests}, '>=', 10, 'with its counters');
+};
+
+subtest 'orders in the middle of an upgrade' => sub {
+    my $hangs = $t->write('bad', "#!/bin/sh\nexec sleep 1000\n");
+    my $begin = sub {
+        install($hangs);
+        my $seen = () = $weir->log =~ /upgrade: started/g;
+        $weir->signal('USR2');
+        $t->wait_until(sub { my @n = $weir->log =~ /upgrade: started \S+ as process (\d+)/g; return @n > $seen && $n[-1] }, 'the upgrade begins');
+    };
+    my $new = $begin->();
+    my $generation = $weir->generation;
+    $weir->signal('HUP') for 1 .. 20;
+    $weir->signal('USR2');
+    is($t->http_get($http, '/')->{status}, 200, 'served, while a new binary hangs');
+    is($weir->generation, $generation, 'a reload waits for it');
+    install($built);
+    kill KILL => $new;
+    $t->wait_until(sub { (eval { $weir->generation } // 0) > $generation }, 'a reload comes when it has ended');
+    pass('a reload comes when it has ended');
+    my $old = $weir->pid;
+    isnt($weir->follow_pid_file, $old, 'so does the further upgrade');
+    $t->wait_until(sub { is_gone($old) }, 'the old master is gone');
+    is($t->http_get($http, '/')->{status}, 200, 'served');
+    for my $signal (qw(QUIT TERM)) {
+        $new = $begin->();
+        $weir->signal($signal);
+        $t->wait_until(sub { !$weir->is_running }, "$signal: weir ends");
+        $t->wait_until(sub { is_gone($new) }, "$signal: so does the new binary");
+        like($weir->log, qr/upgrade: given up, as weir is stopping/, "$signal: the upgrade is given up");
+        install($built);
+        ok(!eval { $t->client($http); 1 }, "$signal: nobody serves");
+        $weir = $t->start_weir(config => $config);
+        # While a real one comes up, or has just done so: whichever it is told, no weir stays.
+        my $at = length $weir->log;
+        $weir->signal('USR2');
+        $t->wait_until(sub { $weir->log =~ /upgrade: started/ }, 'an upgrade begins');
+        my ($pid) = $weir->log =~ /upgrade: started \S+ as process (\d+)/;
+        my $first = $weir->pid;
+        $weir->signal($signal);
+        $t->wait_until(sub { is_gone($first) || !$weir->is_running }, "$signal: the old master is gone", 30);
+        # It may have served already when the signal came: then it got that, or the signal came after all was handed over.
+        if (!is_gone($pid)) {
+            $t->wait_until(sub { is_gone($pid) || $t->read('run/weir.pid') =~ /^$pid$/m }, 'the new one ends, or is the one to signal');
+            kill $signal => $pid;
+        }
+        $t->wait_until(sub { is_gone($pid) }, "$signal: the new one is gone", 30);
+        $t->wait_until(sub { !eval { $t->client($http); 1 } }, "$signal: nobody serves");
+        pass("$signal: nothing stays");
+        $weir = $t->start_weir(config => $config);
+        $weir->wait_server('web', $_, 'up') for qw(a b);
+        for (1 .. 5) { $weir->signal('HUP') }
+        is($weir->signal($signal)->wait_exit, 0, "$signal: in the middle of a reload, too, weir ends");
+        $weir = $t->start_weir(config => $config);
+    }
+};
+
 subtest 'what is left behind makes no sense' => sub {
     my $text = $t->write('left', "weir-upgrade 1\nready 7\nshm 3 x\n");
     my ($exit, undef, $err) = $t->run('sh', '-c', "exec 9<'$text'; exec '$built' -c '" . $weir->config_file . q(')
