@@ -357,6 +357,7 @@ copy_global(struct shm_global *to, const struct shm_global *from)
 	to->reload_failures = from->reload_failures;
 	to->worker_deaths = from->worker_deaths;
 	to->server_changes = from->server_changes;
+	to->logs_torn = from->logs_torn;
 }
 
 /* Those of workers that live go on being written in `from`: what there is now is copied. */
