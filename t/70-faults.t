@@ -3,17 +3,27 @@
 # Traffic goes on as far as it can, nothing is counted wrong, and all is well again once the fault is over.
 use strict;
 use warnings;
+use IO::Select;
+use IO::Socket::IP;
 use JSON::PP ();
 use POSIX ();
+use Socket qw(SOCK_DGRAM);
 use Test::More;
 use Time::HiRes qw(sleep);
 use Weir::Test;
 
 my $disk = Weir::Test::small_disk('1m');
 my $t = Weir::Test->new;
-my ($http, $other, $tcp, $extra) = $t->ports(4);
+my ($http, $other, $tcp, $udp, $udp_server, $extra) = $t->ports(6);
 my ($a, $b, $c) = map { $t->origin($_) } qw(a b c);
 my $echo = $t->tcp_echo('echo');
+$t->spawn(sub {
+    my $socket = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => $udp_server, Proto => 'udp', Type => SOCK_DGRAM) or die $!;
+    while (1) {
+        my $from = recv($socket, my $data, 65536, 0) // next;
+        send $socket, $data, 0, $from;
+    }
+});
 
 sub config {
     my (%o) = @_;
@@ -23,7 +33,9 @@ listeners:
   - {name: web, listen: ["127.0.0.1:$http"], protocol: http, pool: web}
   - {name: other, listen: ["127.0.0.1:$other"], protocol: http, pool: other}
   - {name: raw, listen: ["127.0.0.1:$tcp"], protocol: tcp, pool: raw}
+  - {name: dns, listen: ["127.0.0.1:$udp"], protocol: udp, pool: dns}
 ${more}pools:
+  - {name: dns, protocol: udp, eject: {errors: 1, time: 60s}, servers: [{name: u, address: "127.0.0.1:$udp_server"}, {name: spare, address: "127.0.0.1:$udp_server"}]}
   - name: web
     sticky: {by: source_ip, timeout: 10m}
     eject: {errors: 1, time: 60s}
@@ -107,9 +119,19 @@ subtest 'a worker without descriptors' => sub {
     sleep 1;
     cmp_ok(ticks($worker) - $before, '<', POSIX::sysconf(POSIX::_SC_CLK_TCK()) / 2, 'a worker that cannot accept does not spin');
     ok($says_back->(), 'clients that are there go on');
+    my $datagrams = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $udp, Proto => 'udp', Type => SOCK_DGRAM) or die $!;
+    $datagrams->send('lost');
+    $weir->wait_log(qr/pool dns: no socket for a flow of datagrams: Too many open files/);
+    is(scalar blamed($weir), 0, 'a datagram that gets no flow is nobody\'s fault either') or diag explain [ blamed($weir) ];
     is(() = $weir->log =~ /: accept: /g, 1, 'the log tells once');
     $t->limit($worker, nofile => 4096);
     is($_->response->{status}, 200, 'who waited is served when there are descriptors') for @waiting;
+    my $answer = $t->wait_until(sub {
+        $datagrams->send('again');
+        my $data;
+        return IO::Select->new($datagrams)->can_read(1) && defined $datagrams->recv($data, 100) && $data;
+    }, 'a flow begins');
+    is($answer, 'again', 'so are datagrams');
     is($weir->stats->{worker_deaths}, 0, 'nobody died of it');
     $_->close for @waiting, @idle, $session;
     $c->start;
