@@ -244,6 +244,9 @@ subtest 'a clock that is set' => sub {
     is($weir->quit, 0, 'weir ends');
     $weir = $t->start_weir(config => config(), env => $env);
     like($weir->log, qr/state \S+sticky: [1-9]\d* sticky entries/, 'the client has its server after a restart');
+    (undef, my $sticky) = $t->weirctl('-S', $weir->control_socket, '-o', 'json', 'sticky', 'web');
+    my ($age) = grep { defined } map { $_->{last_used_s} } @{ JSON::PP::decode_json($sticky) };
+    ok(defined $age && $age < 600, 'as old as it is') or diag $sticky;
     is($t->http_get($http, '/')->{body}, $body, 'indeed');
     is($weir->stop, 0, 'weir ends');
 };
