@@ -15,7 +15,7 @@ struct limits_found {
 	uint64_t descriptors;   /* that a process may open */
 	uint64_t somaxconn;     /* connections that wait to be accepted, per socket */
 	uint64_t ports;         /* local ports for connections to one address */
-	uint64_t memory;        /* bytes that are available */
+	uint64_t memory;        /* bytes that are available, and allowed by control groups */
 };
 
 void limits_find(struct limits_found *found);

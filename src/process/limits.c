@@ -18,6 +18,9 @@ enum {
 	CONNECTION_BYTES = 4096, /* of one with TLS, idle; its socket's buffers are the kernel's */
 };
 
+/* Version 1 of control groups says "no limit" with the largest number of whole pages. */
+static const uint64_t GROUP_UNLIMITED = UINT64_C(1) << 60;
+
 /* The first numbers in a file of /proc; how many there are of the two. */
 static int
 read_numbers(const char *path, uint64_t numbers[static 2])
@@ -46,13 +49,70 @@ read_available_memory(void)
 	return kib * 1024;
 }
 
+/* The least of what `file` says in `directory` and those above it, up to `root`; 0: no limit. */
+static uint64_t
+read_group_limit(const char *root, const char *directory, const char *file)
+{
+	char *at = xprintf("%s%s", root, directory);
+	uint64_t least = 0, numbers[2];
+
+	while (strlen(at) >= strlen(root)) {
+		char *path = xprintf("%s/%s", at, file), *slash;
+
+		/* "max", or more than there can be: no limit here. */
+		if (read_numbers(path, numbers) >= 1 && numbers[0] < GROUP_UNLIMITED &&
+		    (least == 0 || numbers[0] < least))
+			least = numbers[0];
+		free(path);
+		if ((slash = strrchr(at, '/')) == NULL)
+			break;
+		*slash = '\0';
+	}
+	free(at);
+	return least;
+}
+
+/*
+ * What the control groups of this process allow: MemoryMax= of a unit, the limit of a container.
+ * Source: cgroups(7); a line of /proc/self/cgroup is NUMBER:CONTROLLERS:PATH, with no controllers
+ * for version 2.
+ */
+static uint64_t
+read_group_memory(void)
+{
+	size_t len;
+	char *text = file_read("/proc/self/cgroup", TEXT_MAX, &len), *rest = text, *line;
+	uint64_t least = 0;
+
+	while (rest != NULL && (line = strsep(&rest, "\n")) != NULL) {
+		char *controllers = strchr(line, ':'),
+		     *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+		uint64_t limit = 0;
+
+		if (path == NULL)
+			continue;
+		*path++ = '\0';
+		if (strcmp(controllers, ":") == 0)
+			limit = read_group_limit("/sys/fs/cgroup", path, "memory.max");
+		else if (strcmp(controllers, ":memory") == 0)
+			limit = read_group_limit(
+			    "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes");
+		if (limit != 0 && (least == 0 || limit < least))
+			least = limit;
+	}
+	free(text);
+	return least;
+}
+
 void
 limits_find(struct limits_found *found)
 {
 	struct rlimit limit;
-	uint64_t numbers[2];
+	uint64_t numbers[2], group = read_group_memory();
 
 	*found = (struct limits_found){ .memory = read_available_memory() };
+	if (group != 0 && (found->memory == 0 || group < found->memory))
+		found->memory = group;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		found->descriptors = limit.rlim_cur;
 	if (read_numbers("/proc/sys/net/core/somaxconn", numbers) >= 1)
