@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "activation_priv.h"
@@ -97,6 +98,28 @@ on_upgrade(evutil_socket_t number, short what, void *arg)
 	upgrade_ask(arg);
 }
 
+/*
+ * As the first process of a container the master is given the orphans of others: a shell that was
+ * run in it, say.  Runs after all that wait for children of their own; one of those that ends just
+ * now is left to them, as its SIGCHLD is still to come.
+ */
+static void
+reap_orphans(const struct master *master)
+{
+	siginfo_t info = { 0 };
+	const struct child *child;
+
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+		if (info.si_pid == master->upgrade.pid || info.si_pid == master->saver)
+			return;
+		TAILQ_FOREACH(child, &master->children, entry)
+			if (child->pid == info.si_pid)
+				return;
+		waitpid(info.si_pid, NULL, 0);
+		info.si_pid = 0;
+	}
+}
+
 static void
 on_child(evutil_socket_t number, short what, void *arg)
 {
@@ -105,6 +128,8 @@ on_child(evutil_socket_t number, short what, void *arg)
 	upgrade_on_reap(arg);
 	state_on_reap(arg);
 	children_reap(arg);
+	if (getpid() == 1)
+		reap_orphans(arg);
 }
 
 static const struct {

@@ -269,6 +269,11 @@ upgrade_ask(struct master *master)
 		log_warnx("upgrade: not while weir is stopping");
 		return;
 	}
+	/* Its end would be that of the container, the new master included. */
+	if (getpid() == 1) {
+		log_warnx("upgrade: not as the first process of a container: start a new one");
+		return;
+	}
 	master->upgrade.wanted = true;
 	upgrade_go_on(master);
 }
