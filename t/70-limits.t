@@ -93,9 +93,9 @@ subtest 'memory of a control group' => sub {
     plan skip_all => 'no control groups of memory' if $> != 0 || (!$file && !$two);
     $memory = ($two ? '/sys/fs/cgroup' : '/sys/fs/cgroup/memory') . "/weir-test-$$";
     plan skip_all => "cannot make a control group: $!" if !mkdir $memory;
-    $t->write("$memory/" . ($two ? 'memory.max' : 'memory.limit_in_bytes'), 192 << 20);
-    my $said = limits(config('limits: {connections: 28000}'), "ulimit -n 65536; echo \$\$ >$memory/cgroup.procs");
-    like($said, qr/56000 connections .* may take 218 MiB, and 192 are available; lower the limit or add memory$/m, 'too little');
+    $t->write("$memory/" . ($two ? 'memory.max' : 'memory.limit_in_bytes'), 512 << 20);
+    my $said = limits(config('limits: {connections: 80000}'), "ulimit -n 200000; echo \$\$ >$memory/cgroup.procs");
+    like($said, qr/160000 connections .* may take 625 MiB, and 512 are available; lower the limit or add memory$/m, 'too little');
     is(limits(config('limits: {connections: 10000}'), "ulimit -n 65536; echo \$\$ >$memory/cgroup.procs"), '', 'enough');
 };
 END { rmdir $memory if $memory }
