@@ -91,8 +91,9 @@ subtest 'keepalived: an address that moves' => sub {
         my $file = $t->write("keepalived-$name.conf", $text);
         chmod 0644, $file;
         my ($exit, $out, $err) = $t->run(within($name, $tool{keepalived}, '-t', '-l', '-f', $file));
-        is($exit, 0, "$name: keepalived accepts the file") or diag "$out$err";
-        unlike("$out$err", qr/unknown|insecure|disabl/i, 'without a word');
+        # 2.2.7 ends itself by SIGTERM after a test that went well.
+        like($exit, qr/^(?:0|143)$/, "$name: keepalived accepts the file") or diag "$out$err";
+        is("$out$err", '', 'without a word');
         $keepalived{$name} = $t->spawn(sub {
             exec within($name, $tool{keepalived}, qw(-n -l -P -f), $file, '-p', "/run/k-$name.pid", '-r', "/run/v-$name.pid");
         }, "keepalived-$name.log");
