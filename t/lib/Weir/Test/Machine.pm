@@ -98,7 +98,7 @@ sub new {
     for my $tool (qw(unshare nsenter pivot_root ip mount)) {
         return undef if !grep { -x "$_/$tool" } split /:/, $ENV{PATH};
     }
-    my $self = bless { t => $t, count => $t->{machines}++ }, $class;
+    my $self = bless { t => $t, count => $t->{machines}++, groups => $o{systemd} }, $class;
     my $top = $t->path("machine-$self->{count}");
     mkdir $top or croak "$top: $!";
     my $source = File::Spec->rel2abs($ENV{WEIR_SRCDIR} // '.');
@@ -165,9 +165,13 @@ sub stop {
     my $pid = delete $self->{unshare} or return;
     kill 'KILL', $self->{pid} if $self->{pid};
     $self->{t}->end_process($pid, 'KILL');
-    $self->{t}->run('unshare', '-m', 'sh', '-c',
-        'mkdir -p "$1" && mount -t cgroup2 none "$1" && [ ! -d "$1/$2" ] || find "$1/$2" -depth -type d -exec rmdir {} +',
+    return if !$self->{groups};
+    my @remove = ('unshare', '-m', 'sh', '-c',
+        'mkdir -p "$1" && mount -t cgroup2 none "$1" && { [ ! -d "$1/$2" ] || find "$1/$2" -depth -type d -exec rmdir {} +; }',
         'sh', $self->{t}->path('groups'), "weir-test-$pid");
+    # Until the last process has gone they are busy.
+    eval { $self->{t}->wait_until(sub { ($self->{t}->run(@remove))[0] == 0 }, 'the control groups are removed') }
+        or Test::More::diag($@);
     return;
 }
 
