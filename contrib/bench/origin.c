@@ -4,8 +4,8 @@
  *	origin PORT BYTES [ADDRESS]
  *
  * Answers every request head on ADDRESS:PORT (127.0.0.1) with 200 and BYTES bytes, and keeps the connection, but where
- * "Connection: close" is read.  One process, one epoll, one read and one write per request: it must never be what limits a measurement.  Requests with bodies are not
- * for it.
+ * "Connection: close" is read.  One process, one epoll, one read and one write per request: it must never be what limits
+ * a measurement.  Requests with bodies are not for it.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -446,11 +446,32 @@ struct status_set { /* "2xx", "200", "200-204" */
 	uint64_t bits[10]; /* bit n%64 of word n/64: status n of 0 to 599 */
 };
 
+enum cookie_secure {
+	COOKIE_SECURE_AUTO = 0, /* as the request came */
+	COOKIE_SECURE_ON,
+	COOKIE_SECURE_OFF
+};
+
+enum same_site {
+	SAME_SITE_OFF = 0, /* not said */
+	SAME_SITE_LAX,
+	SAME_SITE_STRICT,
+	SAME_SITE_NONE
+};
+
+enum { COOKIE_TEXTS_MAX = 256 }; /* bytes of name, path and domain of a cookie together */
+
 struct sticky_config {
 	enum sticky_by by;
 	const char *name;    /* cookie name; default SERVERID */
 	uint32_t timeout_ms; /* cookie life, or how long an unused source address is remembered */
 	unsigned ipv6_prefix; /* bits of an IPv6 source address that count; 0: all */
+	/* cookie_insert: */
+	const char *path;
+	const char *domain;  /* NULL: the host that was asked, alone */
+	enum cookie_secure secure;
+	enum same_site same_site;
+	bool http_only;
 };
 
 struct health_config {

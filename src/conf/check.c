@@ -380,6 +380,36 @@ check_health(struct load *l, const struct pool_config *pool)
 		    pool->name);
 }
 
+/* What no browser would take, or what would say more than one attribute. */
+static void
+check_cookie(struct load *l, const struct pool_config *pool)
+{
+	const struct sticky_config *sticky = &pool->sticky;
+
+	if (sticky->by != STICKY_COOKIE_INSERT || sticky->path == NULL || sticky->name == NULL)
+		return;
+	if (strchr(sticky->path, ';') != NULL)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\": the path of its cookie has a semicolon, which cookies cannot have",
+		    pool->name);
+	if (sticky->domain != NULL && sticky->domain[0] == '*')
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\": the domain of its cookie begins with *; allowed: a host name, which "
+		    "stands for all hosts in it",
+		    pool->name);
+	if (strlen(sticky->name) + strlen(sticky->path) +
+		(sticky->domain != NULL ? strlen(sticky->domain) : 0) >
+	    COOKIE_TEXTS_MAX)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\": name, path and domain of its cookie have more than %d bytes",
+		    pool->name, COOKIE_TEXTS_MAX);
+	if (sticky->same_site == SAME_SITE_NONE && sticky->secure == COOKIE_SECURE_OFF)
+		diag_error(l->diag, pool->where,
+		    "pool \"%s\": its cookie has same_site none and secure off; allowed: secure on or "
+		    "auto, as browsers take no other",
+		    pool->name);
+}
+
 static void
 check_pool(struct load *l, struct pool_config *pool)
 {
@@ -416,6 +446,7 @@ check_pool(struct load *l, struct pool_config *pool)
 		    "pool \"%s\" has protocol %s and is sticky by cookie; allowed: source_ip, or "
 		    "protocol http",
 		    pool->name, pool_protocol_name(pool->protocol));
+	check_cookie(l, pool);
 }
 
 static bool

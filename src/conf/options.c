@@ -240,6 +240,12 @@ sticky_has_source(const void *structure)
 }
 
 static bool
+sticky_has_attributes(const void *structure)
+{
+	return ((const struct sticky_config *)structure)->by == STICKY_COOKIE_INSERT;
+}
+
+static bool
 sticky_has_cookie(const void *structure)
 {
 	enum sticky_by by = ((const struct sticky_config *)structure)->by;
@@ -247,6 +253,7 @@ sticky_has_cookie(const void *structure)
 	return by == STICKY_COOKIE_INSERT || by == STICKY_COOKIE_PREFIX;
 }
 
+#define INSERTED .applies = sticky_has_attributes, .scope = "with by cookie_insert"
 static const struct option sticky_options[] = {
 	OPTION("by", sticky_config, by, kind_enum, .preset = "off",
 	    WORDS({ "off", STICKY_OFF }, { "cookie_insert", STICKY_COOKIE_INSERT },
@@ -267,6 +274,23 @@ static const struct option sticky_options[] = {
 	    .max = "128", .applies = sticky_has_source, .scope = "with by source_ip",
 	    .doc = "How many bits of an IPv6 address make one client; 64 where clients change "
 		   "their addresses within their network."),
+	OPTION("path", sticky_config, path, kind_url_path, .preset = "/", INSERTED,
+	    .doc = "Path of the cookie: clients send it with requests below that only."),
+	OPTION("domain", sticky_config, domain, kind_host_name, .preset = "", INSERTED,
+	    .doc = "Domain of the cookie, without *: clients send it to all hosts in it; without a "
+		   "domain to the host that they asked."),
+	OPTION("secure", sticky_config, secure, kind_enum, .preset = "auto", INSERTED,
+	    WORDS({ "auto", COOKIE_SECURE_AUTO }, { "on", COOKIE_SECURE_ON },
+		{ "off", COOKIE_SECURE_OFF }),
+	    .doc = "Whether clients send the cookie over TLS only; auto: if the request came over "
+		   "TLS."),
+	OPTION("http_only", sticky_config, http_only, kind_bool, .preset = "on", INSERTED,
+	    .doc = "Whether the cookie is hidden from scripts."),
+	OPTION("same_site", sticky_config, same_site, kind_enum, .preset = "off", INSERTED,
+	    WORDS({ "off", SAME_SITE_OFF }, { "lax", SAME_SITE_LAX }, { "strict", SAME_SITE_STRICT },
+		{ "none", SAME_SITE_NONE }),
+	    .doc = "SameSite attribute of the cookie: whether it goes with requests that other "
+		   "sites cause; off: not said."),
 };
 static const struct block sticky_block = {
 	.name = "sticky",

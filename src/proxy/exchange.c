@@ -173,13 +173,27 @@ find_by_cookie(struct exchange *x)
 	return NULL;
 }
 
+_Static_assert(sizeof("Set-Cookie: =; Path=; Max-Age=4294967; Domain=; HttpOnly; Secure; SameSite=Strict\r\n") +
+		   sizeof(((struct server_config *)NULL)->cookie) + COOKIE_TEXTS_MAX <=
+	       SET_COOKIE_MAX,
+    "whatever the configuration says fits");
+
 static void
 remember_by_cookie(struct exchange *x)
 {
+	static const char *const same_site[] = { [SAME_SITE_OFF] = "",
+		[SAME_SITE_LAX] = "; SameSite=Lax",
+		[SAME_SITE_STRICT] = "; SameSite=Strict",
+		[SAME_SITE_NONE] = "; SameSite=None" };
 	const struct sticky_config *sticky = &x->pool->conf->sticky;
+	bool is_secure = sticky->secure == COOKIE_SECURE_AUTO ? x->is_tls
+							      : sticky->secure == COOKIE_SECURE_ON;
 	int len = snprintf(x->set_cookie, sizeof(x->set_cookie),
-	    "Set-Cookie: %s=%s; Path=/; Max-Age=%u; HttpOnly%s\r\n", sticky->name,
-	    x->server->conf->cookie, sticky->timeout_ms / 1000, x->is_tls ? "; Secure" : "");
+	    "Set-Cookie: %s=%s; Path=%s; Max-Age=%u%s%s%s%s%s\r\n", sticky->name,
+	    x->server->conf->cookie, sticky->path, sticky->timeout_ms / 1000,
+	    sticky->domain != NULL ? "; Domain=" : "", sticky->domain != NULL ? sticky->domain : "",
+	    sticky->http_only ? "; HttpOnly" : "", is_secure ? "; Secure" : "",
+	    same_site[sticky->same_site]);
 
 	x->set_cookie_len = len > 0 && (size_t)len < sizeof(x->set_cookie) ? (uint16_t)len : 0;
 }

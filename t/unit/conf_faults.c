@@ -506,6 +506,27 @@ pool_values(void **state)
 	    "f:3:111: error: timeout: \"25h\" is too big; allowed: a whole number with its unit (500ms, 5s, 30m, 1h) from 1s to 24h\n");
 	assert_findings("version: 1\n"
 	    "pools:\n"
+	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {by: cookie_insert, path: '/a;b', domain: '*.x.test', same_site: none, secure: off}}\n",
+	    "f:3:5: error: pool \"p\": the path of its cookie has a semicolon, which cookies cannot have\n"
+	    "f:3:5: error: pool \"p\": the domain of its cookie begins with *; allowed: a host name, which stands for all hosts in it\n"
+	    "f:3:5: error: pool \"p\": its cookie has same_site none and secure off; allowed: secure on or auto, as browsers take no other\n");
+	assert_findings("version: 1\n"
+	    "pools:\n"
+	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {by: cookie_insert, path: /0123456789012345678901234567890123456789012345678901234567890123456789/012345678901234567890123456789012345678901234567890123456789/"
+	    "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789}}\n",
+	    "f:3:5: error: pool \"p\": name, path and domain of its cookie have more than 256 bytes\n");
+	assert_findings("version: 1\n"
+	    "pools:\n"
+	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {by: cookie_insert, same_site: sometimes, secure: perhaps, domain: 'a b'}}\n",
+	    "f:3:100: error: same_site: \"sometimes\" is not known here; allowed: off, lax, strict or none\n"
+	    "f:3:119: error: secure: \"perhaps\" is not known here; allowed: auto, on or off\n"
+	    "f:3:136: error: domain: \"a b\" is not a host name; allowed: a host name such as www.example.com, or *.example.com for one more label\n");
+	assert_findings("version: 1\n"
+	    "pools:\n"
+	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {by: source_ip, http_only: off}}\n",
+	    "f:3:85: error: http_only has no meaning here; it is allowed with by cookie_insert\n");
+	assert_findings("version: 1\n"
+	    "pools:\n"
 	    "  - {name: p, servers: [{name: s, address: '10.0.0.1:80'}], sticky: {timeout: 5m, name: x}}\n",
 	    "f:3:70: error: timeout has no meaning here; it is allowed with by cookie_insert or source_ip\n"
 	    "f:3:83: error: name has no meaning here; it is allowed with by cookie_insert or cookie_prefix\n");
