@@ -120,31 +120,35 @@ SKIP: {
         like($page, qr{<section aria-labelledby="h-certificates" id="s-certificates" hidden="">}, 'no certificates, no table of them');
         like($page, qr{<title>\(1\) weir</title>}, 'the title counts the problems');
         like($page, qr{id="state" class="pill warn"[^>]*>1 problem<}, 'so does the state');
-        like($page, qr{<li class="warn"><span><b>Server default/web:80/lost</b> is down for \d+ s: connection refused<},
+        like($page, qr{<li[^>]* class="warn"><span class="sr">Warning: </span><button[^>]*>Server default/web:80/lost</button><span> is down for \d+ s: connection refused<},
             'what is wrong comes first');
         my $rows = () = $page =~ m{<tr}g;
-        is($rows, 4 + 2 + 1 + 2, 'four heads, two listeners, a pool, two servers');
+        is($rows, 5 + 2 + 1 + 2, 'five heads, two listeners, a pool, two servers');
+        like($page, qr{<section aria-labelledby="h-routes" id="s-routes" hidden="">}, 'no routes, no table of them');
         like($page, qr{<td class="t n " title="&lt;b&gt;bold&lt;/b&gt;&amp;amp;">&lt;b&gt;bold&lt;/b&gt;&amp;amp;</td>}, 'names are text');
         like($page, qr{<td class="warn">1 of 2</td>}, 'usable servers');
         like($page, qr{<svg[^>]* aria-label="Requests per second, latest: requests [\d.]}, 'plots say what they show');
         my $paths = () = $page =~ m{<path class="l\d" d="M}g;
         cmp_ok($paths, '>=', 9, 'and have lines');
         like($page, qr{<rect class="down"}, 'the timeline has bars');
-        like($page, qr{<th scope="col" class="t" aria-sort="ascending">}, 'tables say how they are sorted');
+        like($page, qr{<th scope="col" class="t " aria-sort="ascending">}, 'tables say how they are sorted');
 
         my @servers = map { "{name: s$_, address: \"127.0.0.1:$closed\"}" } 1 .. 10000;
         $t->make_cert($t->path('certs'), 'soon', ['soon.example'], days => 5);
         $t->make_cert($t->path('certs'), 'late', ['late.example'], days => 300);
         my $tls = '{certificate: late, server_names: [{name: soon.example, certificate: soon}]}';
-        my $listener = qq(  - {name: tls, listen: ["127.0.0.1:$https"], protocol: https, pool: "default/web:80", tls: $tls}\n);
+        my $listener = qq(  - {name: tls, listen: ["127.0.0.1:$https"], protocol: https, pool: "default/web:80", tls: $tls,\n     routes: [{host: shop.example, path: {prefix: /}, pool: "default/web:80"}]}\n);
         $weir->reload((config() =~ s/^pools:/${listener}pools:/mr) . "  - name: large\n    servers: [" . join(', ', @servers) . "]\n");
         $weir->wait_server('default/web:80', 'b', 'up');
         $page = look();
         my $shown = () = $page =~ m{<tr}g;
         cmp_ok($shown, '<', 150, 'the page stays small');
-        like($page, qr{<li class="warn"><span><b>Certificate soon</b> expires in [45] d<}, 'a certificate that ends soon is a problem');
+        like($page, qr{<li[^>]* class="warn"><span class="sr">Warning: </span><button[^>]*>Certificate soon</button><span> expires in [45] d<}, 'a certificate that ends soon is a problem');
         like($page, qr{<section aria-labelledby="h-certificates" id="s-certificates">.*>soon<.*>late<}s, 'certificates, the first to end first');
         like($page, qr{<td class="warn">[45] d</td>}, 'and when');
+        like($page, qr{<section aria-labelledby="h-routes" id="s-routes">.*>shop\.example/\*</td>}s, 'routes');
+        like($page, qr{<button[^>]*>Pool large</button><span> (?:has no usable server of 10000|\d+ of 10000 servers are down)},
+            'of many servers of a pool one line tells');
         like($page, qr{data-more="servers">Show more of 10002</button>}, 'of thousands of servers the first are shown');
     };
 }

@@ -26,8 +26,9 @@ _weirctl()
 	-o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur"); return ;;
 	esac
 	case $command in
-	'') words='status listeners pools servers sticky certs errors server top reload help' ;;
+	'') words='status listeners pools servers routes sticky certs errors server top reload help' ;;
 	servers|sticky) words=$(_weirctl_ask pools | sed -n 's/^    "name": "\(.*\)",$/\1/p') ;;
+	routes) words=$(_weirctl_ask listeners | sed -n 's/^    "name": "\(.*\)",$/\1/p') ;;
 	server)
 		if [[ $prev == server ]]; then
 			words=$(_weirctl_ask servers | sed -n 's/^    "pool": "\(.*\)",$/\1/p; s/^    "name": "\(.*\)",$/\1/p' |

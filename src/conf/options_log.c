@@ -15,7 +15,7 @@ static const char format_doc[] = "Form of the access log: one JSON object a line
 static const char template_doc[] =
     "One line of a custom access log, with variables: $time, $id, $listener, $client, $client_ip, "
     "$method, $host, $target, $protocol, $status, $pool, $server, $bytes_in, $bytes_out, $retries, "
-    "$connect_ms, $first_byte_ms, $total_ms, $end, $tls_version, $tls_cipher, $trace_id, and "
+    "$connect_ms, $first_byte_ms, $total_ms, $end, $tls_version, $tls_cipher, $trace_id, $route, and "
     "${header:NAME} for a field of the request; $$ is a dollar sign. What is not known is written "
     "as -.";
 static const char sample_doc[] = "Log one of so many requests that went well; those that ended "

@@ -45,6 +45,7 @@ enum csv_column { /* those that weir fills */
 	CSV_CHKFAIL = 21,
 	CSV_CHKDOWN = 22,
 	CSV_LASTCHG = 23,
+	CSV_QLIMIT = 25,
 	CSV_PID = 26,
 	CSV_IID = 27,
 	CSV_SID = 28,
@@ -54,6 +55,9 @@ enum csv_column { /* those that weir fills */
 	CSV_HRSP_1XX = 39,
 	CSV_HRSP_OTHER = 44,
 	CSV_REQ_TOT = 48,
+	CSV_COMP_IN = 51,
+	CSV_COMP_OUT = 52,
+	CSV_COMP_RSP = 54,
 	CSV_LAST_CHK = 56,
 	CSV_CTIME = 59,
 	CSV_RTIME = 60,
@@ -145,7 +149,7 @@ csv_listener(struct csv *csv, const struct listener_stats *listener, unsigned ii
 	csv_uint(csv, CSV_STOT, sums[TALLY_CONNECTIONS]);
 	csv_uint(csv, CSV_BIN, sums[TALLY_BYTES_IN]);
 	csv_uint(csv, CSV_BOUT, sums[TALLY_BYTES_OUT]);
-	csv_uint(csv, CSV_DREQ, 0);
+	csv_uint(csv, CSV_DREQ, sums[TALLY_TOO_OFTEN] + sums[TALLY_OVER_LIMIT]);
 	csv_uint(csv, CSV_EREQ, sums[TALLY_BAD_REQUESTS]);
 	csv_text(csv, CSV_STATUS, "OPEN");
 	csv_uint(csv, CSV_PID, 1);
@@ -155,6 +159,9 @@ csv_listener(struct csv *csv, const struct listener_stats *listener, unsigned ii
 	if (is_http) {
 		csv_responses(csv, sums);
 		csv_uint(csv, CSV_REQ_TOT, sums[TALLY_REQUESTS]);
+		csv_uint(csv, CSV_COMP_IN, sums[TALLY_COMPRESS_IN]);
+		csv_uint(csv, CSV_COMP_OUT, sums[TALLY_COMPRESS_OUT]);
+		csv_uint(csv, CSV_COMP_RSP, sums[TALLY_COMPRESSED]);
 	}
 	csv_text(csv, CSV_MODE, is_http ? "http" : "tcp");
 	csv_uint(csv, CSV_CONN_TOT, sums[TALLY_CONNECTIONS] + sums[TALLY_REFUSED]);
@@ -270,6 +277,8 @@ csv_pool(struct csv *csv, const struct pool_stats *pool, unsigned iid)
 	csv_uint(csv, CSV_WEIGHT, weight);
 	csv_uint(csv, CSV_ACT, pool->usable - backups);
 	csv_uint(csv, CSV_BCK, backups);
+	if (conf->queue.size > 0)
+		csv_uint(csv, CSV_QLIMIT, conf->queue.size);
 	csv_uint(csv, CSV_PID, 1);
 	csv_uint(csv, CSV_IID, iid);
 	csv_uint(csv, CSV_SID, 0);
