@@ -85,15 +85,19 @@ for my $snippet ([ 'systemd-sysusers', 'sysusers', qr/^u weir /m ], [ 'systemd-t
 }
 
 my $origin = $t->origin('a');
-my $port = $t->port;
+my ($port, $secure) = $t->ports(2);
+$t->make_cert($t->path('certs'), 'web');
 my $weir = $t->start_weir(config => $t->config(<<"CONFIG"));
-listeners: [{name: "default/web:80", listen: ["127.0.0.1:$port"], protocol: http, pool: "default/web:80"}]
+listeners:
+  - {name: "default/web:80", listen: ["127.0.0.1:$port"], protocol: http, routes: [{path: {prefix: /}, pool: "default/web:80"}]}
+  - {name: "default/web:443", listen: ["127.0.0.1:$secure"], protocol: https, tls: {certificate: web}, pool: "default/web:80"}
 pools: [{name: "default/web:80", servers: [{name: a, address: "@{[ $origin->address ]}"}]}]
 CONFIG
 $t->http_get($port, '/');
 my $socket = $weir->control_socket;
 local $ENV{PATH} = $t->{build} . ":$ENV{PATH}";
 is_deeply([ complete('weirctl', '-S', $socket, 'servers', '') ], ['default/web:80'], 'weirctl servers: names of pools');
+is_deeply([ complete('weirctl', '-S', $socket, 'routes', '') ], [ 'default/web:80', 'default/web:443' ], 'weirctl routes: names of listeners');
 is_deeply([ complete('weirctl', '-S', $socket, 'server', '') ], ['default/web:80/a'], 'weirctl server: names of servers');
 
 my $board = JSON::PP->new->decode(slurp('grafana/weir.json'));

@@ -2,6 +2,7 @@
 # The access log in a form of one's own, and of many requests a few.
 use strict;
 use warnings;
+use JSON::PP ();
 use Test::More;
 use Weir::Test;
 
@@ -47,6 +48,32 @@ subtest 'custom' => sub {
     $t->http_get($http, '/' . 'z' x 8000, headers => [ 'X-Test' => "\xff" x 8000 ]) for 1 .. 3;
     $t->wait_until(sub { lines() == 5 }, 'long ones are there');
     is(scalar(grep { length > 20000 } lines()), 0, 'and cut');
+};
+
+subtest 'hostile bytes' => sub {
+    # A route's name and the client's bytes, none of which may end a value or a line.
+    my $routes = q(routes: [{name: 'quo"te\\back\x01ä', path: {prefix: /r}, pool: web}], pool: web});
+    $weir->reload(config('format: json') =~ s/pool: web\}/$routes/r);
+    $t->write('access.log', '');
+    $weir->signal('USR1');
+    $t->raw_exchange($http, "GET /r/\"\\<\xff\xc3\x28\x7f> HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    $t->raw_exchange($http, "GET /r/%22%0d%0a HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    $t->raw_exchange($http, "GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    my @lines = $t->wait_until(sub { my @l = lines(); return @l >= 2 && $l[-1] =~ m{"target":"/"} && \@l }, 'lines')->@*;
+    my @entries = map { JSON::PP->new->utf8->decode($_) } @lines;
+    is($entries[-2]{target}, '/r/%22%0d%0a', 'a target');
+    is($entries[-2]{route}, 'quo"te\\back\x01' . "\xc3\xa4", 'the name of a route as it is written');
+    ok(!exists $entries[-1]{route}, 'a request without a route has none');
+    is(scalar(grep { /[^\x20-\x7e]/ } map { s/ä//gr } @lines), 0, 'no control characters, no bytes that are no text');
+
+    $weir->reload(config(q(format: custom, template: '$route|$target')) =~ s/pool: web\}/$routes/r);
+    $t->write('access.log', '');
+    $weir->signal('USR1');
+    $t->http_get($http, '/r');
+    $t->http_get($http, '/');
+    my ($first, $second) = $t->wait_until(sub { my @l = lines(); return @l == 2 && \@l }, 'two lines')->@*;
+    like($first, qr{^quo\\x22te\\x5cback\\x5cx01\\xc3\\xa4\|/r$}, 'escaped in a form of one\'s own');
+    is($second, '-|/', 'and - for none');
 };
 
 subtest 'a sample' => sub {

@@ -136,7 +136,8 @@ subtest 'traces' => sub {
     is_deeply([ @{$s}{qw(traceId spanId parentSpanId name kind)} ], [ $trace, $span, $parent, 'GET', 2 ], 'it says where it belongs');
     my %attribute = map { ($_->{key} => values %{ $_->{value} }) } @{ $s->{attributes} };
     is($attribute{'http.response.status_code'}, 200, 'and what came of it');
-    is($attribute{'url.path'}, '/traced?x=1', 'of what');
+    is($attribute{'url.path'}, '/traced', 'of what');
+    is($attribute{'url.query'}, 'x=1', 'with the query');
     ok($s->{endTimeUnixNano} >= $s->{startTimeUnixNano}, 'and when');
     my ($line) = $t->wait_until(sub { my @l = lines("$main.trace"); @l && $l[0] }, 'the line');
     my $entry = decode_json($line);

@@ -49,7 +49,7 @@ count_latency(const struct exchange *x, enum latency_kind kind, uint64_t us)
 		histogram_add(&x->series->latency->of[kind], index, us);
 }
 
-static void
+static inline void
 count_response(const struct exchange *x, struct tally *tally)
 {
 	tally_add(tally, TALLY_BYTES_IN, x->bytes_in);
