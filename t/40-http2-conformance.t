@@ -7,11 +7,14 @@ use Weir::Test;
 use Weir::Test::H2 qw(:all);
 
 my $t = Weir::Test->new;
-my ($port, $small) = $t->ports(2);
+my ($port, $small, $few, $tls) = $t->ports(4);
+$t->make_cert($t->path('certs'), 'web', ['localhost']);
 my $a = $t->origin('a');
 my $weir = $t->start_weir(config => $t->config(<<"CONFIG", workers => 1));
 listeners:
   - {name: web, listen: ["127.0.0.1:$port"], protocol: http, http2: {cleartext: on}, pool: web}
+  - {name: few, listen: ["127.0.0.1:$few"], protocol: http, http2: {cleartext: on, streams: 4}, pool: web}
+  - {name: tls, listen: ["127.0.0.1:$tls"], protocol: https, tls: {certificate: web, alpn: [h2, http/1.1]}, pool: web}
   - name: small
     listen: ["127.0.0.1:$small"]
     protocol: http
@@ -33,6 +36,7 @@ sub begun { my ($id, @more) = @_; return frame(HEADERS, $open, $id, fields(@post
 sub block { my ($bytes) = @_; return frame(HEADERS, $whole, 1, fields(@get) . $bytes) }
 sub request { return frame(HEADERS, $whole, 1, fields(@_)) }
 sub settings { my $out = ''; while (my ($id, $value) = splice @_, 0, 2) { $out .= pack 'nN', $id, $value } return $out }
+sub with { my ($name, $value) = @_; my %f = (@get, $name => $value); return map { $_ => $f{$_} } sort keys %f }
 sub without { my ($name) = @_; my %f = @get; delete $f{$name}; return map { $_ => $f{$_} } sort keys %f }
 
 # Bytes to send, and what must come of it: a pattern for the verdict.  "served": a request on stream 101 is answered.
@@ -42,14 +46,24 @@ my @cases = (
     ['and one on a stream', frame(0xee, 0xff, 5, ''), 'served'],
     ['undefined flags are ignored', frame(PING, 0xfe, 0, 'x' x 8), 'served'],
     ['the reserved bit is ignored', frame(PING, 0, 0x80000000, 'x' x 8), 'served'],
+    ['and that of a stream', frame(HEADERS, $whole, 0x80000001, fields(@get)), 'status 200'],
+    ['all flags of all frames', begun(1) . frame(WINDOW_UPDATE, 0xff, 1, pack 'N', 1) . frame(PRIORITY, 0xff, 1, "\0\0\0\0\x0f") . frame(RST_STREAM, 0xff, 1, pack 'N', 8) . frame(GOAWAY, 0xff, 0, pack 'NN', 0, 0), 'served'],
+    ['a PRIORITY_UPDATE of RFC 9218', frame(0x10, 0, 0, pack('N', 1) . 'u=1, i') . frame(0x10, 0, 0, ''), 'served'],
+    ['ALTSVC and ORIGIN, which clients do not send', frame(0xa, 0, 0, "\0\1xh2=\":1\"") . frame(0xc, 0, 0, "\0\1x"), 'served'],
 
     'section 4.2: sizes',
     ['DATA at the limit', begun(1) . frame(DATA, 1, 1, 'x' x 16384), 'status 200'],
     ['DATA beyond the limit', begun(1) . frame(DATA, 1, 1, 'x' x 16385), 'connection FRAME_SIZE_ERROR'],
+    ['SETTINGS beyond the limit', frame(SETTINGS, 0, 0, settings(3, 1) x 2731), 'connection FRAME_SIZE_ERROR'],
+    ['an unknown frame beyond the limit', frame(0xee, 0, 0, 'x' x 16385), 'connection FRAME_SIZE_ERROR'],
     ['HEADERS beyond the limit', frame(HEADERS, $whole, 1, fields(@get, x => 'y' x 16385)), 'connection FRAME_SIZE_ERROR'],
 
     'section 4.3: header blocks',
     ['an unfinished field', frame(HEADERS, $whole, 1, fields(@get) . "\0\x05na"), 'connection COMPRESSION_ERROR'],
+    ['PING inside a block', frame(HEADERS, 1, 1, fields(@get)) . frame(PING, 0, 0, 'x' x 8), 'connection PROTOCOL_ERROR'],
+    ['RST_STREAM inside a block', frame(HEADERS, 1, 1, fields(@get)) . frame(RST_STREAM, 0, 1, pack 'N', 8), 'connection PROTOCOL_ERROR'],
+    ['HEADERS of the same stream inside a block', frame(HEADERS, 1, 1, fields(@get)) . frame(HEADERS, $whole, 1, ''), 'connection PROTOCOL_ERROR'],
+    ['an empty block', frame(HEADERS, $whole, 1, ''), 'stream 1 PROTOCOL_ERROR'],
     ['PRIORITY inside a block', frame(HEADERS, 1, 1, fields(@get)) . frame(PRIORITY, 0, 1, "\0\0\0\0\x0f") . frame(CONTINUATION, 4, 1, ''), 'connection PROTOCOL_ERROR'],
     ['another stream inside a block', frame(HEADERS, 1, 1, fields(@get)) . head(3), 'connection PROTOCOL_ERROR'],
     ['an unknown frame inside a block', frame(HEADERS, 1, 1, fields(@get)) . frame(0xee, 0, 1, ''), 'connection PROTOCOL_ERROR'],
@@ -60,6 +74,13 @@ my @cases = (
     ['idle: RST_STREAM', frame(RST_STREAM, 0, 1, pack 'N', 8), 'connection PROTOCOL_ERROR'],
     ['idle: WINDOW_UPDATE', frame(WINDOW_UPDATE, 0, 1, pack 'N', 100), 'connection PROTOCOL_ERROR'],
     ['idle: CONTINUATION', frame(CONTINUATION, 4, 1, fields(@get)), 'connection PROTOCOL_ERROR'],
+    ['never to be opened by a client: DATA', frame(DATA, 1, 2, 'x'), 'connection PROTOCOL_ERROR'],
+    ['never to be opened by a client: RST_STREAM', frame(RST_STREAM, 0, 2, pack 'N', 8), 'connection PROTOCOL_ERROR'],
+    ['never to be opened by a client: WINDOW_UPDATE', frame(WINDOW_UPDATE, 0, 2, pack 'N', 1), 'connection PROTOCOL_ERROR'],
+    ['left out, and so closed: DATA', head(7) . frame(DATA, 1, 5, 'x'), '(?:connection|stream 5) (?:STREAM_CLOSED|PROTOCOL_ERROR)'],
+    ['left out, and so closed: PRIORITY', head(7) . frame(PRIORITY, 0, 5, "\0\0\0\0\x0f"), 'served'],
+    ['half-closed: RST_STREAM', head(1) . frame(RST_STREAM, 0, 1, pack 'N', 8), 'served'],
+    ['open: PRIORITY, WINDOW_UPDATE', begun(1) . frame(PRIORITY, 0, 1, "\x80\0\0\3\xff") . frame(WINDOW_UPDATE, 0, 1, pack 'N', 100) . frame(DATA, 1, 1, 'x'), 'status 200'],
     ['idle: PRIORITY', frame(PRIORITY, 0, 1, "\0\0\0\0\x0f"), 'served'],
     ['half-closed: DATA', head(1) . frame(DATA, 1, 1, 'x'), '(?:connection|stream 1) STREAM_CLOSED'],
     ['half-closed: HEADERS', head(1) . head(1), '(?:connection|stream 1) STREAM_CLOSED'],
@@ -73,6 +94,7 @@ my @cases = (
     'section 5.1.1: stream numbers',
     ['an even number', head(2), 'connection PROTOCOL_ERROR'],
     ['a smaller number', head(5) . head(3), 'connection (?:PROTOCOL_ERROR|STREAM_CLOSED)'],
+    ['the same number again', head(5) . head(5), '(?:connection|stream 5) (?:PROTOCOL_ERROR|STREAM_CLOSED)'],
     ['numbers may be left out', head(7) . frame(PING, 0, 0, 'x' x 8), 'served'],
 
     'section 5.3: priorities of RFC 7540',
@@ -81,6 +103,7 @@ my @cases = (
 
     ['HEADERS that depend on themselves', frame(HEADERS, $whole | WITH_PRIORITY, 1, pack('NC', 1, 15) . fields(@get)), '(?:connection|stream 1) PROTOCOL_ERROR'],
     ['PRIORITY that depends on itself', begun(1) . frame(PRIORITY, 0, 1, pack('NC', 1, 15)), '(?:connection|stream 1) PROTOCOL_ERROR'],
+    ['weights, and exclusive', begun(1) . join('', map { frame(PRIORITY, 0, $_->[0], pack 'NC', $_->[1], $_->[2]) } [1, 0, 0], [1, 0, 255], [1, 0x80000003, 7], [3, 1, 7], [5, 3, 7], [1, 5, 7], [3, 0x80000005, 0]), 'served'],
     ['PRIORITY for streams to come', join('', map { frame(PRIORITY, 0, $_ * 2 + 1, pack('NC', 0, 15)) } 1 .. 200), 'served'],
 
     'section 6.1: DATA',
@@ -88,19 +111,27 @@ my @cases = (
     ['padding', begun(1) . frame(DATA, 1 | PADDED, 1, "\x05hello" . "\0" x 5), 'status 200'],
     ['nothing but padding', begun(1) . frame(DATA, 1 | PADDED, 1, "\x05" . "\0" x 5), 'status 200'],
     ['as much padding as payload', begun(1) . frame(DATA, 1 | PADDED, 1, "\x06hello"), 'connection PROTOCOL_ERROR'],
+    ['more padding than payload', begun(1) . frame(DATA, 1 | PADDED, 1, "\xffhello"), 'connection PROTOCOL_ERROR'],
+    ['padding that is not 0', begun(1) . frame(DATA, 1 | PADDED, 1, "\x05hello12345"), 'status 200|connection PROTOCOL_ERROR'],
     ['no room for the pad length', begun(1) . frame(DATA, 1 | PADDED, 1, ''), 'connection (?:PROTOCOL|FRAME_SIZE)_ERROR'],
 
     'section 6.2: HEADERS',
     ['on stream 0', frame(HEADERS, $whole, 0, fields(@get)), 'connection PROTOCOL_ERROR'],
     ['padding', frame(HEADERS, $whole | PADDED, 1, "\x03" . fields(@get) . "\0\0\0"), 'status 200'],
+    ['padding and priority', frame(HEADERS, $whole | PADDED | WITH_PRIORITY, 1, "\x03\0\0\0\0\x10" . fields(@get) . "\0\0\0"), 'status 200'],
+    ['no room for the pad length', frame(HEADERS, $whole | PADDED, 1, ''), 'connection (?:PROTOCOL|FRAME_SIZE)_ERROR'],
+    ['nothing but padding', frame(HEADERS, $whole | PADDED, 1, "\x03\0\0\0"), 'stream 1 PROTOCOL_ERROR'],
+    ['too much padding, with priority', frame(HEADERS, $whole | PADDED | WITH_PRIORITY, 1, "\x08\0\0\0\0\x10abcdefg"), 'connection PROTOCOL_ERROR'],
     ['too much padding', frame(HEADERS, $whole | PADDED, 1, "\xff" . fields(@get)), 'connection PROTOCOL_ERROR'],
 
     'section 6.3: PRIORITY',
     ['on stream 0', frame(PRIORITY, 0, 0, "\0\0\0\0\x0f"), 'connection PROTOCOL_ERROR'],
+    ['too long', begun(1) . frame(PRIORITY, 0, 1, "\0\0\0\0\x0f\0"), '(?:connection|stream 1) FRAME_SIZE_ERROR'],
     ['of wrong size', begun(1) . frame(PRIORITY, 0, 1, "\0\0\0\0"), '(?:connection|stream 1) FRAME_SIZE_ERROR'],
 
     'section 6.4: RST_STREAM',
     ['on stream 0', frame(RST_STREAM, 0, 0, pack 'N', 8), 'connection PROTOCOL_ERROR'],
+    ['too long', begun(1) . frame(RST_STREAM, 0, 1, "\0\0\0\x08\0"), 'connection FRAME_SIZE_ERROR'],
     ['of wrong size', begun(1) . frame(RST_STREAM, 0, 1, "\0\0\0"), 'connection FRAME_SIZE_ERROR'],
     ['of an unknown code', begun(1) . frame(RST_STREAM, 0, 1, pack 'N', 0xdead), 'served'],
 
@@ -112,6 +143,14 @@ my @cases = (
     ['INITIAL_WINDOW_SIZE too large', frame(SETTINGS, 0, 0, settings(4, 0x80000000)), 'connection FLOW_CONTROL_ERROR'],
     ['MAX_FRAME_SIZE too small', frame(SETTINGS, 0, 0, settings(5, 16383)), 'connection PROTOCOL_ERROR'],
     ['MAX_FRAME_SIZE too large', frame(SETTINGS, 0, 0, settings(5, 16777216)), 'connection PROTOCOL_ERROR'],
+    ['ENABLE_PUSH 0 and 1', frame(SETTINGS, 0, 0, settings(2, 1)) . frame(SETTINGS, 0, 0, settings(2, 0)), 'served'],
+    ['MAX_FRAME_SIZE at both limits', frame(SETTINGS, 0, 0, settings(5, 16777215)) . frame(SETTINGS, 0, 0, settings(5, 16384)), 'served'],
+    ['ENABLE_CONNECT_PROTOCOL 2', frame(SETTINGS, 0, 0, settings(8, 2)), 'connection PROTOCOL_ERROR'],
+    ['NO_RFC7540_PRIORITIES 2', frame(SETTINGS, 0, 0, settings(9, 2)), 'connection PROTOCOL_ERROR'],
+    ['NO_RFC7540_PRIORITIES', frame(SETTINGS, 0, 0, settings(9, 1)), 'served|connection PROTOCOL_ERROR'],
+    ['an ACK that nobody waits for', frame(SETTINGS, ACK, 0, ''), 'served|connection PROTOCOL_ERROR'],
+    ['a wrong value behind right ones', frame(SETTINGS, 0, 0, settings(3, 100, 4, 0xffffffff)), 'connection FLOW_CONTROL_ERROR'],
+    ['a header list of size 0 is advice', frame(SETTINGS, 0, 0, settings(6, 0)) . head(1), 'status 200'],
     ['an unknown setting', frame(SETTINGS, 0, 0, settings(0xff, 1)), 'served'],
     ['all of them', frame(SETTINGS, 0, 0, settings(1, 0, 2, 0, 3, 100, 4, 65535, 5, 16384, 6, 100000)), 'served'],
     ['the same one twice: the last counts', frame(SETTINGS, 0, 0, settings(5, 100000, 5, 16384, 4, 0x7fffffff, 4, 65535)), 'served'],
@@ -123,6 +162,8 @@ my @cases = (
 
     'section 6.7: PING',
     ['on a stream', frame(PING, 0, 1, 'x' x 8), 'connection PROTOCOL_ERROR'],
+    ['too long', frame(PING, 0, 0, 'x' x 9), 'connection FRAME_SIZE_ERROR'],
+    ['an answer of wrong size', frame(PING, ACK, 0, ''), 'connection FRAME_SIZE_ERROR'],
     ['of wrong size', frame(PING, 0, 0, 'x' x 6), 'connection FRAME_SIZE_ERROR'],
     ['an answer that nobody asked for', frame(PING, ACK, 0, 'x' x 8), 'served'],
 
@@ -130,11 +171,18 @@ my @cases = (
     ['on a stream', frame(GOAWAY, 0, 1, pack 'NN', 0, 0), 'connection PROTOCOL_ERROR'],
     ['of wrong size', frame(GOAWAY, 0, 0, pack 'N', 0), 'connection FRAME_SIZE_ERROR'],
     ['of an unknown code', head(1) . frame(GOAWAY, 0, 0, pack('NN', 0, 0xdead) . 'debug data'), 'status 200'],
+    ['streams behind it are served', frame(GOAWAY, 0, 0, pack 'NN', 0, 0), 'served'],
+    ['twice', head(1) . frame(GOAWAY, 0, 0, pack 'NN', 0x7ffffffe, 0) . frame(GOAWAY, 0, 0, pack 'NN', 0, 0), 'status 200'],
     ['streams before it are served', head(1) . frame(GOAWAY, 0, 0, pack 'NN', 0, 0), 'status 200'],
 
     'section 6.9: WINDOW_UPDATE',
     ['0 for the connection', frame(WINDOW_UPDATE, 0, 0, pack 'N', 0), 'connection PROTOCOL_ERROR'],
     ['0 for a stream', begun(1) . frame(WINDOW_UPDATE, 0, 1, pack 'N', 0), '(?:connection|stream 1) PROTOCOL_ERROR'],
+    ['the reserved bit is ignored', frame(WINDOW_UPDATE, 0, 0, pack 'N', 0x80000001), 'served'],
+    ['0 beside the reserved bit', frame(WINDOW_UPDATE, 0, 0, pack 'N', 0x80000000), 'connection PROTOCOL_ERROR'],
+    ['up to the largest window', frame(WINDOW_UPDATE, 0, 0, pack 'N', 0x7fffffff - 65535), 'served'],
+    ['one more', frame(WINDOW_UPDATE, 0, 0, pack 'N', 0x7fffffff - 65534), 'connection FLOW_CONTROL_ERROR'],
+    ['too long', frame(WINDOW_UPDATE, 0, 0, "\0\0\0\x10\0"), 'connection FRAME_SIZE_ERROR'],
     ['of wrong size', frame(WINDOW_UPDATE, 0, 0, "\0\0\x10"), 'connection FRAME_SIZE_ERROR'],
     ['too much for the connection', frame(WINDOW_UPDATE, 0, 0, pack 'N', 0x7fffffff) x 2, 'connection FLOW_CONTROL_ERROR'],
     ['too much for a stream', begun(1) . frame(WINDOW_UPDATE, 0, 1, pack 'N', 0x7fffffff) x 2, 'stream 1 FLOW_CONTROL_ERROR'],
@@ -148,12 +196,22 @@ my @cases = (
     ['DATA instead of it', frame(HEADERS, 0, 1, fields(@post)) . frame(DATA, 1, 1, 'x'), 'connection PROTOCOL_ERROR'],
     ['SETTINGS instead of it', frame(HEADERS, 0, 1, fields(@post)) . frame(SETTINGS, 0, 0, ''), 'connection PROTOCOL_ERROR'],
     ['several', frame(HEADERS, 1, 1, fields(@get)) . frame(CONTINUATION, 0, 1, fields(a => 'b')) . frame(CONTINUATION, 4, 1, fields(c => 'd')), 'status 200'],
+    ['a block in as many frames as are allowed', frame(HEADERS, 1, 1, '') . join('', map { frame(CONTINUATION, 0, 1, $_) } unpack '(a8)6', fields(@get)) . frame(CONTINUATION, 4, 1, substr fields(@get), 48), 'status 200'],
     ['a field cut in two', frame(HEADERS, 1, 1, fields(@get) . "\0\x01") . frame(CONTINUATION, 4, 1, "x\x01y"), 'status 200'],
 
     'section 8.1: messages',
     ['trailers', begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, fields('x-t' => 'v')), 'status 200'],
     ['trailers that do not end the stream', begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $open, 1, fields('x-t' => 'v')), 'stream 1 PROTOCOL_ERROR'],
     ['pseudo-fields in trailers', begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, fields(':path' => '/')), 'stream 1 PROTOCOL_ERROR'],
+    ['a second head', begun(1) . begun(1), '(?:connection|stream 1) PROTOCOL_ERROR'],
+    ['data behind trailers', begun(1) . frame(HEADERS, $whole, 1, fields('x-t' => 'v')) . frame(DATA, 1, 1, 'x'), '(?:connection|stream 1) STREAM_CLOSED'],
+    ['upper case in trailers', begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, fields('X-T' => 'v')), 'stream 1 PROTOCOL_ERROR'],
+    ['fields of the connection in trailers', begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, fields(connection => 'close')), 'stream 1 PROTOCOL_ERROR'],
+    ['content-length, and trailers too early', begun(1, 'content-length' => 5) . frame(DATA, 0, 1, 'abc') . frame(HEADERS, $whole, 1, fields('x-t' => 'v')), 'stream 1 PROTOCOL_ERROR'],
+    ['content-length that overflows', begun(1, 'content-length' => '18446744073709551619') . frame(DATA, 1, 1, 'abc'), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['content-length that is empty', begun(1, 'content-length' => '') . frame(DATA, 1, 1, ''), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['content-length 0', head(1, 'content-length' => 0), 'status 200'],
+    ['padding is not content', begun(1, 'content-length' => 3) . frame(DATA, 1 | PADDED, 1, "\x05abc\0\0\0\0\0"), 'status 200'],
     ['content-length, and less data', begun(1, 'content-length' => 5) . frame(DATA, 1, 1, 'abc'), 'stream 1 PROTOCOL_ERROR'],
     ['content-length, and more data', begun(1, 'content-length' => 2) . frame(DATA, 1, 1, 'abc'), 'stream 1 PROTOCOL_ERROR'],
     ['content-length, and more data in two frames', begun(1, 'content-length' => 2) . frame(DATA, 0, 1, 'ab') . frame(DATA, 1, 1, 'c'), 'stream 1 PROTOCOL_ERROR'],
@@ -171,11 +229,16 @@ my @cases = (
     ['obs-text', head(1, x => "\xc3\xa9"), 'status 200'],
     (map { ["field $_->[0]: $_->[1]", head(1, @$_), 'stream 1 PROTOCOL_ERROR'] } ['connection', 'close'],
         ['keep-alive', '1'], ['proxy-connection', 'x'], ['transfer-encoding', 'chunked'], ['upgrade', 'websocket'], ['te', 'gzip']),
+    ['te: trailers and more', head(1, te => 'trailers, gzip'), 'stream 1 PROTOCOL_ERROR'],
+    ['a field with a colon in front', head(1, ':x' => 'v'), 'stream 1 PROTOCOL_ERROR'],
     ['te: trailers', head(1, te => 'trailers'), 'status 200'],
 
     'section 8.3: pseudo-fields',
     (map { ["no $_", request(without($_)), 'stream 1 PROTOCOL_ERROR'] } ':method', ':scheme', ':path', ':authority'),
     (map { ["two $_", request(@get, $_ => {@get}->{$_}), 'stream 1 PROTOCOL_ERROR'] } ':method', ':scheme', ':path', ':authority'),
+    (map { ["an empty $_", request(with($_, '')), 'stream 1 PROTOCOL_ERROR|status 400'] } ':method', ':scheme', ':path'),
+    (map { ["the scheme $_", request(@get[ 0, 1 ], ':scheme' => $_, @get[ 4 .. 7 ]), 'stream 1 PROTOCOL_ERROR|status 400'] } "ht tp", "http\r\n", '1http'),
+    ['no pseudo-field at all', request(host => 'x'), 'stream 1 PROTOCOL_ERROR'],
     ['an unknown one', request(@get, ':test' => 'x'), 'stream 1 PROTOCOL_ERROR'],
     ['one of responses', request(@get, ':status' => '200'), 'stream 1 PROTOCOL_ERROR'],
     ['behind a field', request(@get[ 0 .. 5 ], a => 'b', @get[ 6, 7 ]), 'stream 1 PROTOCOL_ERROR'],
@@ -201,6 +264,13 @@ my @cases = (
 
     'section 8.5: CONNECT',
     ['to any port', request(':method' => 'CONNECT', ':authority' => 'x:1'), 'status 501'],
+    ['without authority', request(':method' => 'CONNECT'), 'stream 1 PROTOCOL_ERROR'],
+    ['extended, without a path', request(':method' => 'CONNECT', ':protocol' => 'websocket', ':scheme' => 'http', ':authority' => 'x'), 'stream 1 PROTOCOL_ERROR'],
+    ['extended, without a scheme', request(':method' => 'CONNECT', ':protocol' => 'websocket', ':path' => '/', ':authority' => 'x'), 'stream 1 PROTOCOL_ERROR'],
+    ['extended, without authority', request(':method' => 'CONNECT', ':protocol' => 'websocket', ':scheme' => 'http', ':path' => '/'), 'stream 1 PROTOCOL_ERROR|status 400'],
+    ['extended, two protocols', request(':method' => 'CONNECT', (':protocol' => 'websocket') x 2, @get[ 2 .. 7 ]), 'stream 1 PROTOCOL_ERROR'],
+    ['extended, no protocol in it', request(':method' => 'CONNECT', ':protocol' => '', @get[ 2 .. 7 ]), 'stream 1 PROTOCOL_ERROR|status (?:400|501)'],
+    [':protocol with GET', request(':protocol' => 'websocket', @get), 'stream 1 PROTOCOL_ERROR'],
     ['with a path', request(':method' => 'CONNECT', @get[ 2 .. 7 ]), 'stream 1 PROTOCOL_ERROR|status 501'],
 
     'RFC 7541',
@@ -208,6 +278,14 @@ my @cases = (
     ['an index behind the table', block("\xff\x0f"), 'connection COMPRESSION_ERROR'],
     ['a name index behind the table', block("\x7f\x40\x01x"), 'connection COMPRESSION_ERROR'],
     ['an endless integer', block("\xff" . "\xff" x 12), 'connection COMPRESSION_ERROR'],
+    ['an integer with zeros behind', frame(HEADERS, $whole, 1, fields(@get) . "\xbf\x80\x80\x00" . "\x00\x01a\x01b"), 'connection COMPRESSION_ERROR'],
+    ['a name index 0 of the static table', block("\x40"), 'connection COMPRESSION_ERROR'],
+    ['Huffman padding of exactly 7 bits', frame(HEADERS, $whole, 1, fields(@get) . "\0\x01x\x82\xf8\x7f"), 'status 200'],
+    ['a Huffman string that ends inside a symbol', block("\0\x01x\x81\xfe"), 'connection COMPRESSION_ERROR'],
+    ['EOS inside a Huffman string', block("\0\x01x\x85\xff\xff\xff\xff\x1f"), 'connection COMPRESSION_ERROR'],
+    ['an upper-case name in Huffman coding', block("\0\x81\x87\x01x"), 'stream 1 PROTOCOL_ERROR|connection COMPRESSION_ERROR'],
+    ['a table change in a block of its own', frame(HEADERS, $whole, 1, "\x20"), 'stream 1 PROTOCOL_ERROR'],
+    ['a table change in CONTINUATION', frame(HEADERS, 1, 1, '') . frame(CONTINUATION, 4, 1, "\x20" . fields(@get)), 'status 200'],
     ['a string longer than the block', block("\0\x01x\x7f\xff\x7fy"), 'connection COMPRESSION_ERROR'],
     ['Huffman padding of 8 bits', block("\0\x01x\x82\x1f\xff\xff"), 'connection COMPRESSION_ERROR'],
     ['Huffman padding of zeros', block("\0\x01x\x81\x18"), 'connection COMPRESSION_ERROR'],
@@ -230,24 +308,78 @@ my @cases = (
     ['too long a path', request(@get[ 0 .. 3 ], ':path' => '/' . 'x' x 16000, @get[ 6, 7 ]), 'status 414|status 431|status 200'],
 );
 
-for my $case (@cases) {
-    if (!ref $case) {
-        note $case;
-        next;
+# In the clear, with prior knowledge; and some of each kind over TLS.
+my $nth = 0;
+for my $over_tls (0, 1) {
+    for my $case (@cases) {
+        next if $over_tls && (!ref $case || $nth++ % 4);
+        if (!ref $case) {
+            note $case;
+            next;
+        }
+        my ($name, $bytes, $want) = @$case;
+        my $c = Weir::Test::H2->new($t, $over_tls ? $tls : $port, tls => $over_tls);
+        my $served = $want =~ /^served/;
+        $c->send($bytes . ($served ? head(101) : ''));
+        my $got = eval { $c->verdict($served ? 101 : 1) } // "nothing: $@";
+        my $pattern = $want =~ s/^served/status 200/r;
+        like($got, qr/^(?:$pattern)$/, $over_tls ? "TLS: $name" : $name);
+        $c->close;
     }
-    my ($name, $bytes, $want) = @$case;
-    my $c = Weir::Test::H2->new($t, $port);
-    my $served = $want =~ /^served/;
-    $c->send($bytes . ($served ? head(101) : ''));
-    my $got = eval { $c->verdict($served ? 101 : 1) } // "nothing: $@";
-    my $pattern = $want =~ s/^served/status 200/r;
-    like($got, qr/^(?:$pattern)$/, $name);
-    $c->close;
 }
 
 subtest 'the server saw no malformed request' => sub {
     is_deeply([grep { $_->{head} =~ /^host: (?!x\r$|\r$)/mi || $_->{head} =~ /\n\n|\r\r|^evil/m } $a->requests], [], 'none');
-    is(scalar(grep { $_->{raw} =~ /content-length/i && $_->{method} eq 'GET' } $a->requests), 0, 'no content-length without a body');
+    is(scalar(grep { $_->{raw} =~ /content-length: *[^0\s]/i && $_->{method} eq 'GET' } $a->requests), 0, 'no content-length without a body');
+};
+
+subtest 'section 5.1.1: the last stream' => sub {
+    my $c = Weir::Test::H2->new($t, $port);
+    $c->send(head(0x7fffffff));
+    ok($c->response(0x7fffffff), 'the largest number');
+    $c->send(head(1));
+    like($c->verdict(1), qr/^(?:connection .*|closed)$/, 'is followed by none');
+};
+
+# What a stream put into the table of HPACK is there for the next one, whatever becomes of the stream.
+subtest 'section 4.3: header blocks of streams that fail count' => sub {
+    my $entry = "\x40\x03x-a\x01v"; # into the table
+    my $next = frame(HEADERS, $whole, 101, fields(@get) . "\xbe"); # and from it
+    my %streams = (
+        'a malformed one' => [frame(HEADERS, $whole, 1, fields(@get, 'X' => 'y') . $entry)],
+        'a malformed field behind' => [frame(HEADERS, $whole, 1, fields(@get) . $entry . fields('X' => 'y'))],
+        'malformed, with CONTINUATION' => [frame(HEADERS, 1, 1, fields(@get, 'X' => 'y')) . frame(CONTINUATION, 4, 1, $entry)],
+        'no pseudo-fields' => [frame(HEADERS, $whole, 1, $entry)],
+        'too many fields' => [frame(HEADERS, $whole, 1, fields(@get, map { ("x$_" => 1) } 1 .. 300) . $entry)],
+        'too large a field' => [frame(HEADERS, 1, 1, fields(@get)) . join('', map { frame(CONTINUATION, 0, 1, fields("x$_" => 'y' x 16000)) } 1 .. 4) . frame(CONTINUATION, 4, 1, $entry)],
+        'malformed trailers' => [begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, fields('X' => 'y') . $entry)],
+        'too many trailers' => [begun(1) . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, fields(map { ("x$_" => 1) } 1 .. 300) . $entry)],
+        'a stream too many' => [join('', map { begun($_) } 1, 3, 5, 7) . frame(HEADERS, $whole, 9, fields(@get) . $entry) . join('', map { frame(RST_STREAM, 0, $_, pack 'N', 8) } 1, 3, 5, 7), $few],
+        'trailers of a stream that weir has reset' => [begun(1, host => 'other') . frame(DATA, 0, 1, 'x') . frame(HEADERS, $whole, 1, $entry)],
+    );
+    for my $name (sort keys %streams) {
+        my ($bytes, $where) = @{ $streams{$name} };
+        my $c = Weir::Test::H2->new($t, $where // $port);
+        my $before = $a->request_count;
+        $c->send($bytes . $next);
+        $c->wait_for(sub { $c->{ended}{101} || $c->{reset}{101} });
+        is($c->{status}{101} // 'none', 200, $name);
+        like($a->last_request->{raw}, qr/^x-a: v\r$/m, 'the next request has the field');
+    }
+};
+
+subtest 'section 3.1: HTTP/1.1 on the same port' => sub {
+    my $r = $t->http_get($port, '/', headers => [Connection => 'Upgrade, HTTP2-Settings', Upgrade => 'h2c', 'HTTP2-Settings' => 'AAMAAABkAAQAAP__']);
+    is($r->{status}, 200, 'Upgrade: h2c is not taken: RFC 9113 knows it no more');
+    unlike($a->last_request->{raw}, qr/upgrade|http2-settings/i, 'nor passed on');
+    my $c = $t->tls_client($tls, 'h2');
+    $c->send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    unlike(eval { $c->read_until_close } // '', qr/HTTP\/1\.1 200/, 'who agreed on h2 must speak it');
+    $c->close;
+    $c = $t->tls_client($tls, 'http/1.1');
+    $c->send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    is($c->response->{status}, 200, 'who agreed on http/1.1 is served so');
+    $c->close;
 };
 
 subtest 'section 5.1: streams that are over' => sub {

@@ -458,6 +458,20 @@ sub client {
     return Weir::Test::Client->new(port => $port, timeout => 20 * patience(), %o);
 }
 
+# The same over TLS, which openssl speaks: the bytes go through a pair of sockets.
+sub tls_client {
+    my ($self, $port, $alpn) = @_;
+    socketpair my $here, my $there, Socket::AF_UNIX(), Socket::SOCK_STREAM(), 0 or croak "socketpair: $!";
+    my $pid = $self->spawn(sub {
+        open STDIN, '<&', $there or die;
+        open STDOUT, '>&', $there or die;
+        exec 'openssl', 's_client', '-connect', "127.0.0.1:$port", '-alpn', $alpn, '-quiet', '-no_ign_eof';
+    }, 's_client.err');
+    CORE::close $there;
+    $here->blocking(0);
+    return Weir::Test::Client->new(socket => $here, timeout => 20 * patience(), on_close => sub { $self->reap($pid) });
+}
+
 sub http_get {
     my ($self, $port, $path, %o) = @_;
     my $client = $self->client($port, ($o{to} ? (host => $o{to}) : ()));

@@ -10,7 +10,8 @@ use IO::Select;
 use IO::Socket::IP;
 use Time::HiRes qw(time);
 
-# new(port => N, host => '127.0.0.1', timeout => seconds, local => 'address to speak from')
+# new(port => N, host => '127.0.0.1', timeout => seconds, local => 'address to speak from'), or
+# new(socket => a connected one, on_close => sub)
 sub new {
     my ($class, %o) = @_;
     my $self = bless {
@@ -20,6 +21,8 @@ sub new {
         in => '',
         eof => 0,
     }, $class;
+    $self->{on_close} = $o{on_close};
+    return $self if $self->{sock} = $o{socket};
     $self->{sock} = IO::Socket::IP->new(
         PeerHost => $self->{host},
         PeerPort => $self->{port},
@@ -37,6 +40,8 @@ sub close {
     my ($self) = @_;
     CORE::close($self->{sock}) if $self->{sock};
     $self->{sock} = undef;
+    $self->{on_close}->() if $self->{on_close};
+    $self->{on_close} = undef;
     return;
 }
 

@@ -134,9 +134,10 @@ sub decode {
 # --- the connection ---
 
 # Connects and does what a well-behaved client begins with; bare => 1: nothing of it.  settings => payload of the first frame.
+# tls => 1: over TLS, by ALPN.
 sub new {
     my ($class, $test, $port, %o) = @_;
-    my $self = bless { client => $test->client($port), table => [], seen => [], status => {}, body => {}, fields => {},
+    my $self = bless { client => $o{tls} ? $test->tls_client($port, 'h2') : $test->client($port), table => [], seen => [], status => {}, body => {}, fields => {},
         trailers => {}, ended => {}, window => {} }, $class;
     return $self if $o{bare};
     $self->send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . frame(SETTINGS, 0, 0, $o{settings} // ''));
