@@ -508,6 +508,7 @@ struct server_http2_config { /* pools[].http2: HTTP/2 towards the servers */
 	uint32_t streams;  /* at once on one connection, if the server allows so many */
 	uint32_t window;   /* bytes of one response that a server may send ahead of the client */
 	uint32_t ping_ms;  /* after so much silence a server is asked whether it lives */
+	uint32_t control_frames; /* that carry nothing, in ten seconds: more end the connection */
 };
 
 /*

@@ -473,6 +473,10 @@ static const struct option server_http2_options[] = {
 	    .max = "1h",
 	    .doc = "A server that sends nothing for so long while requests are open is asked "
 		   "whether it lives; with no answer in the same time the connection is closed."),
+	OPTION("control_frames", server_http2_config, control_frames, kind_count, .preset = "2000",
+	    .min = "10",
+	    .doc = "PING, SETTINGS, empty, unknown, late and needless frames of one connection in "
+		   "ten seconds; more end it, and are counted as a flood."),
 };
 static const struct block server_http2_block = {
 	.name = "server_http2",

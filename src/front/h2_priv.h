@@ -16,13 +16,14 @@
 #include "front_priv.h"
 #include "weir/balance.h"
 #include "weir/exchange.h"
+#include "weir/h2_scan.h"
 #include "weir/websocket.h"
 
 struct buf;
 struct h2_tunnel;
 
 enum { H2_PSEUDO_METHOD = 0, H2_PSEUDO_SCHEME, H2_PSEUDO_AUTHORITY, H2_PSEUDO_PATH, H2_PSEUDO_PROTOCOL, H2_PSEUDOS };
-enum { H2_RESETS_KEPT = 256, H2_FRAME_HEAD = 9 };
+enum { H2_RESETS_KEPT = 256 };
 
 struct h2_stream {
 	TAILQ_ENTRY(h2_stream) link;    /* in h2->streams */
@@ -75,14 +76,6 @@ struct h2_stream {
 
 TAILQ_HEAD(h2_streams, h2_stream);
 
-/* Where frames begin in what is received. */
-struct h2_scan {
-	uint32_t left; /* bytes until the next frame begins */
-	uint8_t have;  /* of its header, when it came in pieces: 0 <= have < H2_FRAME_HEAD */
-	bool has_reset; /* the bytes of the moment close a stream */
-	uint8_t head[H2_FRAME_HEAD];
-};
-
 struct h2 {
 	struct deferred deferred; /* flushes at the end of the turn */
 	struct client *client;    /* borrowed: owns us */
@@ -104,6 +97,7 @@ struct h2 {
 	uint32_t continuations;   /* of the header block of the moment */
 	uint32_t updates_welcome; /* WINDOW_UPDATE frames that answer data we sent */
 	struct h2_scan scan;
+	bool has_reset;           /* the bytes of the moment close a stream */
 	/* Streams that we reset: frames that were under way may still come. */
 	int32_t reset_ids[H2_RESETS_KEPT];
 	unsigned reset_at;

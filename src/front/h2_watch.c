@@ -63,50 +63,29 @@ count_cheap(struct h2 *h2)
 
 /* ---- frames of streams that are over ---- */
 
-static int32_t
-scanned_id(const struct h2 *h2)
-{
-	const uint8_t *head = h2->scan.head;
-
-	return (int32_t)((uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 |
-			 (uint32_t)head[7] << 8 | head[8]);
-}
-
 size_t
 h2_scan(struct h2 *h2, const char *bytes, size_t len)
 {
 	struct h2_scan *scan = &h2->scan;
-	const uint8_t *head = scan->head;
-	size_t at = 0, begin;
+	size_t at = 0;
+	ptrdiff_t begin;
 
-	while (at < len) {
-		if (scan->left > 0) {
-			size_t n = scan->left < len - at ? scan->left : len - at;
+	while ((begin = h2_scan_next(scan, bytes, len, &at)) >= 0) {
+		uint8_t type = h2_scan_type(scan);
 
-			scan->left -= (uint32_t)n;
-			at += n;
-			continue;
-		}
-		begin = at;
-		while (at < len && scan->have < H2_FRAME_HEAD)
-			scan->head[scan->have++] = (uint8_t)bytes[at++];
-		if (scan->have < H2_FRAME_HEAD)
-			return len;
-		scan->have = 0;
-		scan->left = (uint32_t)head[0] << 16 | (uint32_t)head[1] << 8 | head[2];
-		if (head[3] == NGHTTP2_RST_STREAM)
-			scan->has_reset = true;
-		if (head[3] > NGHTTP2_CONTINUATION)
+		if (type == NGHTTP2_RST_STREAM)
+			h2->has_reset = true;
+		if (type > NGHTTP2_CONTINUATION)
 			count_cheap(h2); /* nghttp2 ignores those it does not know */
-		if (head[3] == NGHTTP2_DATA &&
-		    (scan->has_reset ||
-			nghttp2_session_find_stream(h2->session, scanned_id(h2)) == NULL)) {
-			scan->has_reset = false;
-			scan->left += (uint32_t)(at - begin);
-			return begin;
+		if (type == NGHTTP2_DATA &&
+		    (h2->has_reset ||
+			nghttp2_session_find_stream(h2->session, h2_scan_id(scan)) == NULL)) {
+			h2->has_reset = false;
+			scan->left += (uint32_t)(at - (size_t)begin);
+			return (size_t)begin;
 		}
 	}
-	scan->has_reset = false;
+	h2->has_reset = false;
 	return len;
 }
 
@@ -145,7 +124,7 @@ check_headers(struct h2 *h2, int32_t id)
 void
 h2_check_data(struct h2 *h2)
 {
-	int32_t id = scanned_id(h2);
+	int32_t id = h2_scan_id(&h2->scan);
 
 	if (is_over(h2, id))
 		nghttp2_submit_rst_stream(

@@ -251,10 +251,15 @@ take_bytes(struct h2_upstream *conn, const char *bytes, size_t len)
 	conn->heard_ms = now_ms;
 	conn->heard_count++;
 	conn->is_suspect = false;
+	h2_upstream_scan(conn, bytes, len);
+	if (conn->is_broken)
+		return;
 	conn->is_in_callback = true;
 	n = nghttp2_session_mem_recv(conn->session, (const uint8_t *)bytes, len);
 	conn->is_in_callback = false;
-	if (n < 0) {
+	if (n == NGHTTP2_ERR_FLOODED) {
+		h2_upstream_flooded(conn);
+	} else if (n < 0) {
 		if (!conn->is_broken)
 			complain(conn, nghttp2_strerror((int)n));
 		h2_upstream_break(conn, was_open ? END_RESPONSE_MALFORMED : END_SERVER_PROTOCOL,

@@ -17,6 +17,7 @@
 
 #include "weir/chunked.h"
 #include "weir/h2_leg.h"
+#include "weir/h2_scan.h"
 #include "weir/pool.h"
 #include "weir/websocket.h"
 #include "weir/worker.h"
@@ -58,6 +59,7 @@ struct h2_upstream {
 	uint64_t pinged_ms;             /* 0: no PINGs are under way */
 	uint64_t stuck_ms;              /* since when the server has read nothing; 0: it reads */
 	uint64_t idle_ms;               /* since when there are no legs */
+	struct h2_scan scan;
 	/* Flood limits: counted in windows of ten seconds. */
 	uint64_t window_start_ms;
 	uint32_t cheap_frames, continuations, updates_welcome;
@@ -174,6 +176,10 @@ void h2_leg_free_response(struct h2_leg *leg);
 
 /* ---- h2_upstream_watch.c ---- */
 
+/* The server has sent too much of what carries nothing: ends the connection.  Returns as a callback of nghttp2. */
+int h2_upstream_flooded(struct h2_upstream *conn);
+/* These bytes came: count the frames that nghttp2 does not tell of. */
+void h2_upstream_scan(struct h2_upstream *conn, const char *bytes, size_t len);
 int h2_upstream_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);
 /* Returns 0, or what the callback must return because there were too many such frames. */
 int h2_upstream_watch_received(struct h2_upstream *conn, const nghttp2_frame *frame);

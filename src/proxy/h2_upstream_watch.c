@@ -4,11 +4,11 @@
 #include "h2_upstream_priv.h"
 #include "weir/clock.h"
 #include "weir/log.h"
+#include "weir/tally.h"
 #include "weir/upstream.h"
 
 enum {
 	FLOOD_WINDOW_MS = 10 * 1000,
-	CHEAP_MAX = 2000,       /* in one window */
 	CONTINUATIONS_MAX = 7,  /* of one header block: 16 KiB each, and the largest head that weir
 				   takes is 64 KiB */
 	SMALL_INCREMENT = 1024, /* a WINDOW_UPDATE below is not worth its frame, ... */
@@ -22,8 +22,8 @@ enum {
 
 /* ---- floods ---- */
 
-static int
-flooded(struct h2_upstream *conn)
+int
+h2_upstream_flooded(struct h2_upstream *conn)
 {
 	static struct log_limit limit;
 
@@ -31,6 +31,8 @@ flooded(struct h2_upstream *conn)
 		log_warnx("pool %s server %s: HTTP/2: too many frames that carry nothing; the "
 			  "connection is closed",
 		    conn->server->pool->conf->name, conn->server->conf->name);
+	if (!conn->is_broken)
+		tally_add(conn->server->tally, TALLY_FLOODS, 1);
 	h2_upstream_break(conn, END_RESPONSE_MALFORMED, "flood of HTTP/2 frames");
 	return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
@@ -43,13 +45,33 @@ count_cheap(struct h2_upstream *conn)
 		conn->window_start_ms = now_ms;
 		conn->cheap_frames = 0;
 	}
-	return ++conn->cheap_frames <= CHEAP_MAX ? 0 : flooded(conn);
+	return ++conn->cheap_frames <= conn->server->pool->conf->http2.control_frames
+		   ? 0
+		   : h2_upstream_flooded(conn);
 }
 
 /*
- * The header of a frame has come.  Frames that nghttp2 does not tell us about (for streams that are
- * closed) are counted here, too.
+ * nghttp2 reads frames of streams that are over, and of types that it does not know, without a
+ * word.  A few come late, as they were under way when we reset their stream.
  */
+void
+h2_upstream_scan(struct h2_upstream *conn, const char *bytes, size_t len)
+{
+	struct h2_scan *scan = &conn->scan;
+	size_t at = 0;
+
+	while (h2_scan_next(scan, bytes, len, &at) >= 0) {
+		uint8_t type = h2_scan_type(scan);
+
+		if (type > NGHTTP2_CONTINUATION ||
+		    ((type == NGHTTP2_HEADERS || type == NGHTTP2_CONTINUATION ||
+			 type == NGHTTP2_RST_STREAM) &&
+			nghttp2_session_find_stream(conn->session, h2_scan_id(scan)) == NULL))
+			count_cheap(conn);
+	}
+}
+
+/* The header of a frame has come. */
 int
 h2_upstream_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
 {
@@ -61,7 +83,7 @@ h2_upstream_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
 		conn->continuations = 0;
 		return 0;
 	case NGHTTP2_CONTINUATION:
-		return ++conn->continuations > CONTINUATIONS_MAX ? flooded(conn) : 0;
+		return ++conn->continuations > CONTINUATIONS_MAX ? h2_upstream_flooded(conn) : 0;
 	case NGHTTP2_RST_STREAM:
 		/* Each ends a stream that we opened; others are errors. */
 		return 0;

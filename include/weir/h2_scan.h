@@ -1,0 +1,57 @@
+/*
+ * h2_scan: where frames of HTTP/2 begin in received bytes, for what nghttp2 does not tell us of.
+ *
+ * Runs in: worker.  Used by the front and by the connections to servers.
+ */
+#ifndef WEIR_H2_SCAN_H
+#define WEIR_H2_SCAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { H2_FRAME_HEAD = 9 };
+
+struct h2_scan {
+	uint32_t left; /* bytes until the next frame begins */
+	uint8_t have;  /* of its header, when it came in pieces: 0 <= have < H2_FRAME_HEAD */
+	uint8_t head[H2_FRAME_HEAD];
+};
+
+/*
+ * The next header of a frame in `bytes`, from *at on.
+ * Returns  where it, or what is here of it, begins: it stands in scan->head then, and *at behind it; -1 when there is no
+ *          whole one (*at is `len` then)
+ */
+static inline ptrdiff_t
+h2_scan_next(struct h2_scan *scan, const char *bytes, size_t len, size_t *at)
+{
+	size_t skip = scan->left < len - *at ? scan->left : len - *at;
+	ptrdiff_t begin = (ptrdiff_t)(*at += skip);
+
+	scan->left -= (uint32_t)skip;
+	while (*at < len && scan->have < H2_FRAME_HEAD)
+		scan->head[scan->have++] = (uint8_t)bytes[(*at)++];
+	if (scan->have < H2_FRAME_HEAD)
+		return -1;
+	scan->have = 0;
+	scan->left = (uint32_t)scan->head[0] << 16 | (uint32_t)scan->head[1] << 8 | scan->head[2];
+	return begin;
+}
+
+/* Of the header of the moment. */
+static inline uint8_t
+h2_scan_type(const struct h2_scan *scan)
+{
+	return scan->head[3];
+}
+
+static inline int32_t
+h2_scan_id(const struct h2_scan *scan)
+{
+	const uint8_t *head = scan->head;
+
+	return (int32_t)((uint32_t)(head[5] & 0x7f) << 24 | (uint32_t)head[6] << 16 |
+			 (uint32_t)head[7] << 8 | head[8]);
+}
+
+#endif
