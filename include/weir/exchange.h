@@ -129,7 +129,7 @@ struct exchange {
 	uint8_t interim_count;         /* 1xx responses so far */
 	uint8_t framing;               /* enum framing of the response */
 	uint16_t status;
-	uint32_t reset_code;           /* who is to blame for the end reset its stream of HTTP/2: what the other side is told; 0: no */
+	uint32_t reset_code;           /* one side reset its stream of HTTP/2: what the other is told; 0: none did */
 	uint64_t body_left;            /* FRAMING_LENGTH: bytes to be read */
 	uint8_t compress;              /* enum compress */
 	bool coding_holds;             /* the compressor holds bytes back, ... */

@@ -2,9 +2,9 @@
  * h2_leg: one request and its response on an HTTP/2 connection to a server (RFC 9113), which it shares with others.
  *
  * Runs in: worker.  To its user a leg looks like a connection of HTTP/1.1: it takes the text of a request and gives that
- * of the response, which passes the same strict parser as those of HTTP/1 servers.  A request for a WebSocket becomes an
- * extended CONNECT (RFC 8441), and its 2xx a 101, behind which bytes go both ways as they are.  Between them and the stream it
- * translates both ways.  struct upstream hides which of the two it is (upstream.h).
+ * of the response, which passes the same strict parser as those of HTTP/1 servers.  Between them and the stream it
+ * translates both ways.  A request for a WebSocket becomes an extended CONNECT (RFC 8441), and its 2xx a 101, behind which
+ * bytes go both ways as they are.  struct upstream hides whether it is a leg or a socket (upstream.h).
  */
 #ifndef WEIR_H2_LEG_H
 #define WEIR_H2_LEG_H
