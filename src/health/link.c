@@ -57,8 +57,7 @@ link_new(struct links *links, sa_family_t family, bool is_stream)
 	if (fd == -1)
 		return NULL;
 	link = xcalloc(1, sizeof(*link));
-	*link =
-	    (struct link){ .links = links, .fd = fd, .family = family, .is_stream = is_stream };
+	*link = (struct link){ .links = links, .fd = fd, .family = family, .is_stream = is_stream };
 	event.data.ptr = link;
 	if (epoll_ctl(links->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
 		return link;
@@ -69,8 +68,9 @@ link_new(struct links *links, sa_family_t family, bool is_stream)
 }
 
 /*
- * The acknowledgment that ends the handshake goes with the request, or not at all: that the port answers is all that a
- * TCP check wants to know, and its server is not woken for a handshake that is left half done.
+ * The acknowledgment that ends the handshake goes with the request, or not at all: that the port
+ * answers is all that a TCP check wants to know, and its server is not woken for a handshake that
+ * is left half done.
  */
 static void
 delay_ack(int fd)
@@ -105,7 +105,8 @@ link_open(struct links *links, struct probe *probe, const struct addr *address, 
 	return NULL;
 }
 
-/* Its connection ends with a reset, and the socket is as new: nothing waits in TIME_WAIT on either side. */
+/* Its connection ends with a reset, and the socket is as new: nothing waits in TIME_WAIT on either
+ * side. */
 static bool
 link_disconnect(struct link *link)
 {
@@ -113,7 +114,8 @@ link_disconnect(struct link *link)
 	size_t index = spare_index(link->family);
 	struct links *links = link->links;
 
-	if (!link->is_stream || !link->is_resettable || links->spare_count[index] >= links->spare_max ||
+	if (!link->is_stream || !link->is_resettable ||
+	    links->spare_count[index] >= links->spare_max ||
 	    connect(link->fd, &nobody, sizeof(nobody)) == -1)
 		return false;
 	link->is_resettable = link->is_connected = false;

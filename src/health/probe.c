@@ -263,13 +263,15 @@ probe_go_on(struct probe *probe, uint32_t events)
 
 static int probe_connect(struct probe *probe);
 
-/* A kept connection that ended before anything came over it says nothing of the server: a new one does. */
+/* A kept connection that ended before anything came over it says nothing of the server: a new one
+ * does. */
 static bool
 probe_starts_over(struct probe *probe)
 {
 	struct link *link = probe->link;
 
-	if (!probe->is_again || (link->h2 != NULL ? probe_h2_has_answer(link->h2) : probe->http.has_answer))
+	if (!probe->is_again ||
+	    (link->h2 != NULL ? probe_h2_has_answer(link->h2) : probe->http.has_answer))
 		return false;
 	link_close(link);
 	probe->link = NULL;
@@ -288,7 +290,8 @@ probe_on_step(struct probe *probe, enum probe_step step)
 	probe_deliver(probe);
 }
 
-/* Nothing is expected of a link that is kept: what TLS and HTTP/2 say of themselves is noted, anything else ends it. */
+/* Nothing is expected of a link that is kept: what TLS and HTTP/2 say of themselves is noted,
+ * anything else ends it. */
 static bool
 link_is_quiet(struct link *link)
 {
@@ -381,7 +384,8 @@ probe_ask_again(struct probe *probe)
 	enum probe_step step;
 
 	probe->is_again = true;
-	if (probe->link->h2 != NULL && probe_h2_again(probe->link->h2, probe->link->ssl != NULL, &probe->address) == -1)
+	if (probe->link->h2 != NULL &&
+	    probe_h2_again(probe->link->h2, probe->link->ssl != NULL, &probe->address) == -1)
 		step = PROBE_FAILED;
 	else {
 		if (probe->link->h2 == NULL)

@@ -25,8 +25,8 @@
 #include "weir/wheel.h"
 
 enum {
-	PROBES_MAX = 1000,     /* in flight; further ones wait for their turn */
-	TURN_MS = 10,          /* between two looks at what is due and what came in: many checks share one */
+	PROBES_MAX = 1000, /* in flight; further ones wait for their turn */
+	TURN_MS = 10, /* between two looks at what is due and what came in: many checks share one */
 	PROBES_PER_TURN = 512, /* started before the loop looks at other events again */
 	SPARE_MAX = 256,       /* sockets kept for further probes, of each family */
 	SPREAD_MS = 1000,      /* the checks of servers already known begin within this */
@@ -44,19 +44,20 @@ struct check {
 	struct link *link;                  /* owned; kept between two probes; NULL: none */
 	uint64_t due_ms;                    /* when the next probe starts */
 	uint64_t began_ms;                  /* when the last one did */
-	bool is_kept; /* while health_on_change() sorts them */
-	bool is_gone; /* its server was taken out: in no list, and freed when it comes out of the heap */
+	bool is_kept;                       /* while health_on_change() sorts them */
+	bool is_gone; /* its server was taken out: in no list, and freed when it comes out of the
+			 heap */
 };
 LIST_HEAD(check_list, check);
 
 struct health {
 	struct event_base *base;
 	struct links links;
-	struct event timer; /* the next turn */
-	struct event ready; /* added while nothing comes in: makes the next turn */
-	uint64_t turned_ms; /* when the last turn was */
-	bool in_turn;       /* who changes something then need not arm the timer */
-	bool is_busy;       /* something came in at the last turn, or was started since */
+	struct event timer;        /* the next turn */
+	struct event ready;        /* added while nothing comes in: makes the next turn */
+	uint64_t turned_ms;        /* when the last turn was */
+	bool in_turn;              /* who changes something then need not arm the timer */
+	bool is_busy;              /* something came in at the last turn, or was started since */
 	struct states_pool *pools; /* owned */
 	struct readmit *readmit;   /* owned */
 	size_t pool_count;
@@ -111,8 +112,8 @@ heap_pop(struct health *health)
 }
 
 /*
- * Called after any change: the next turn is when a check is due, but a while after the last one; while
- * probes are under way and answers come in, there is one after the other.
+ * Called after any change: the next turn is when a check is due, but a while after the last one;
+ * while probes are under way and answers come in, there is one after the other.
  */
 static void
 health_arm(struct health *health, uint64_t not_before_ms)
@@ -186,8 +187,8 @@ check_begin(struct check *check)
 		heap_push(health, check);
 		return true;
 	}
-	check->probe = probe_start(&health->links, &check->link, check->pool->conf, check->server,
-	    health_on_done, check);
+	check->probe = probe_start(
+	    &health->links, &check->link, check->pool->conf, check->server, health_on_done, check);
 	if (check->probe == NULL) {
 		if (log_allowed(&limit, 1, 60000))
 			log_warn("health: checks wait, %zu in flight: cannot start a probe",
@@ -255,8 +256,8 @@ health_on_ready(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * Half of the descriptors at most for probes under way, a quarter for connections between two: the stats
- * endpoint and the control socket need some too.
+ * Half of the descriptors at most for probes under way, a quarter for connections between two: the
+ * stats endpoint and the control socket need some too.
  */
 static void
 health_set_limits(struct health *health)
@@ -315,7 +316,8 @@ compare_checks(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
-/* All checks of a pool in the order of their entities, taken out of its list.  The caller frees the array. */
+/* All checks of a pool in the order of their entities, taken out of its list.  The caller frees the
+ * array. */
 static struct check **
 take_checks(struct check_list *list, size_t *count)
 {
@@ -353,7 +355,8 @@ health_on_change(struct health *health, const struct pool_config *conf)
 		struct check **found =
 		    bsearch(&wanted, old, count, sizeof(struct check *), compare_checks);
 
-		/* One that has another address now is another one to ask, of which something is known. */
+		/* One that has another address now is another one to ask, of which something is
+		 * known. */
 		if (found == NULL || !addr_equal(&(*found)->server->address, &server->address)) {
 			check_add(health, pool, server);
 			continue;
