@@ -121,6 +121,14 @@ $r = get('/json', 'gzip');
 is($r->{headers}{etag}, 'W/"abc"', 'a weak one stays');
 is($r->{headers}{vary}, 'Origin, accept-encoding', 'Vary is not said twice');
 
+# 304: the validator is the one that the client got with the body.
+for my $case ([ 'W/"abc"', 'W/"abc"' ], [ '"x,y", W/"abc"', 'W/"abc"' ], [ '"abc"', '"abc"' ], [ '*', '"abc"' ], [ 'W/"ab"', '"abc"' ], [ 'W/"abcd"', '"abc"' ]) {
+    my ($asked, $told) = @$case;
+    $r = get('/same', 'gzip', headers => [ 'If-None-Match' => $asked ]);
+    is("$r->{status} $r->{headers}{etag}", "304 $told", "304 to $asked has $told");
+    is($r->{headers}{vary}, $told =~ /^W/ ? 'Accept-Encoding' : undef, 'and Vary where the 200 had it');
+}
+
 for my $path (qw(/short /image /coded /fixed /digest /part /same /none)) {
     my $r = get($path, 'gzip');
     isnt($r->{headers}{'content-encoding'}, 'gzip', "$path is not compressed");

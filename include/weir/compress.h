@@ -12,6 +12,7 @@
 
 enum compress {
 	COMPRESS_NO = 0,
+	COMPRESS_SAME, /* 304 about what this client has compressed */
 	COMPRESS_VARY, /* not for this client, but for others: caches must know */
 	COMPRESS_YES
 };

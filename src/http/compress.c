@@ -64,15 +64,39 @@ is_bound(const struct message *response)
 	return has_element(response, SLICE("cache-control"), SLICE("no-transform"));
 }
 
+/*
+ * Does the client ask about the weak form of this validator?  Then it has what was compressed, and
+ * a 304 with the strong one would be about something else (RFC 9111 section 4.3.4).
+ */
+static bool
+has_weak_form(const struct message *request, const struct message *response)
+{
+	struct slice etag = find_value(response, SLICE("etag"));
+
+	for (unsigned i = 0; etag.len > 0 && i < request->field_count; i++) {
+		struct slice list = message_value(request, &request->fields[i]), element;
+
+		if (!slice_equal_nocase(
+			message_name(request, &request->fields[i]), SLICE("if-none-match")))
+			continue;
+		while (list_next(&list, &element))
+			if (slice_starts(element, SLICE("W/")) && element.len == etag.len + 2 &&
+			    memcmp(element.ptr + 2, etag.ptr, etag.len) == 0)
+				return true;
+	}
+	return false;
+}
+
 enum compress
 compress_choose(const struct compression_config *conf, const struct message *request,
     const struct message *response)
 {
 	/* RFC 9110 section 9.3.2: HEAD is answered with the fields that GET would have. */
-	bool is_head = request->method == METHOD_HEAD && response->status != 204 &&
-		       response->status != 304;
+	bool is_head = request->method == METHOD_HEAD && response->status != 204;
 	int gzip, identity;
 
+	if (response->status == 304)
+		return has_weak_form(request, response) ? COMPRESS_SAME : COMPRESS_NO;
 	if ((response->framing == FRAMING_NONE && !is_head) || response->status == 206 ||
 	    (response->has_length && response->content_length < conf->min_size) ||
 	    !is_wanted_type(conf, find_value(response, SLICE("content-type"))) ||
@@ -107,6 +131,8 @@ compress_edit(struct message *response, enum compress choice, struct field_edits
 	if (choice != COMPRESS_NO && !has_element(response, SLICE("vary"), SLICE("*")) &&
 	    !has_element(response, SLICE("vary"), SLICE("accept-encoding")))
 		edits_put(edits, EDIT_ADD, SLICE("Vary"), SLICE("Accept-Encoding"));
+	if (choice == COMPRESS_SAME)
+		weaken_etag(response, edits);
 	if (choice != COMPRESS_YES)
 		return;
 	edits_put(edits, EDIT_ADD, SLICE("Content-Encoding"), SLICE("gzip"));
