@@ -43,12 +43,12 @@ struct h1_client {
 		uint32_t scanned;       /* of the request head, or of its trailers */
 		uint32_t lingers_since; /* H1_LINGER: ms of the clock */
 	};
-	uint8_t state;       /* enum h1_state */
-	uint8_t framing;     /* enum framing of the request */
-	bool keep_alive;     /* go on after this exchange */
-	bool client_closes;  /* the client itself said that it sends nothing more */
-	bool is_first;       /* no request was served yet */
-	bool is_running;     /* h1_run() is on the stack */
+	uint8_t state;      /* enum h1_state */
+	uint8_t framing;    /* enum framing of the request */
+	bool keep_alive;    /* go on after this exchange */
+	bool client_closes; /* the client itself said that it sends nothing more */
+	bool is_first;      /* no request was served yet */
+	bool is_running;    /* h1_run() is on the stack */
 };
 
 /* Too large, and too seldom needed, to stand in each client. */

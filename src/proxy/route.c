@@ -181,8 +181,8 @@ find_prefix(
 	const struct route *route = NULL;
 	struct slice path = query->path;
 
-	/* All that is longer is skipped at once: else a path of thousands of segments would be hashed
-	 * as often. */
+	/* All that is longer is skipped at once: else a path of thousands of segments would be
+	 * hashed as often. */
 	if (path.len > host->prefix_len && path.ptr[host->prefix_len] == '/')
 		path.len = host->prefix_len;
 	else if (path.len > host->prefix_len)
