@@ -6,14 +6,9 @@
 #ifndef WEIR_SCARCITY_H
 #define WEIR_SCARCITY_H
 
-#include <errno.h>
 #include <stdbool.h>
 
 /* error  errno of a call that makes a descriptor or sends: descriptors, buffers or memory were missing */
-static inline bool
-scarcity_caused(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
+bool scarcity_caused(int error);
 
 #endif
