@@ -209,7 +209,7 @@ deliver(struct exchange *x, struct message *head)
 	const struct response_piece piece = {
 		.head = head,
 		.edits = head != NULL ? exchange_edit_response(x, head) : NULL,
-		.room = head != NULL ? (size_t)(head->base - in->data) : 0,
+		.room = head != NULL && in != NULL ? (size_t)(head->base - in->data) : 0,
 		.body = in != NULL ? buf_head(in) : NULL,
 		.len = x->ready,
 		.is_last = x->response_complete,
