@@ -16,9 +16,9 @@
 #include "weir/log.h"
 
 enum {
-	LINGER_MS =
-	    2000, /* how long a client that sends nothing keeps a connection that we ended, ... */
-	LINGER_MAX_MS = 30 * 1000, /* ... and one that goes on */
+	/* How long a client may still send to a connection that we ended: in silence, and in all. */
+	LINGER_MS = 2000,
+	LINGER_MAX_MS = 30 * 1000,
 	LINGER_READS = 16,         /* in one go */
 	DRAIN_IDLE_MS = 1000,      /* an idle client of a worker that stops for good */
 	TURNS_MAX = 64,            /* states run in one go, so that a client cannot starve others */
